@@ -1,0 +1,228 @@
+"""What the catalogue holds: accelerators, systems, networks, models, sites, partners."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gigaforge.catalog.figure import (
+    BandwidthFigure,
+    CarbonFigure,
+    CountFigure,
+    DataFigure,
+    EnergyPriceFigure,
+    Figure,
+    FlopRateFigure,
+    FractionFigure,
+    MoneyFigure,
+    MoneyPerPowerFigure,
+    MoneyPerPowerTimeFigure,
+    PowerFigure,
+    TokensFigure,
+)
+from gigaforge.quarters import Quarter
+
+__all__ = ["Accelerator", "EnergyStep", "Entry", "Model", "Network", "Partner", "Site", "Source", "System"]
+
+Status = Literal["shipping", "ramping", "announced", "announced_only", "cancelled", "retired"]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Entry(BaseModel):
+    """Anything with a name in the catalogue."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$", description="identifier, e.g. 'gb300-nvl72'")
+    label: str = Field(description="as people write it, e.g. 'GB300 NVL72'")
+    note: str = ""
+
+
+class Source(BaseModel):
+    """Where a figure was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    url: str = Field(pattern=r"^https?://")
+    date: str = ""
+    reliability: Literal["first-party", "audited", "measured", "secondary", "derived"] = "secondary"
+
+
+class Accelerator(Entry):
+    """One package (a Rubin package has two dies and counts once). FLOP/s are dense."""
+
+    vendor: str
+    generation: str
+    status: Status
+    announced: date | None = None
+    available_from: Quarter | None = None
+    bf16: FlopRateFigure | None = Field(None, description="dense bf16 (fp16 before Ampere)")
+    fp8: FlopRateFigure | None = None
+    fp4: FlopRateFigure | None = None
+    hbm_capacity: DataFigure | None = None
+    hbm_bandwidth: BandwidthFigure | None = None
+    scale_up_bandwidth: BandwidthFigure | None = Field(
+        None, description="NVLink, xGMI or ICI, one direction, per accelerator"
+    )
+    power: PowerFigure | None = Field(None, description="largest sustained board power (TDP)")
+    idle_power: PowerFigure | None = None
+    multiprocessors: Positive | None = Field(None, description="SMs or compute units")
+    price: MoneyFigure | None = None
+
+    def peak(self, precision: str) -> Figure | None:
+        """Dense peak for bf16, fp16, fp8, mxfp8, fp4, nvfp4, mxfp4."""
+        kind = {"fp16": "bf16", "mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}.get(precision, precision)
+        figure: Figure | None = getattr(self, kind)
+        return figure
+
+
+class Network(Entry):
+    """A scale-out fabric between systems."""
+
+    generation: str
+    port_bandwidth: BandwidthFigure
+    latency_us: float | None = None
+    switch_ports: Positive | None = None
+    status: Status = "shipping"
+    source: list[str] = []
+
+
+class System(Entry):
+    """What is delivered and powered as one unit: a DGX node or an NVL72 rack. "Racks" in a plan count these."""
+
+    accelerator: str
+    accelerators: Positive
+    nvlink_domain: Positive = Field(description="accelerators that share one scale-up network")
+    status: Status
+    announced: date | None = None
+    available_from: Quarter | None = None
+    network: str | None = None
+    scale_out_bandwidth: BandwidthFigure | None = Field(None, description="one direction, per accelerator")
+    accelerator_power: PowerFigure | None = Field(
+        None,
+        description="power limit per accelerator in this system, where it differs from the accelerator's",
+    )
+    power: PowerFigure | None = Field(None, description="IT power of the system at full load")
+    overhead_power: PowerFigure | None = Field(
+        None, description="the system's share of scale-out switches, storage and management"
+    )
+    cooling: Literal["air", "liquid", "hybrid"] = "air"
+    price: MoneyFigure | None = None
+    network_price: MoneyFigure | None = Field(
+        None, description="scale-out network, storage and management bought with one system"
+    )
+    life_years: float = 5.0
+
+
+class Model(Entry):
+    """A transformer's full architecture."""
+
+    family: Literal["dense", "moe"]
+    status: Literal["released", "assumption", "internal"] = "released"
+    source: list[str] = []
+    assumption: str = ""
+    layers: Positive
+    d_model: Positive
+    heads: Positive
+    kv_heads: Positive
+    head_dim: Positive
+    d_ff: Positive = Field(description="hidden width of a dense feed-forward block")
+    vocab: Positive
+    max_context: Positive = 8192
+    attention: Literal["mha", "gqa", "mqa", "mla"] = "gqa"
+    activation: Literal["swiglu", "gelu", "squared_relu"] = "swiglu"
+    tied_embeddings: bool = False
+    attention_bias: bool = False
+    learned_positions: int = Field(0, ge=0, description="learned position embeddings (0: rotary)")
+    # Mixture of experts
+    experts: int = Field(0, ge=0)
+    experts_per_token: int = Field(0, ge=0)
+    shared_experts: int = Field(0, ge=0)
+    expert_d_ff: int = Field(0, ge=0)
+    dense_layers: int = Field(0, ge=0, description="leading layers with a dense feed-forward block")
+    # Multi-head latent attention (DeepSeek)
+    q_lora_rank: int = Field(0, ge=0)
+    kv_lora_rank: int = Field(0, ge=0)
+    rope_head_dim: int = Field(0, ge=0)
+    v_head_dim: int = Field(0, ge=0, description="0: as head_dim")
+    # Sliding-window attention: every `global_every`-th layer sees everything
+    sliding_window: int = Field(0, ge=0)
+    global_every: int = Field(0, ge=0)
+    mtp_layers: int = Field(0, ge=0, description="multi-token-prediction layers")
+    published_parameters: CountFigure | None = None
+    published_active_parameters: CountFigure | None = None
+    training_tokens: TokensFigure | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.source and not self.assumption.strip():
+            raise ValueError("a model needs a source, or an assumption that says why")
+        if self.attention != "mla" and self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads {self.kv_heads} does not divide heads {self.heads}")
+        if self.family == "moe" and not (0 < self.experts_per_token <= self.experts and self.expert_d_ff > 0):
+            raise ValueError(
+                "a mixture of experts needs experts, experts_per_token (at most experts) and expert_d_ff"
+            )
+        if self.attention == "mla" and not (self.kv_lora_rank and self.rope_head_dim):
+            raise ValueError("multi-head latent attention needs kv_lora_rank and rope_head_dim")
+        return self
+
+
+class EnergyStep(BaseModel):
+    """Cumulative facility power energised at a site from a quarter on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    quarter: Quarter
+    power: PowerFigure
+
+
+class Site(Entry):
+    """A campus with power by quarter, or leased capacity at a partner's."""
+
+    partner: str
+    location: str = ""
+    latitude: float | None = Field(None, ge=-90, le=90)
+    longitude: float | None = Field(None, ge=-180, le=180)
+    tenure: Literal["owned", "leased", "cloud"] = Field(
+        description="owned: we pay the facility; leased: the partner builds, we rent kW and bring systems; "
+        "cloud: the partner brings facility and systems, we rent GPU-hours"
+    )
+    energised: list[EnergyStep] = Field(min_length=1)
+    pue_mean: FractionFigure = Field(description="ratio, for energy")
+    pue_peak: FractionFigure = Field(description="ratio, against the site's power limit")
+    energy_price: EnergyPriceFigure
+    facility_cost: MoneyPerPowerFigure | None = Field(
+        None, description="owned: shell, power and cooling per W of facility power"
+    )
+    lease_price: MoneyPerPowerTimeFigure | None = Field(
+        None, description="leased: per W of facility power and second ('$130/kW-month')"
+    )
+    cloud_price_multiple: FractionFigure | None = Field(
+        None, description="cloud: rent of a system over its owner's annual cost"
+    )
+    rack_power_limit: PowerFigure | None = None
+    systems: list[str] = Field([], description="systems this site can host (empty: all within its rack power limit)")
+    carbon_intensity: CarbonFigure | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for before, after in zip(self.energised, self.energised[1:], strict=False):
+            if after.quarter <= before.quarter:
+                raise ValueError(f"energised: {after.quarter} follows {before.quarter}; quarters must rise")
+            if after.power.value < before.power.value:
+                raise ValueError(f"energised: power falls at {after.quarter}; steps are cumulative")
+        needed = {"owned": "facility_cost", "leased": "lease_price", "cloud": "cloud_price_multiple"}[self.tenure]
+        if getattr(self, needed) is None:
+            raise ValueError(f"a site with tenure {self.tenure!r} needs {needed}")
+        return self
+
+
+class Partner(Entry):
+    """Who brings money, sites or systems."""
+
+    role: Literal["investor", "operator", "supplier", "developer", "cloud", "lender"]
+    source: list[str] = []
