@@ -143,7 +143,7 @@ class Model(Entry):
     d_model: Positive
     heads: Positive
     kv_heads: Positive
-    head_dim: Positive
+    head_dim: Positive = Field(description="per head; of multi-head latent attention the part without rotation")
     d_ff: Positive = Field(description="hidden width of a dense feed-forward block")
     vocab: Positive
     max_context: Positive = 8192
@@ -157,7 +157,16 @@ class Model(Entry):
     experts_per_token: int = Field(0, ge=0)
     shared_experts: int = Field(0, ge=0)
     expert_d_ff: int = Field(0, ge=0)
-    dense_layers: int = Field(0, ge=0, description="leading layers with a dense feed-forward block")
+    shared_d_ff: int = Field(0, ge=0, description="hidden width of all shared experts together (0: shared_experts × expert_d_ff)")
+    expert_d_model: int = Field(0, ge=0, description="width that experts work in (0: d_model)")
+    dense_layers: int = Field(0, ge=0, description="layers with a dense feed-forward block (mostly the leading ones)")
+    # Hybrids: some layers mix tokens with linear attention or a state space, some have no feed-forward block
+    attention_layers: int = Field(0, ge=0, description="layers with softmax attention (0: layers - linear_layers)")
+    linear_layers: int = Field(0, ge=0, description="layers with linear attention or a state space (no growing cache)")
+    feed_forward_layers: int = Field(0, ge=0, description="layers with a feed-forward block (0: all)")
+    linear_key_dim: int = Field(0, ge=0, description="width of queries, and of keys, in a linear layer")
+    linear_value_dim: int = Field(0, ge=0, description="width of values, and of their gate, in a linear layer")
+    attention_gate: bool = Field(False, description="softmax attention's output is gated (as many weights as queries)")
     # Multi-head latent attention (DeepSeek)
     q_lora_rank: int = Field(0, ge=0)
     kv_lora_rank: int = Field(0, ge=0)
@@ -181,6 +190,8 @@ class Model(Entry):
             raise ValueError(
                 "a mixture of experts needs experts, experts_per_token (at most experts) and expert_d_ff"
             )
+        if self.linear_layers and not (self.linear_key_dim and self.linear_value_dim):
+            raise ValueError("linear layers need linear_key_dim and linear_value_dim")
         if self.attention == "mla" and not (self.kv_lora_rank and self.rope_head_dim):
             raise ValueError("multi-head latent attention needs kv_lora_rank and rope_head_dim")
         return self
