@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from gigaforge.catalog.figure import figures_in
 from gigaforge.catalog.schema import (
     Accelerator,
     Fact,
@@ -38,7 +39,21 @@ KINDS: Final[dict[str, type[BaseModel]]] = {
     "shapes": Shape,
 }
 E_ = TypeVar("E_", bound=BaseModel)
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, in C where there is one; a key given twice is an error, not the last one's win."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key.value!r} is given twice", key.start_mark
+                )
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 @dataclass(frozen=True)
@@ -167,15 +182,18 @@ def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _read_folder(folder: Path, catalog: dict[str, dict[str, Any]]) -> None:
-    """Add a folder's entries; an entry that exists is laid over field by field."""
-    for path in sorted(folder.glob("**/*.yaml")):
-        relative = path.relative_to(folder)
-        kind = relative.parts[0].removesuffix(".yaml")
+    """Add a folder's entries; one that an earlier folder has is laid over field by field."""
+    seen: dict[tuple[str, str], Path] = {}
+    for path in _yaml_files(folder):
+        kind = path.relative_to(folder).parts[0].removesuffix(".yaml").removesuffix(".yml")
         data = read_yaml(path)
         if kind == "sources":
             if not isinstance(data, dict):
                 raise InputError("a mapping of key: {title, url} is expected", str(path))
-            catalog["sources"].update({k: {**v, "_file": str(path)} for k, v in data.items()})
+            for key, source in data.items():
+                if not isinstance(source, dict):
+                    raise InputError(f"{key}: a mapping with title and url is expected", str(path))
+                catalog["sources"][str(key)] = {**source, "_file": str(path)}
             continue
         if kind not in KINDS:
             near = difflib.get_close_matches(kind, [*KINDS, "sources"], 1, 0.4)
@@ -184,8 +202,17 @@ def _read_folder(folder: Path, catalog: dict[str, dict[str, Any]]) -> None:
         for entry in data if isinstance(data, list) else [data]:
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
                 raise InputError("each entry must be a mapping with a name", str(path))
-            before = catalog[kind].get(entry["name"], {})
-            catalog[kind][entry["name"]] = {**before, **entry, "_file": str(path)}
+            name = entry["name"]
+            if (kind, name) in seen:
+                raise InputError(f"{name!r} is given twice (also in {seen[kind, name]}); keep one", str(path))
+            seen[kind, name] = path
+            catalog[kind][name] = {**catalog[kind].get(name, {}), **entry, "_file": str(path)}
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    """All YAML files below a folder, hidden ones left out, in a fixed order."""
+    found = (path for pattern in ("**/*.yaml", "**/*.yml") for path in folder.glob(pattern))
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def load_catalog(*overlays: Path | str) -> Catalog:
@@ -203,18 +230,24 @@ def load_catalog(*overlays: Path | str) -> Catalog:
         A file is not YAML, a field is unknown or wrong, a figure has no source, a name refers to nothing.
 
     """
-    return _load(tuple(str(Path(o)) for o in overlays))
+    folders = [Path(overlay) for overlay in overlays]
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError("no such folder", f"--catalog {folder}")
+    return _load(tuple((str(folder), _stamp(folder)) for folder in folders))
 
 
-@cache
-def _load(overlays: tuple[str, ...]) -> Catalog:
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What changes when a folder's files do, so that a long-lived process sees a user's edits."""
+    return tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in _yaml_files(folder))
+
+
+@lru_cache(maxsize=8)
+def _load(overlays: tuple[tuple[str, object], ...]) -> Catalog:
     raw: dict[str, dict[str, Any]] = {kind: {} for kind in (*KINDS, "sources")}
     _read_folder(Path(__file__).parent / "data", raw)
-    for overlay in overlays:
-        folder = Path(overlay)
-        if not folder.is_dir():
-            raise InputError("no such folder", f"--catalog {overlay}")
-        _read_folder(folder, raw)
+    for folder, _ in overlays:
+        _read_folder(Path(folder), raw)
     kinds: dict[str, dict[str, Any]] = {
         kind: {name: _parse(cls, data, name) for name, data in raw[kind].items()} for kind, cls in KINDS.items()
     }
@@ -233,7 +266,10 @@ def _parse(cls: type[Any], data: dict[str, Any], name: str) -> Any:
 
 
 def _check_references(catalog: Catalog, raw: dict[str, dict[str, Any]]) -> None:
-    """Every name that an entry uses must exist."""
+    """Every name and source that an entry uses must exist."""
+    for kind in KINDS:
+        for name, entry in getattr(catalog, kind).items():
+            _check_sources(entry, catalog.sources, f"{raw[kind][name]['_file']}: {name}")
     for system in catalog.systems.values():
         _refer(catalog.accelerator, system.accelerator, raw["systems"][system.name], system.name)
         if system.network:
@@ -242,6 +278,17 @@ def _check_references(catalog: Catalog, raw: dict[str, dict[str, Any]]) -> None:
         _refer(catalog.partner, site.partner, raw["sites"][site.name], site.name)
         for name in site.systems:
             _refer(catalog.system, name, raw["sites"][site.name], site.name)
+
+
+def _check_sources(entry: BaseModel, sources: dict[str, Source], where: str) -> None:
+    """A source is a key of sources.yaml or a web address."""
+    own = [("source", list(getattr(entry, "source", [])))]
+    for path, keys in own + [(f"{path}.source".lstrip("."), figure.source) for path, figure in figures_in(entry)]:
+        for key in keys:
+            if key not in sources and not key.startswith(("https://", "http://")):
+                near = difflib.get_close_matches(key, sources, 1, 0.4)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise InputError(f"{path}: {key!r} is neither a key of sources.yaml nor a web address{hint}", where)
 
 
 def _refer(find: Any, name: str, data: dict[str, Any], owner: str) -> None:
