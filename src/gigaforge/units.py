@@ -241,8 +241,7 @@ def format_quantity(value: float, dimension: str, digits: int = 3) -> str:
     if dimension == "fraction":
         return f"{value * 100:.{max(digits - 2, 0)}f} %"
     if dimension in _PEOPLE:
-        text, scale = _PEOPLE[dimension]
-        return f"{'$' if dimension.startswith('money') or dimension == 'energy_price' else ''}{_significant(value * scale, digits)}{text}"
+        return _people(value, dimension, digits)
     if dimension == "duration":
         for name, size in _DURATIONS:
             if abs(value) >= 2 * size:
@@ -267,6 +266,16 @@ def format_quantity(value: float, dimension: str, digits: int = 3) -> str:
     if dimension in ("count", "tokens"):
         return f"{text}{prefix}{' tokens' if dimension == 'tokens' else ''}"
     return f"{text} {prefix}{unit}"
+
+
+def _people(value: float, dimension: str, digits: int) -> str:
+    """Print in the unit people use: "$60/MWh", "$130/kW-month", "390 g/kWh"."""
+    unit, scale = _PEOPLE[dimension]
+    number = value * scale
+    if dimension == "carbon_intensity":
+        return f"{_significant(number, digits)}{unit}"
+    name, size = next(((n, s) for n, s in (("B", 1e9), ("M", 1e6), ("K", 1e3)) if abs(number) >= s), ("", 1.0))
+    return f"{'-' if number < 0 else ''}${_significant(abs(number) / size, digits)}{name}{unit}"
 
 
 def _significant(number: float, digits: int) -> str:
