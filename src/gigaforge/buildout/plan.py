@@ -15,6 +15,7 @@ from gigaforge.buildout.cash import cash_table, internal_rate_of_return
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD, Programme
 from gigaforge.buildout.solver import Solution
+from gigaforge.scenario import step
 
 __all__ = ["Decisions", "Plan", "decisions_from", "plan_from"]
 
@@ -134,6 +135,7 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
     it_w = np.einsum("skt,k->t", d.online, p.rack_it_w)
     facility_w = np.einsum("skt,sk->t", d.online, np.outer(p.pue_peak, p.rack_it_w))
     runs = _training_runs(p, d)
+    zero = np.zeros(len(p.quarters))
     summary = {
         "name": p.scenario.name,
         "title": p.scenario.title,
@@ -162,6 +164,8 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "salvage_usd": cash.salvage_usd,
         "cash_usd": cash.balance_usd.tolist(),
         "dollars": p.scenario.finance.dollars,
+        "commitment": {"power_w": p.scenario.commitment.power, "basis": p.scenario.commitment.basis},
+        "debt_limit_usd": (step(debt.limit, p.quarters) if (debt := p.scenario.finance.debt) else zero).tolist(),
         "shadow_prices": {},
     }
     return Plan(_clean(summary), tables, p, d)
@@ -193,6 +197,7 @@ def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
             "racks_online": d.online.ravel().astype(int),
             "it_power_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
             "facility_power_w": (d.online * np.outer(p.pue_peak, p.rack_it_w)[..., None]).ravel(),
+            "deployed_w": (np.cumsum(d.added, axis=2) * p.deployed_w_per_rack[..., None]).ravel(),
         },
         index=_index(p, "site", "system", "quarter"),
     ).reset_index()
@@ -298,6 +303,7 @@ def _training_runs(p: Problem, d: Decisions) -> list[dict[str, Any]]:
                 "end": str(p.quarters[active[-1]]) if len(active) else None,
                 "racks": math.ceil(racks.sum(axis=(0, 1)).max()) if len(active) else 0,
                 "tokens": float(p.run_tokens[r]),
+                "window": [str(run.start), str(run.end)],
             }
         )
     return out

@@ -63,9 +63,10 @@ def _frame(problem: Problem) -> dict[str, pd.Index]:
 class _Builder:
     """Adds one subject after another to the model; each method reads as its paragraph of the docstring."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, *, tight: bool) -> None:
         linopy.options["semantics"] = "v1"
         self.p = problem
+        self.tight = tight
         self.m = linopy.Model()
         self.i = _frame(problem)
         self.block = float(problem.scenario.block)
@@ -89,6 +90,9 @@ class _Builder:
         power = np.floor(
             p.energised_w[:, None, :] / (p.rack_it_w * self.block)[None, :, None] / p.pue_peak[:, None, None]
         )
+        if not self.tight:
+            most = np.where(np.any(p.can_host, axis=2, keepdims=True), 1e6, np.zeros_like(most))
+            power = np.full_like(most, 1e6)
         self.add = self.variable("add", *dims, integer=True, upper=self.data(np.minimum(most, power), *dims))
         total = self.data(np.minimum(np.cumsum(most, axis=2), power), *dims)
         # Nothing retires before it was a year in service; everything has at the end of its service life.
@@ -113,11 +117,14 @@ class _Builder:
     def power(self) -> None:
         """Facility power of everything online stays within what is paid for, and that within what is energised."""
         p = self.p
-        self.built = self.variable("built", "site", "quarter", upper=self.data(p.energised_w / GW, "site", "quarter"))
+        self.built = self.variable("built", "site", "quarter")
+        energised = self.data(p.energised_w / GW, "site", "quarter")
         per_block = self.data(np.outer(p.pue_peak, p.rack_it_w) * self.block / GW, "site", "system")
         needed = (self.online * per_block).sum("system")
         for site in p.sites:
-            self.rule(f"sites.{site}.power", "power", needed.sel(site=site) <= self.built.sel(site=site))
+            built = self.built.sel(site=site)
+            self.rule("", f"power {site}", needed.sel(site=site) <= built)
+            self.rule(f"sites.{site}.power", "energised", built <= energised.sel(site=site))
         self.rule("", "built stays", self.built >= previous(self.built))
 
     def commitment(self) -> None:
@@ -149,17 +156,16 @@ class _Builder:
         dims = ("site", "point", "quarter")
         mask = self.data(np.broadcast_to(can[:, :, None], (*can.shape, len(p.quarters))).astype(float), *dims)
         self.serve = self.variable("serve", *dims, upper=mask * 1e6)
-        self.served = self.variable(
-            "served", "workload", "quarter", upper=self.data(p.demand / PETA, "workload", "quarter")
-        )
+        self.served = self.variable("served", "workload", "quarter")
+        demand = self.data(p.demand / PETA, "workload", "quarter")
         for w, workload in enumerate(p.workloads):
             points = np.flatnonzero(p.point_workload == w)
             rate = self.data(p.point_tokens * self.block / PETA, "point").isel(point=points)
             capacity = (self.serve.isel(point=points) * rate).sum(["site", "point"])
-            self.rule(
-                "", f"serve {workload}", self.served.sel(workload=workload) * float(p.peak_to_mean[w]) <= capacity
-            )
-        lost = self.data(p.demand / PETA, "workload", "quarter") - self.served
+            served = self.served.sel(workload=workload)
+            self.rule("", f"serve {workload}", served * float(p.peak_to_mean[w]) <= capacity)
+            self.rule(f"serving.{workload}.demand", "demand", served <= demand.sel(workload=workload))
+        lost = demand - self.served
         price = np.array([s.shortfall_penalty for s in p.scenario.serving])[:, None] * p.discount * PETA / USD
         self.penalties.append((lost * self.data(price, "workload", "quarter")).sum())
 
@@ -170,13 +176,15 @@ class _Builder:
             return
         dims = ("run", "site", "system", "quarter")
         most = p.run_max_racks[:, None, :] / self.block * p.run_sites[:, :, None]
-        most = np.minimum(most, (p.can_host.any(axis=2) * p.supply[p.line_of].sum(axis=1) / self.block)[None])
+        if self.tight:
+            most = np.minimum(most, (p.can_host.any(axis=2) * p.supply[p.line_of].sum(axis=1) / self.block)[None])
         most = np.where(p.run_rate[:, None, :] > 0, most, 0.0)
         window = most[..., None] * p.run_window[:, None, None, :]
         at_site = np.floor(
             p.energised_w[:, None, :] / (p.rack_it_w * self.block)[None, :, None] / p.pue_peak[:, None, None]
         )
-        window = np.minimum(window, at_site[None])
+        if self.tight:
+            window = np.minimum(window, at_site[None])
         self.train = self.variable("train", *dims, upper=self.data(window, *dims))
         possible = self.data((window.max(3) > 0).astype(float), *dims[:3])
         self.chosen = self.variable("chosen", *dims[:3], integer=True, upper=possible)
@@ -338,9 +346,19 @@ def _by_system(serve: Any, group: xr.DataArray, problem: Problem) -> Any:
     return total.reindex(system=problem.systems).fillna(0)
 
 
-def build(problem: Problem) -> Programme:
-    """State the whole programme; `gigaforge.buildout.solver.solve` finds its optimum."""
-    b = _Builder(problem)
+def build(problem: Problem, *, tight: bool = True) -> Programme:
+    """State the whole programme; `gigaforge.buildout.solver.solve` finds its optimum.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be decided.
+    tight : bool
+        Bound variables by what supply and power allow. Without, every limit is a named constraint alone, so that a
+        conflict can be traced to statements of the scenario.
+
+    """
+    b = _Builder(problem, tight=tight)
     for part in (b.installation, b.power, b.commitment, b.serving, b.training, b.capacity, b.money, b.financing):
         part()
     value = b.objective()

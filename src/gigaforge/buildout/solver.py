@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gigaforge.errors import GigaforgeError
 
-__all__ = ["Progress", "Relaxation", "Solution", "SolverOptions", "relax", "solve"]
+__all__ = ["Progress", "Relaxation", "Solution", "SolverOptions", "make_highs", "relax", "solve"]
 
 Array = NDArray[np.float64]
 Status = Literal["optimal", "time_limit", "interrupted", "infeasible"]
@@ -100,7 +100,7 @@ class Relaxation:
     duals: dict[str, Any]
 
 
-def _highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) -> tuple[Any, Any]:
+def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) -> tuple[Any, Any]:
     """Pass the matrix to HiGHS without its banner."""
     matrices: Any = model.matrices
     lp = highspy.HighsLp()
@@ -147,7 +147,7 @@ def relax(model: linopy.Model, options: SolverOptions | None = None) -> Relaxati
     """Solve without whole numbers and return the duals by constraint."""
     options = options or SolverOptions()
     started = time.perf_counter()
-    highs, matrices = _highs(model, options, relaxed=True)
+    highs, matrices = make_highs(model, options, relaxed=True)
     if _run(highs):
         raise KeyboardInterrupt
     status = highs.getModelStatus()
@@ -203,7 +203,7 @@ def solve(
 
     """
     options = options or SolverOptions()
-    highs, matrices = _highs(model, options, relaxed=False)
+    highs, matrices = make_highs(model, options, relaxed=False)
     if start is not None:
         guess = highspy.HighsSolution()
         guess.col_value = list(start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gigaforge.scenario.load import check_against, load_scenario, parse_scenario, scenario_json_schema
+from gigaforge.scenario.load import check_against, load_scenario, parse_scenario, scenario_json_schema, with_objective
 from gigaforge.scenario.schema import Scenario, interpolate, step
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "parse_scenario",
     "scenario_json_schema",
     "step",
+    "with_objective",
 ]

@@ -14,7 +14,14 @@ from gigaforge.catalog.load import read_yaml, validation_problem
 from gigaforge.errors import InputError
 from gigaforge.scenario.schema import Scenario
 
-__all__ = ["check_against", "figures_without_reason", "load_scenario", "parse_scenario", "scenario_json_schema"]
+__all__ = [
+    "check_against",
+    "figures_without_reason",
+    "load_scenario",
+    "parse_scenario",
+    "scenario_json_schema",
+    "with_objective",
+]
 
 
 def load_scenario(path: Path | str) -> Scenario:
@@ -114,3 +121,11 @@ def _check_reasons(scenario: Scenario, data: dict[str, Any], where: str) -> None
 def scenario_json_schema() -> str:
     """JSON Schema of a scenario file, as text."""
     return json.dumps(Scenario.model_json_schema(by_alias=True), indent=1)
+
+
+def with_objective(scenario: Scenario, objective: str) -> Scenario:
+    """The same scenario with another objective; `InputError` names the known ones."""
+    known = ("npv", "tokens", "cost", "earliest")
+    if objective not in known:
+        raise InputError(f"{objective!r} is not an objective; known: {', '.join(known)}", "--objective")
+    return scenario.model_copy(update={"objective": objective})
