@@ -11,21 +11,33 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from gigaforge.catalog.schema import Accelerator, Entry, Model, Network, Partner, Site, Source, System
+from gigaforge.catalog.schema import (
+    Accelerator,
+    Fact,
+    Model,
+    Network,
+    Partner,
+    Shape,
+    Site,
+    Source,
+    System,
+)
 from gigaforge.errors import InputError
 
 __all__ = ["Catalog", "load_catalog", "read_yaml", "validation_problem"]
 
 # Folder in the catalogue -> type of its entries. One entry a file, or a list of them.
-KINDS: Final[dict[str, type[Entry]]] = {
+KINDS: Final[dict[str, type[BaseModel]]] = {
     "accelerators": Accelerator,
     "systems": System,
     "networks": Network,
     "models": Model,
     "sites": Site,
     "partners": Partner,
+    "facts": Fact,
+    "shapes": Shape,
 }
-E_ = TypeVar("E_", bound=Entry)
+E_ = TypeVar("E_", bound=BaseModel)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -39,6 +51,8 @@ class Catalog:
     models: dict[str, Model] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)
     partners: dict[str, Partner] = field(default_factory=dict)
+    facts: dict[str, Fact] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
 
     def accelerator(self, name: str) -> Accelerator:
@@ -64,6 +78,14 @@ class Catalog:
     def network(self, name: str) -> Network:
         """Look one up; `InputError` names the nearest known one."""
         return _find(self.networks, name, "network")
+
+    def fact(self, name: str) -> Fact:
+        """Look one up; `InputError` names the nearest known one."""
+        return _find(self.facts, name, "fact")
+
+    def shape(self, name: str) -> Shape:
+        """Look one up; `InputError` names the nearest known one."""
+        return _find(self.shapes, name, "shape")
 
 
 def _find(entries: dict[str, E_], name: str, kind: str) -> E_:
