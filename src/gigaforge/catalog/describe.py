@@ -27,6 +27,7 @@ __all__ = [
     "find_kind",
     "rows_of",
     "source_record",
+    "source_uses",
 ]
 
 # Field -> what people call it, where replacing "_" by a space does not say it.
@@ -193,7 +194,9 @@ def compare_rows(catalog: Catalog, names: list[str]) -> tuple[str, list[Any], li
     found = [find_entries(catalog, name) for name in names]
     shared = [kind for kind in KINDS if all(kind in dict(matches) for matches in found)]
     if not shared:
-        told = ", ".join(f"{name} ({matches[0][0].removesuffix('s')})" for name, matches in zip(names, found, strict=True))
+        told = ", ".join(
+            f"{name} ({matches[0][0].removesuffix('s')})" for name, matches in zip(names, found, strict=True)
+        )
         raise InputError(f"only entries of one kind can be compared; found {told}")
     kind = shared[-1] if "systems" in shared else shared[0]
     entries = [dict(matches)[kind] for matches in found]
@@ -213,6 +216,18 @@ def source_record(catalog: Catalog, key: str) -> dict[str, str]:
         return {"key": key, "title": key, "url": key, "date": "", "reliability": ""}
     source = catalog.sources[key]
     return {"key": key, **source.model_dump()}
+
+
+def source_uses(catalog: Catalog) -> list[dict[str, Any]]:
+    """Every source, bare addresses too, with how many figures and entries lean on it, most used first."""
+    counts: dict[str, int] = dict.fromkeys(catalog.sources, 0)
+    for kind in KINDS:
+        for entry in getattr(catalog, kind).values():
+            own = [] if isinstance(entry, Fact) else getattr(entry, "source", [])
+            for key in [*own, *(key for _, figure in figures_in(entry) for key in figure.source)]:
+                counts[key] = counts.get(key, 0) + 1
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [{**source_record(catalog, key), "uses": uses} for key, uses in ranked]
 
 
 def figure_record(catalog: Catalog, figure: Figure) -> dict[str, Any]:
@@ -284,5 +299,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.4g}"
     return "" if value is None else str(value)
-
-
