@@ -272,6 +272,8 @@ def _people(value: float, dimension: str, digits: int) -> str:
     """Print in the unit people use: "$60/MWh", "$130/kW-month", "390 g/kWh"."""
     unit, scale = _PEOPLE[dimension]
     number = value * scale
+    if dimension == "money_per_power" and abs(number) >= 1e3:
+        unit = "/W"  # "$1.5K/W" rather than thousands of millions
     if dimension == "carbon_intensity":
         return f"{_significant(number, digits)}{unit}"
     name, size = next(((n, s) for n, s in (("B", 1e9), ("M", 1e6), ("K", 1e3)) if abs(number) >= s), ("", 1.0))

@@ -181,7 +181,6 @@ def compare_rows(catalog: Catalog, names: list[str]) -> tuple[str, list[Any], li
     kind : str
     entries : list
     rows : list of (label, one `Row` or None for each entry)
-        Only what at least two entries have, or one where they are two.
 
     Raises
     ------

@@ -210,17 +210,22 @@ def _cells(row: Row, numbers: dict[str, int]) -> tuple[Text, str, Text, Text]:
 
 
 def _print_source(console: Console, catalog: Catalog, key: str, number: int) -> None:
-    source = source_record(catalog, key)
+    _print_reference(console, f"[{number}]", source_record(catalog, key))
+
+
+def _print_reference(console: Console, mark: str, source: dict[str, Any], *, key: str = "") -> None:
+    """Title and address; the address stays whole so that it can be copied."""
+    url = Text(source["url"], style="blue")
+    if source["title"] == source["url"]:
+        console.print(Text.assemble((mark.rjust(4), "green"), " ", url), soft_wrap=True)
+        return
     about = ", ".join(part for part in (source["date"], source["reliability"]) if part)
-    title = Text.assemble(source["title"], (f"  ({about})" if about else "", "dim"))
-    known = source["title"] != source["url"]
     line = Table.grid(padding=(0, 1))
     line.add_column(width=4, justify="right", style="green")
     line.add_column(overflow="fold")
-    line.add_row(Text(f"[{number}]"), title if known else Text(source["url"], style="blue"))
+    line.add_row(Text(mark), Text.assemble(source["title"], (f"  ({about})" if about else "", "dim")))
     console.print(line)
-    if known:
-        console.print(Text.assemble("     ", (source["url"], "blue")), soft_wrap=True)
+    console.print(Text.assemble("     ", (f"{key}  " if key else "", "cyan"), url), soft_wrap=True)
 
 
 def _print_week(console: Console, factors: list[float]) -> None:
@@ -243,7 +248,7 @@ def print_comparison(kind: str, entries: list[Any], rows: Iterable[tuple[str, li
         if index:
             table.add_column("", justify="right", no_wrap=True)
     for label, line in rows:
-        if sum(row is not None for row in line) < 2 or label.startswith("energised"):
+        if label.startswith("energised"):  # steps of different quarters do not line up
             continue
         base = line[0].number if line[0] else None
         cells: list[Text] = [_value(line[0])]
@@ -299,15 +304,8 @@ def print_changes(folder: Path, changes: list[dict[str, Any]]) -> None:
 
 
 def print_sources(uses: list[dict[str, Any]]) -> None:
-    """All sources, most used first."""
+    """All sources, most used first, with how many figures lean on each."""
     console = Console()
-    table = _table()
-    table.add_column("uses", justify="right", no_wrap=True)
-    table.add_column("source", overflow="fold")
     for source in uses:
-        about = ", ".join(part for part in (source["date"], source["reliability"]) if part)
-        text = Text.assemble((source["title"], "bold"), (f"  ({about})" if about else "", "dim"))
-        if source["title"] != source["url"]:
-            text.append(f"\n{source['key']}  ", style="cyan").append(source["url"], style="blue")
-        table.add_row(str(source["uses"]), text)
-    console.print(table)
+        _print_reference(console, str(source["uses"]), source, key=source["key"])
+    console.print(Text("Number of figures and entries that lean on a source, its key and its address.", style="dim"))
