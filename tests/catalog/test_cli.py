@@ -99,7 +99,7 @@ def test_a_name_shared_by_chip_and_system_shows_both() -> None:
 
 
 def test_show_of_an_unknown_name_gives_the_nearest() -> None:
-    with pytest.raises(InputError, match="did you mean .*'gb300-nvl72'"):
+    with pytest.raises(InputError, match=r"did you mean .*'gb300-nvl72'"):
         run("show", "gb300-nvl27")
 
 

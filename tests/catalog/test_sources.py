@@ -83,9 +83,29 @@ def test_what_was_announced_without_figures_stays_without() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "dgx-1 dgx-1v dgx-2 dgx-a100 dgx-h100 dgx-h200 dgx-b200 dgx-b300 gb200-nvl72 gb300-nvl72 vera-rubin-nvl72-max-q "
-    "vera-rubin-nvl72-max-p hgx-rubin-nvl8 rubin-ultra-nvl144-kyber feynman-nvl mi300x-8 mi355x-8 helios-nvl72 "
-    "tpu-v5p tpu-v6e tpu-v7".split(),
+    [
+        "dgx-1",
+        "dgx-1v",
+        "dgx-2",
+        "dgx-a100",
+        "dgx-h100",
+        "dgx-h200",
+        "dgx-b200",
+        "dgx-b300",
+        "gb200-nvl72",
+        "gb300-nvl72",
+        "vera-rubin-nvl72-max-q",
+        "vera-rubin-nvl72-max-p",
+        "hgx-rubin-nvl8",
+        "rubin-ultra-nvl144-kyber",
+        "feynman-nvl",
+        "mi300x-8",
+        "mi355x-8",
+        "helios-nvl72",
+        "tpu-v5p",
+        "tpu-v6e",
+        "tpu-v7",
+    ],
 )
 def test_the_lineage_is_complete(name: str) -> None:
     system = CATALOG.system(name)
