@@ -157,7 +157,7 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         rack_idle_w=idle,
         accelerators=np.array([s.accelerators for s in systems], dtype=float),
         counts=np.array([[_counts(s, site, scenario, catalog) for s in systems] for site in scenario.sites]),
-        can_host=_can_host(scenario, sites, systems, rack_it, quarters),
+        can_host=_can_host(scenario, sites, systems, quarters),
         energised_w=np.array([_energised(s, o, quarters) for s, o in zip(sites, scenario.sites, strict=True)]),
         pue_peak=np.array([s.pue_peak.value for s in sites]),
         pue_mean=pue_mean,
@@ -206,9 +206,7 @@ def _energised(site: Site, override: ScenarioSite, quarters: list[Quarter]) -> A
     return step(series, quarters)
 
 
-def _can_host(
-    scenario: Scenario, sites: list[Site], systems: list[System], rack_it: Array, quarters: list[Quarter]
-) -> Mask:
+def _can_host(scenario: Scenario, sites: list[Site], systems: list[System], quarters: list[Quarter]) -> Mask:
     """Where and when systems may be installed: power per rack, the site's own list, ship dates."""
     out = np.zeros((len(sites), len(systems), len(quarters)), dtype=bool)
     lines = [line for line in scenario.platforms for _ in line.systems]
@@ -216,7 +214,9 @@ def _can_host(
         first = scenario.sites[s].first or quarters[0]
         for k, system in enumerate(systems):
             limit = site.rack_power_limit.value if site.rack_power_limit else np.inf
-            fits = (not site.systems or system.name in site.systems) and rack_it[k] <= limit
+            fits = (not site.systems or system.name in site.systems) and _need(
+                system.power, "power", system.name
+            ) <= limit
             for t, quarter in enumerate(quarters):
                 ships = lines[k].ships <= quarter <= (lines[k].last or quarters[-1])
                 out[s, k, t] = fits and ships and quarter >= first

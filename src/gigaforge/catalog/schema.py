@@ -157,16 +157,22 @@ class Model(Entry):
     experts_per_token: int = Field(0, ge=0)
     shared_experts: int = Field(0, ge=0)
     expert_d_ff: int = Field(0, ge=0)
-    shared_d_ff: int = Field(0, ge=0, description="hidden width of all shared experts together (0: shared_experts × expert_d_ff)")
+    shared_d_ff: int = Field(
+        0, ge=0, description="hidden width of all shared experts together (0: shared_experts × expert_d_ff)"
+    )
     expert_d_model: int = Field(0, ge=0, description="width that experts work in (0: d_model)")
     dense_layers: int = Field(0, ge=0, description="layers with a dense feed-forward block (mostly the leading ones)")
     # Hybrids: some layers mix tokens with linear attention or a state space, some have no feed-forward block
     attention_layers: int = Field(0, ge=0, description="layers with softmax attention (0: layers - linear_layers)")
-    linear_layers: int = Field(0, ge=0, description="layers with linear attention or a state space (no growing cache)")
+    linear_layers: int = Field(
+        0, ge=0, description="layers with linear attention or a state space (no growing cache)"
+    )
     feed_forward_layers: int = Field(0, ge=0, description="layers with a feed-forward block (0: all)")
     linear_key_dim: int = Field(0, ge=0, description="width of queries, and of keys, in a linear layer")
     linear_value_dim: int = Field(0, ge=0, description="width of values, and of their gate, in a linear layer")
-    attention_gate: bool = Field(False, description="softmax attention's output is gated (as many weights as queries)")
+    attention_gate: bool = Field(
+        False, description="softmax attention's output is gated (as many weights as queries)"
+    )
     # Multi-head latent attention (DeepSeek)
     q_lora_rank: int = Field(0, ge=0)
     kv_lora_rank: int = Field(0, ge=0)
