@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gigaforge.errors import InputError
+from gigaforge.perf.arrays import Array
 
 if TYPE_CHECKING:
     from gigaforge.catalog import Accelerator, System
 
-__all__ = ["Array", "Hardware", "chip_key", "precision_family"]
+__all__ = ["Hardware", "chip_key", "precision_family"]
 
-Array = float | NDArray[np.float64]
 
 _FAMILY: Final = {
     "bf16": "bf16", "fp16": "bf16", "w4a16": "bf16", "int4": "bf16",

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.errors import InputError
-from gigaforge.perf.hardware import Array, Hardware, precision_family
+from gigaforge.perf.arrays import Array
+from gigaforge.perf.hardware import Hardware, precision_family
 from gigaforge.perf.parameters import constants
 
 __all__ = [

@@ -17,7 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.perf.hardware import Array, Hardware
+from gigaforge.perf.arrays import Array
+from gigaforge.perf.hardware import Hardware
 
 __all__ = ["active_power_w", "clock_factor", "demand_power_w", "system_power_w"]
 
