@@ -116,10 +116,14 @@ class Transformer:
 
     @classmethod
     def from_catalog(cls, model: Model) -> Self:
-        """Read a catalogue entry (whose leading `dense_layers` have a dense feed-forward block)."""
+        """Read a catalogue entry; linear-attention and state-space layers of hybrids become Mamba-2 layers."""
         moe = model.family == "moe"
-        dense = model.dense_layers if moe else model.layers
         mla = model.attention == "mla"
+        # Fields of hybrids and latent experts, which older overlays of the catalogue lack.
+        more = {name: int(getattr(model, name, 0) or 0) for name in _HYBRID}
+        ff = more["feed_forward_layers"] or model.layers
+        dense = model.dense_layers if moe else ff
+        key = more["linear_key_dim"]
         return cls(
             name=model.name,
             layers=model.layers,
@@ -129,9 +133,10 @@ class Transformer:
             head_dim=model.head_dim,
             d_ff=model.d_ff,
             vocab=model.vocab,
-            attention_layers=model.layers,
+            attention_layers=more["attention_layers"] or model.layers - more["linear_layers"],
             dense_layers=dense,
-            moe_layers=model.layers - dense,
+            moe_layers=ff - dense,
+            mamba_layers=more["linear_layers"],
             ff_matrices=3 if model.activation == "swiglu" else 2,
             tied_embeddings=float(model.tied_embeddings),
             attention_bias=float(model.attention_bias),
@@ -139,8 +144,8 @@ class Transformer:
             experts=model.experts if moe else 0,
             experts_per_token=model.experts_per_token if moe else 0,
             expert_d_ff=model.expert_d_ff if moe else 0,
-            expert_d_model=model.d_model if moe else 0,
-            shared_d_ff=model.shared_experts * model.expert_d_ff if moe else 0,
+            expert_d_model=(more["expert_d_model"] or model.d_model) if moe else 0,
+            shared_d_ff=(more["shared_d_ff"] or model.shared_experts * model.expert_d_ff) if moe else 0,
             q_lora_rank=model.q_lora_rank if mla else 0,
             kv_lora_rank=model.kv_lora_rank if mla else 0,
             rope_head_dim=model.rope_head_dim if mla else 0,
@@ -148,6 +153,9 @@ class Transformer:
             sliding_window=model.sliding_window,
             global_every=model.global_every,
             mtp_layers=model.mtp_layers,
+            mamba_inner=more["linear_value_dim"],
+            mamba_state=min(key, _STATE),
+            mamba_groups=key / _STATE if key > _STATE else min(key, 1),
         )
 
     @classmethod
@@ -316,6 +324,12 @@ class Transformer:
         return _f(self.attention_layers) * self.kv_width * element_bytes
 
 
+_HYBRID = (
+    "attention_layers", "linear_layers", "feed_forward_layers", "linear_key_dim", "linear_value_dim", "expert_d_model",
+    "shared_d_ff",
+)  # fmt: skip
+_STATE = 128
+"""State per head of Mamba-2 as published models use it (Nemotron-3: 128)."""
 _PART: Mapping[str, str] = {
     "qkv": "attention",
     "mla_down": "attention",
