@@ -6,7 +6,7 @@ from typing import Any
 
 from gigaforge.catalog import Accelerator, Catalog, Partner, Site, System
 from gigaforge.catalog import Model as CatalogModel
-from gigaforge.codesign.operating_points import OperatingPoint
+from gigaforge.codesign.point import OperatingPoint
 from gigaforge.scenario import Scenario, parse_scenario
 
 

@@ -238,7 +238,7 @@ def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
     for s, i, t in zip(*np.nonzero(d.serving_racks), strict=True):
         point, racks = p.points[i], d.serving_racks[s, i, t]
         workload = p.point_workload[i]
-        tokens = racks * p.point_tokens[i] / p.peak_to_mean[workload]
+        tokens = racks * p.point_tokens[i, t] / p.peak_to_mean[workload]
         rows.append((str(p.quarters[t]), p.sites[s], point.system, point.workload, point.id, racks, tokens))
     for r, s, k, t in zip(*np.nonzero(d.training_racks), strict=True):
         point, racks = p.training_points[r, k], d.training_racks[r, s, k, t]
@@ -266,12 +266,14 @@ def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
 
 def _points(p: Problem) -> pd.DataFrame:
     every = [*p.points, *p.training_points.values()]
-    rows = [{**{k: v for k, v in q.__dict__.items() if k != "strategy"}, **_strategy(q.strategy)} for q in every]
+    rows = [
+        {
+            **{k: v for k, v in q.__dict__.items() if k != "strategy"},
+            "strategy": json.dumps(q.strategy, sort_keys=True),
+        }
+        for q in every
+    ]
     return pd.DataFrame(rows)
-
-
-def _strategy(strategy: dict[str, Any]) -> dict[str, Any]:
-    return {"strategy": json.dumps(strategy, sort_keys=True)}
 
 
 def _demand(p: Problem, d: Decisions) -> pd.DataFrame:

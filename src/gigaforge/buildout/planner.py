@@ -17,7 +17,8 @@ from gigaforge.buildout.programme import build
 from gigaforge.buildout.provenance import assumptions, sources_used
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
-from gigaforge.codesign.operating_points import OperatingPoint, operating_points
+from gigaforge.codesign.operating_points import operating_points
+from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import GigaforgeError, NoAnswerError
 from gigaforge.scenario import Scenario, check_against
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.catalog import Catalog, Figure, Site, System
-from gigaforge.codesign.operating_points import OperatingPoint
+from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import InputError
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 from gigaforge.scenario import Scenario, interpolate, step
@@ -61,7 +61,7 @@ class Problem:
     energy_usd_per_j: Array  # (S,)
     point_workload: NDArray[np.int_]  # (P,)
     point_system: NDArray[np.int_]  # (P,)
-    point_tokens: Array  # (P,) per rack and quarter at full load, availability included
+    point_tokens: Array  # (P, T) per rack and quarter at full load, availability included
     point_power_w: Array  # (P,) mean over the day
     demand: Array  # (W, T) output tokens
     token_usd: Array  # (W, T) revenue per output token, its input included
@@ -157,7 +157,7 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         rack_idle_w=idle,
         accelerators=np.array([s.accelerators for s in systems], dtype=float),
         counts=np.array([[_counts(s, site, scenario, catalog) for s in systems] for site in scenario.sites]),
-        can_host=_can_host(scenario, sites, systems, rack_it, quarters),
+        can_host=_can_host(scenario, sites, systems, quarters),
         energised_w=np.array([_energised(s, o, quarters) for s, o in zip(sites, scenario.sites, strict=True)]),
         pue_peak=np.array([s.pue_peak.value for s in sites]),
         pue_mean=pue_mean,
@@ -170,9 +170,8 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         energy_usd_per_j=np.array([0.0 if s.tenure == "cloud" else s.energy_price.value for s in sites]),
         point_workload=point_workload,
         point_system=point_system,
-        point_tokens=np.array([p.tokens_per_s_per_rack for p in serving])
-        * SECONDS_PER_QUARTER
-        * scenario.operations.availability,
+        point_tokens=np.array([_yields(p, len(quarters)) for p in serving]).reshape(-1, len(quarters))
+        * (SECONDS_PER_QUARTER * scenario.operations.availability),
         point_power_w=idle[point_system] + (full - idle[point_system]) * load if serving else np.zeros(0),
         demand=demand,
         token_usd=np.array([_token_price(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
@@ -206,9 +205,7 @@ def _energised(site: Site, override: ScenarioSite, quarters: list[Quarter]) -> A
     return step(series, quarters)
 
 
-def _can_host(
-    scenario: Scenario, sites: list[Site], systems: list[System], rack_it: Array, quarters: list[Quarter]
-) -> Mask:
+def _can_host(scenario: Scenario, sites: list[Site], systems: list[System], quarters: list[Quarter]) -> Mask:
     """Where and when systems may be installed: power per rack, the site's own list, ship dates."""
     out = np.zeros((len(sites), len(systems), len(quarters)), dtype=bool)
     lines = [line for line in scenario.platforms for _ in line.systems]
@@ -216,7 +213,9 @@ def _can_host(
         first = scenario.sites[s].first or quarters[0]
         for k, system in enumerate(systems):
             limit = site.rack_power_limit.value if site.rack_power_limit else np.inf
-            fits = (not site.systems or system.name in site.systems) and rack_it[k] <= limit
+            fits = (not site.systems or system.name in site.systems) and _need(
+                system.power, "power", system.name
+            ) <= limit
             for t, quarter in enumerate(quarters):
                 ships = lines[k].ships <= quarter <= (lines[k].last or quarters[-1])
                 out[s, k, t] = fits and ships and quarter >= first
@@ -283,6 +282,11 @@ def _token_price(serving: Serving, quarters: list[Quarter]) -> Array:
     per_output = prices.output + ratio * (cached * prices.cached + (1 - cached) * prices.input)
     years = np.array([q - (prices.since or quarters[0]) for q in quarters]) / 4
     return np.asarray(per_output * (1 + prices.change_per_year) ** years)
+
+
+def _yields(point: OperatingPoint, quarters: int) -> Array:
+    """Tokens per second and rack in each quarter."""
+    return np.array(point.tokens_per_s_by_quarter or (point.tokens_per_s_per_rack,) * quarters)
 
 
 def _runs(scenario: Scenario, points: Sequence[OperatingPoint], system_index: dict[str, int]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class _Builder:
         demand = self.data(p.demand / PETA, "workload", "quarter")
         for w, workload in enumerate(p.workloads):
             points = np.flatnonzero(p.point_workload == w)
-            rate = self.data(p.point_tokens * self.block / PETA, "point").isel(point=points)
+            rate = self.data(p.point_tokens * self.block / PETA, "point", "quarter").isel(point=points)
             capacity = (self.serve.isel(point=points) * rate).sum(["site", "point"])
             served = self.served.sel(workload=workload)
             self.rule("", f"serve {workload}", served * float(p.peak_to_mean[w]) <= capacity)

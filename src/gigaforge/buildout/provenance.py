@@ -18,12 +18,15 @@ def assumptions(scenario: Scenario, catalog: Catalog) -> list[dict[str, str]]:
     """Each reason that the scenario gives for its figures, with the address where the reason is a source."""
     rows = []
     for path, reason in scenario.because.items():
-        source = catalog.sources.get(reason)
+        fact = catalog.facts.get(reason)
+        source = catalog.sources.get(fact.source[0] if fact and fact.source else reason)
+        words = fact.label if fact else source.title if source else reason.removeprefix("assumption:").strip()
+        assumed = reason.startswith("assumption") or bool(fact and fact.assumption)
         rows.append(
             {
                 "path": path,
-                "reason": source.title if source else reason.removeprefix("assumption:").strip(),
-                "kind": "assumption" if reason.startswith("assumption") else "source",
+                "reason": f"{words}: {fact}" + (f" ({fact.note})" if fact.note else "") if fact else words,
+                "kind": "assumption" if assumed else "source",
                 "url": source.url if source else (reason if reason.startswith("http") else ""),
             }
         )
@@ -46,8 +49,10 @@ def sources_used(scenario: Scenario, catalog: Catalog) -> list[dict[str, str]]:
         for key in catalog.model(name).source:
             used.setdefault(key, []).append(f"{name} architecture")
     for path, reason in scenario.because.items():
-        if reason in catalog.sources:
-            used.setdefault(reason, []).append(path)
+        fact = catalog.facts.get(reason)
+        for key in fact.source if fact else [reason]:
+            if key in catalog.sources or key.startswith("http"):
+                used.setdefault(key, []).append(path)
     rows = []
     for key, uses in used.items():
         source = catalog.sources.get(key)

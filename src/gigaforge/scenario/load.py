@@ -69,6 +69,15 @@ def check_against(scenario: Scenario, catalog: Catalog, where: str = "scenario")
             (f"investment.{role}", catalog.partner, getattr(scenario.investment, role))
             for role in ("investor", "recipient")
         ]
+    for path, reason in scenario.because.items():
+        if not (reason.startswith(("assumption:", "http")) or reason in catalog.facts or reason in catalog.sources):
+            near = difflib.get_close_matches(reason, [*catalog.facts, *catalog.sources], 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(
+                f"because.{path}: {reason!r} is neither a fact nor a source of the catalogue, nor an address, nor "
+                f"'assumption: why'{hint}",
+                where,
+            )
     for field, find, name in wanted:
         try:
             find(name)

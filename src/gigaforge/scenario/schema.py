@@ -68,8 +68,11 @@ def _series(dimension: str) -> Any:
             raise ValueError(f"quarters must rise: {', '.join(str(q) for q in out)}")
         return out
 
-    schema: Any = {"description": dimension, "anyOf": [{"type": ["string", "number"]}, {"type": "object"}]}
-    return Annotated[dict[Quarter, float], BeforeValidator(read), Field(json_schema_extra=schema)]
+    return Annotated[
+        dict[Quarter, float],
+        BeforeValidator(read, json_schema_input_type=str | float | dict[str, str | float]),
+        Field(description=dimension),
+    ]
 
 
 if TYPE_CHECKING:  # one type to a checker; each reads its own units
