@@ -150,7 +150,8 @@ def test_sites_allow_ten_gigawatts_by_2032_in_steps() -> None:
     assert max(b - a for a, b in pairwise(total)) < 2e9
     assert 10e9 <= total[-1] <= 15e9
     named = [s for s in CATALOG.sites.values() if not s.assumption and s.tenure == "leased"]
-    assert sum(_energised_w(site, quarters[-1]) for site in named) == pytest.approx(7e9, rel=0.1)
+    # "About 7 GW" in September 2025, "more than 8 GW" with Michigan.
+    assert sum(_energised_w(site, quarters[-1]) for site in named) == pytest.approx(8e9, rel=0.1)
 
 
 def test_sites_hold_what_they_must_host() -> None:
