@@ -14,7 +14,7 @@ __all__ = ["cross_checks"]
 # What was published, with its source (read 2026-11).
 COST_PER_GW = (23e9, 60e9, "https://ng.investing.com/news/stock-market-news/how-much-does-a-gw-of-data-center-capacity-actually-cost-2169144")  # fmt: skip
 GPUS_FOR_10_GW = (4e6, 5e6, "https://epium.com/openai-and-nvidias-artificial-intelligence-plan-will-require-power-equal-to-10-nuclear-reactors")  # fmt: skip
-MESSAGES_PER_WEEK = (18e9, 20.8e9, "https://siliconcanals.com/m-by-july-2025-chatgpt-had-reached-roughly-10-of-the-worlds-adults-and-700-million-weekly-users-sending-about-18-billion-messages-a-week-but-the-bigger-shift-was-that-most-of-it-wasnt-wor/")  # fmt: skip
+MESSAGES_PER_WEEK = (17.5e9, 18.4e9, "https://siliconcanals.com/m-by-july-2025-chatgpt-had-reached-roughly-10-of-the-worlds-adults-and-700-million-weekly-users-sending-about-18-billion-messages-a-week-but-the-bigger-shift-was-that-most-of-it-wasnt-wor/")  # fmt: skip
 
 
 def cross_checks(problem: Problem, decisions: Decisions, summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -68,8 +68,9 @@ def _accelerators(p: Problem, d: Decisions) -> list[dict[str, Any]]:
     each = deployed / packages
     note = (
         f"{packages / 1e6:.2f}M packages in {deployed / 1e9:.1f} GW, {each / 1e3:.2f} kW each all-in. The announced "
-        "4-5 million imply 2.0-2.5 kW each (GB200 and GB300 draw about 2.1); Vera Rubin at 190-230 kW a rack draws "
-        "2.6-3.3 kW plus cooling, and Rubin Ultra packages hold four dies, so fewer packages make the same gigawatts"
+        "4-5 million imply 2.0-2.5 kW each, as GB200 and GB300 draw (2.1 kW), or count dies: a Vera Rubin rack, "
+        "190-230 kW, was sold as 144 dies and holds 72 packages (2.6-3.3 kW each before cooling), and a Rubin Ultra "
+        "package holds four, so fewer packages make the same gigawatts"
     )
     return [_row("GPU packages per 10 GW", packages / deployed * 10e9, GPUS_FOR_10_GW, "GPUs", note)]
 

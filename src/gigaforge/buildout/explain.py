@@ -79,31 +79,33 @@ def milestones(problem: Problem, decisions: Decisions, prices: dict[str, Any]) -
 
 
 def _why(problem: Problem, decisions: Decisions, prices: dict[str, Any], t: int) -> str:
-    """What was used up in the quarters before a missed milestone."""
+    """What was scarce in the quarters before a missed milestone: what had a price, and was used up."""
     p = problem
     reasons = []
-    used = np.einsum("skt,sk->st", decisions.online, np.outer(p.pue_peak, p.rack_it_w))
-    smallest = (p.rack_it_w.min() * p.pue_peak * p.scenario.block)[:, None]
-    full = (p.energised_w - used < smallest)[:, t] & (p.energised_w[:, t] > 0)
-    dark = (p.energised_w[:, t] <= 0) | ~p.can_host[:, :, : t + 1].any(axis=(1, 2))
-    total = p.energised_w[:, t].sum()
-    if full.all() or used[:, t].sum() > 0.97 * total:
-        reasons.append(f"every site is full: {format_quantity(total, 'power')} energised")
-    elif full.any():
-        names = ", ".join(p.sites[s] for s in np.flatnonzero(full))
-        reasons.append(f"{names} {'is' if full.sum() == 1 else 'are'} full")
     bought = np.array([decisions.added[:, p.line_of == line].sum(axis=(0, 1)) for line in range(len(p.lines))])
     for line, name in enumerate(p.lines):
-        ships = p.supply[line, : t + 1] > 0
+        worth = np.asarray(prices["supply"][name])[: t + 1]
         taken, offered = bought[line, : t + 1].sum(), p.supply[line, : t + 1].sum()
-        if ships.any() and taken >= offered - p.scenario.block * ships.sum():
-            reasons.append(f"all {offered:,.0f} {name} systems that supply gives by then are bought")
-    if not reasons and dark.any():
-        reasons.append(f"{int(dark.sum())} of {len(p.sites)} sites have no power yet")
-    money = np.asarray(prices.get("cash", np.zeros(t + 1)))[: t + 1]
-    if not reasons and money.size and money.max() > 0.01:
-        reasons.append("cash binds")
-    return "; ".join(reasons) or "building earlier costs more than the penalty for being late"
+        if worth.max() > 1e4 and taken >= 0.95 * offered:
+            reasons.append(f"supply gives {offered:,.0f} {name} systems by then and {taken:,.0f} are bought")
+    used = np.einsum("skt,sk->st", decisions.online, np.outer(p.pue_peak, p.rack_it_w))
+    full = [
+        name
+        for s, name in enumerate(p.sites)
+        if np.asarray(prices["power"][name])[: t + 1].max() > 1e3 and used[s, t] >= 0.97 * p.energised_w[s, t] > 0
+    ]
+    if full:
+        total = format_quantity(float(p.energised_w[:, t].sum()), "power")
+        are = "is" if len(full) == 1 else "are"
+        reasons.append(f"{_list(full)} {are} full, with {total} energised at all sites")
+    money = np.asarray(prices["cash"])[: t + 1]
+    if money.size and money.max() > 0.01:
+        reasons.append("there is no more cash in the quarters before")
+    return "; ".join(reasons) or "building earlier would cost more than being late"
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def sentences(

@@ -145,7 +145,7 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         if p.scenario.objective in ("npv", "cost")
         else solution.objective,
         "mip_gap": solution.gap,
-        "bound": solution.bound * USD if p.scenario.objective in ("npv", "cost") else solution.bound,
+        "bound": _objective(programme, solution.bound),
         "solve_s": solution.seconds,
         "quarters": [str(q) for q in p.quarters],
         "it_power_w": it_w.tolist(),
@@ -169,6 +169,12 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "shadow_prices": {},
     }
     return Plan(_clean(summary), tables, p, d)
+
+
+def _objective(programme: Programme, value: float) -> float:
+    """In dollars where the objective is money, with the constant that the solver does not see."""
+    money = programme.problem.scenario.objective in ("npv", "cost")
+    return (value + programme.constant) * USD if money else value
 
 
 def _clean(value: Any) -> Any:

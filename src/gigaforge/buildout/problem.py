@@ -74,6 +74,7 @@ class Problem:
     run_window: Mask  # (R, T)
     discount: Array  # (T,) to the middle of each quarter
     discount_end: float
+    economic_quarters: int
     service_quarters: int
 
     @property
@@ -124,8 +125,10 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
     sites = [_site(catalog.site(s.site), s) for s in scenario.sites]
     systems = [catalog.system(name) for line in scenario.platforms for name in line.systems]
     line_of = np.array([i for i, line in enumerate(scenario.platforms) for _ in line.systems])
-    serving = [p for p in points if p.kind == "serving"]
     system_index = {s.name: k for k, s in enumerate(systems)}
+    asked = {w.name for w in (*scenario.serving, *scenario.training)}
+    points = [p for p in points if p.system in system_index and p.workload in asked]
+    serving = [p for p in points if p.kind == "serving"]
     price = np.array([_rack_price(systems[k], scenario.platforms[line_of[k]], quarters) for k in range(len(systems))])
     rack_it = np.array([_rack_power(s) for s in systems])
     life = scenario.finance.system_life_years
@@ -183,6 +186,7 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         run_window=np.array([[r.start <= q <= r.end for q in quarters] for r in scenario.training], dtype=bool),
         discount=(1 + scenario.finance.discount_rate) ** (-(time + 0.5) / 4),
         discount_end=float((1 + scenario.finance.discount_rate) ** (-len(quarters) / 4)),
+        economic_quarters=round(min(life, scenario.finance.service_life_years) * 4),
         service_quarters=round(scenario.finance.service_life_years * 4),
         **runs,
     )

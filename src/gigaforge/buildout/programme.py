@@ -29,12 +29,13 @@ GW, USD, PETA = 1e9, 1e9, 1e15  # one unit of power, money and tokens in the mat
 
 @dataclass(frozen=True)
 class Programme:
-    """The model and the expressions that a plan is read from."""
+    """The model and the expressions that a plan is read from; `constant` completes the objective [billion USD]."""
 
     problem: Problem
     model: linopy.Model
     flows: dict[str, Any]
     net_present_value: Any
+    constant: float
 
 
 def previous(variable: Any) -> Any:
@@ -72,6 +73,7 @@ class _Builder:
         self.block = float(problem.scenario.block)
         self.flows: dict[str, Any] = {}
         self.penalties: list[Any] = []
+        self.constant = 0.0
 
     def data(self, values: Array, *dims: str) -> xr.DataArray:
         return xr.DataArray(values, coords={d: self.i[d] for d in dims}, dims=dims)
@@ -95,8 +97,8 @@ class _Builder:
             power = np.full_like(most, 1e6)
         self.add = self.variable("add", *dims, integer=True, upper=self.data(np.minimum(most, power), *dims))
         total = self.data(np.minimum(np.cumsum(most, axis=2), power), *dims)
-        # Nothing retires before it was a year in service; everything has at the end of its service life.
-        old = np.cumsum(most, axis=2) * (np.arange(len(p.quarters)) >= 4)
+        # Systems retire between the end of their economic life and the end of their service life.
+        old = np.cumsum(most, axis=2) * (np.arange(len(p.quarters)) >= p.economic_quarters)
         self.retire = self.variable("retire", *dims, integer=True, upper=self.data(old, *dims))
         self.online = self.variable("online", *dims, upper=total)
         self.rule("", "online", self.online == previous(self.online) + self.add - self.retire)
@@ -105,7 +107,7 @@ class _Builder:
         self.retired = self.variable("retired", *dims)
         self.rule("", "added", self.added == previous(self.added) + self.add)
         self.rule("", "retired", self.retired == previous(self.retired) + self.retire)
-        self.rule("", "in service a year", self.retired <= lagged(self.added, 4))
+        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters))
         if life < len(p.quarters):
             self.rule("finance.service_life_years", "retire", self.retired >= lagged(self.added, life))
         for line, label in enumerate(p.lines):
@@ -165,9 +167,10 @@ class _Builder:
             served = self.served.sel(workload=workload)
             self.rule("", f"serve {workload}", served * float(p.peak_to_mean[w]) <= capacity)
             self.rule(f"serving.{workload}.demand", "demand", served <= demand.sel(workload=workload))
-        lost = demand - self.served
-        price = np.array([s.shortfall_penalty for s in p.scenario.serving])[:, None] * p.discount * PETA / USD
-        self.penalties.append((lost * self.data(price, "workload", "quarter")).sum())
+        # What is not served is penalised: the price of all demand, a constant, less that of what is served.
+        price = np.array([w.shortfall_penalty for w in p.scenario.serving])[:, None] * p.discount * PETA / USD
+        self.constant -= float((price * p.demand / PETA).sum())
+        self.penalties.append((self.served * self.data(-price, "workload", "quarter")).sum())
 
     def training(self) -> None:
         """A run gets its work done in its window, on one kind of system at one site."""
@@ -317,7 +320,6 @@ class _Builder:
         own = np.array([t != "cloud" for t in p.tenures], dtype=float)
         book = own[:, None, None] * p.rack_price_usd[None] * left * self.block / USD * p.discount_end
         total = (self.add * self.data(book, "site", "system", "quarter")).sum()
-        # What retires early was sold at its book value of that day, which is at most its value when a year old.
         stay = np.clip(1 - age / (4 * f.facility_life_years), 0, None)
         worth = self.data(np.outer(p.facility_usd_per_w, stay) * GW / USD * p.discount_end, "site", "quarter")
         return total + ((self.built - previous(self.built)) * worth).sum()
@@ -365,4 +367,4 @@ def build(problem: Problem, *, tight: bool = True) -> Programme:
     flows = dict(b.flows)
     if b.income is not None:
         flows["revenue"] = b.income
-    return Programme(problem, b.m, flows, value)
+    return Programme(problem, b.m, flows, value, b.constant)

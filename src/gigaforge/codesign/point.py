@@ -29,7 +29,7 @@ class OperatingPoint:
     racks_per_unit : int
         Systems that one replica needs (serving), or that the estimate was made for (training).
     max_racks : float
-        Most systems on which a training run keeps 85 % of its best efficiency.
+        Most systems that a training run can use: its gang, times the gangs of its experiments.
     ttft_s, tpot_s : float
         Mean latency [s]; NaN for training.
     mfu : float

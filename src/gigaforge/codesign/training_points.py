@@ -6,16 +6,29 @@ import numpy as np
 
 from gigaforge.codesign.point import OperatingPoint, rack_power_w
 from gigaforge.errors import GigaforgeError
-from gigaforge.perf.hardware import Hardware
-from gigaforge.perf.training import TrainingJob, TrainingResults, search
+from gigaforge.perf.hardware import Hardware, precision_family
+from gigaforge.perf.training import SearchSpace, TrainingJob, TrainingResults, search
 from gigaforge.perf.transformer import Transformer
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario.schema import TrainingRun
 
 __all__ = ["training_points"]
 
-_SIZES = 2 ** np.arange(4, 13)  # 16 to 4,096 systems
-_KEEP = 0.85  # share of the best efficiency that a larger gang must keep
+_LARGEST = 4096  # systems in one gang: 300,000 accelerators, beyond every published run
+_FIRST_GUESS_MFU = 0.4
+# DeepSeek-V3 trained 14.8T tokens with batches of 63M (https://arxiv.org/abs/2412.19437, section 4.2); the batch beyond
+# which larger ones stop helping grows with the data to the power 0.47 (https://arxiv.org/abs/2410.21676).
+_BATCH_TOKENS, _BATCH_AT_TOKENS, _BATCH_EXPONENT = 63e6, 14.8e12, 0.47
+# What a planner needs to compare: degrees that production runs use, without the refinements that decide the last per cent.
+_SPACE = SearchSpace.usual(
+    tensor_parallel=(1, 2, 4, 8, 16),
+    context_parallel=(1, 2, 4, 8),
+    expert_tensor_parallel=(1,),
+    micro_batch=(1, 2, 4),
+    sequence_parallel=(1,),
+    recompute_shares=(0.5, 1.0),
+    sharding=(1, 3),
+)
 
 
 def training_points(transformer: Transformer, hardware: Hardware, run: TrainingRun) -> list[OperatingPoint]:
@@ -23,20 +36,14 @@ def training_points(transformer: Transformer, hardware: Hardware, run: TrainingR
 
     The experiments that `compute_multiple` counts run in gangs of their own, so the gang need only fit the final run.
     """
-    window_s = (run.end - run.start + 1) * SECONDS_PER_QUARTER
-    sizes: dict[int, TrainingResults] = {}
-    for racks in _SIZES:
-        results = _try(transformer, hardware, run, int(racks))
-        if results is None or not results.feasible[0]:
-            continue
-        sizes[int(racks)] = results
-        if _rate(results, hardware) * racks * window_s * 2 / 3 >= run.tokens:
+    window_s = (run.end - run.start + 1) * SECONDS_PER_QUARTER * 2 / 3
+    racks = _first_guess(transformer, hardware, run, window_s)
+    while (results := _try(transformer, hardware, run, racks)) is not None and racks < _LARGEST:
+        if results.feasible[0] and _rate(results, hardware) * racks * window_s >= run.tokens:
             break
-    if not sizes:
+        racks *= 2
+    if results is None or not results.feasible[0]:
         return []
-    racks, results = max(sizes.items())
-    best = max(_rate(r, hardware) for r in sizes.values())
-    fit = max(size for size, r in sizes.items() if _rate(r, hardware) >= _KEEP * best)
     strategy = results.strategies.row(0)
     return [
         OperatingPoint(
@@ -49,7 +56,7 @@ def training_points(transformer: Transformer, hardware: Hardware, run: TrainingR
             tokens_per_s_per_rack=_rate(results, hardware),
             it_power_w_per_rack=rack_power_w(hardware, float(results.power_w[0])),
             racks_per_unit=racks,
-            max_racks=float(max(fit, racks) * run.compute_multiple),
+            max_racks=racks * run.compute_multiple,
             mfu=float(results.mfu[0]),
             low=1 / results.high,
             high=1 / results.low,
@@ -59,16 +66,25 @@ def training_points(transformer: Transformer, hardware: Hardware, run: TrainingR
 
 
 def _try(transformer: Transformer, hardware: Hardware, run: TrainingRun, racks: int) -> TrainingResults | None:
-    batch = max(int(run.global_batch_tokens // run.seq_len), 1)
+    tokens = run.global_batch_tokens or _BATCH_TOKENS * (run.tokens / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT
+    batch = max(int(tokens // run.seq_len), 1)
     # A batch that divides evenly over gangs of many sizes.
     batch = max(2 ** int(np.log2(batch)), 1)
     if hardware.accelerators % 9 == 0:
         batch = max(batch // 16 * 18, 1)  # NVL72 racks hold 2^3 x 3^2 accelerators
     job = TrainingJob(racks * hardware.accelerators, batch, run.seq_len, run.precision)
     try:
-        return search(transformer, hardware, job)
+        return search(transformer, hardware, job, space=_SPACE)
     except GigaforgeError:
         return None
+
+
+def _first_guess(transformer: Transformer, hardware: Hardware, run: TrainingRun, window_s: float) -> int:
+    """Systems, a power of two, that would do the final run at a middling MFU."""
+    peak = float(hardware.peak_flop_s[precision_family(run.precision)]) * hardware.accelerators
+    flops = 6.0 * float(transformer.active_parameters) * run.tokens
+    wanted = flops / (peak * _FIRST_GUESS_MFU * window_s)
+    return int(np.clip(2 ** np.ceil(np.log2(max(wanted, 1.0))), 4, _LARGEST))
 
 
 def _rate(results: TrainingResults, hardware: Hardware) -> float:

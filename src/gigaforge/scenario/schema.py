@@ -206,7 +206,9 @@ class TrainingRun(Part):
     start: Quarter
     end: Quarter
     seq_len: Annotated[int, Field(gt=0)] = 8192
-    global_batch_tokens: Tokens = 64e6
+    global_batch_tokens: Tokens | None = Field(
+        None, description="per optimizer step; default: 63M at 14.8T tokens, growing with their power 0.47"
+    )
     precision: str = "fp8"
     compute_multiple: float = Field(
         1.0, ge=1.0, description="experiments, reinforcement learning and failed runs, as a multiple of the final run"
