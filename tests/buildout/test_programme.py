@@ -19,7 +19,7 @@ from gigaforge.buildout.problem import problem_from
 from gigaforge.buildout.programme import USD, build
 from gigaforge.buildout.solver import SolverOptions, relax, solve
 from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
-from tests.buildout.small import catalog, points, scenario
+from tests.buildout.small import catalog, points, scenario, scenario_data
 
 EXACT = SolverOptions(gap=1e-6, time_limit_s=60)
 
@@ -249,8 +249,6 @@ def tiny(seed: int) -> Any:
 
 
 def scenario_serving() -> dict[str, Any]:
-    from tests.buildout.small import scenario_data
-
     return dict(scenario_data()["serving"][0])
 
 

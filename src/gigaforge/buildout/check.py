@@ -138,8 +138,9 @@ def _release(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
     for tranche in tables["tranches"].itertuples():
         reached = deployed[deployed >= tranche.threshold_w * (1 - 1e-9)]
         first = reached.index[0] if len(reached) else None
-        if (tranche.released or None) != first:
-            yield f"tranche {tranche.index}: released {tranche.released}, {tranche.threshold_w / 1e9:g} GW reached {first}"
+        released = tranche.released if isinstance(tranche.released, str) else None
+        if released != first:
+            yield f"tranche {tranche.index}: released {released}, {tranche.threshold_w / 1e9:g} GW reached {first}"
         if first is not None:
             due_usd[first] += tranche.amount_usd
     if not np.allclose(paid_usd, due_usd, atol=0.01):
