@@ -1,0 +1,96 @@
+"""Figures about dollars: the operator's cash, and what a million tokens costs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import altair as alt
+import pandas as pd
+
+from gigaforge.report import theme
+from gigaforge.report.money import token_costs
+from gigaforge.report.view import PlanView
+
+__all__ = ["KINDS", "operator_cash", "token_cost"]
+
+# Kind of flow -> the word shown and its colour token, in stacking order.
+KINDS: Final = {
+    "revenue": ("Revenue", "revenue"),
+    "financing": ("Equity", "equity"),
+    "debt": ("Debt, net of repayment and interest", "debt"),
+    "capex": ("Capital expenditure", "capex"),
+    "opex": ("Running costs", "opex"),
+}
+
+
+def operator_cash(plan: PlanView) -> alt.LayerChart | None:
+    """Flows in and out by kind, and the cash left; None where no money moves."""
+    frame = plan.cash_by_kind()
+    if not frame.to_numpy().any():
+        return None
+    tidy = frame.rename_axis(index="quarter", columns="kind").stack().rename("usd").reset_index()
+    tidy["usd"] = (tidy["usd"] / 1e9).round(3)
+    tidy = tidy[tidy["usd"] != 0]
+    tidy["order"] = tidy["kind"].map({k: i for i, k in enumerate(KINDS)})
+    tidy["kind"] = tidy["kind"].map({k: word for k, (word, _) in KINDS.items()})
+    balance = pd.DataFrame({"quarter": plan.quarters, "usd": (plan.balance_usd / 1e9).round(3), "kind": "Cash left"})
+    shown = [word for word, _ in KINDS.values() if word in set(tidy["kind"])]
+    colours = [theme.accent(token) for word, token in KINDS.values() if word in shown]
+    scale = alt.Scale(domain=[*shown, "Cash left"], range=[*colours, theme.accent("ink")])
+    tip = [alt.Tooltip("quarter:O", title="Quarter"), alt.Tooltip("kind:N", title="Flow")]
+    x = theme.quarter_x(plan.quarters)
+    bars = (
+        alt.Chart(tidy)
+        .mark_bar()
+        .encode(
+            x=x,
+            y=alt.Y("usd:Q", title="$B a quarter; line: $B at its end"),
+            color=alt.Color("kind:N", scale=scale),
+            order=alt.Order("order:Q"),
+            tooltip=[*tip, alt.Tooltip("usd:Q", title="$B", format=",.2f")],
+        )
+    )
+    line = (
+        alt.Chart(balance)
+        .mark_line(point=alt.OverlayMarkDef(size=26, filled=True), strokeWidth=2)
+        .encode(x=x, y="usd:Q", color=alt.Color("kind:N", scale=scale),
+                tooltip=[*tip, alt.Tooltip("usd:Q", title="Cash left [$B]", format=",.2f")])
+    )  # fmt: skip
+    zero = alt.Chart(pd.DataFrame({"usd": [0]})).mark_rule(color=theme.accent("muted"), strokeWidth=1).encode(y="usd:Q")
+    words = "Stacked bars: the operator's money in and out by quarter and kind. Line: cash at the end of the quarter."
+    return theme.finish(alt.layer(bars, zero, line), "The operator's cash", words, height=340)
+
+
+def token_cost(plan: PlanView) -> alt.LayerChart | None:
+    """Cost of a million output tokens against its price; None where no token is served."""
+    frame = token_costs(plan)
+    if frame.empty:
+        return None
+    names = {"cost": "Full cost", "running": "of which running costs", "price": "Revenue"}
+    tidy = frame.melt("quarter", list(names), "what", "usd")
+    tidy = tidy[tidy["usd"] > 0]
+    tidy["what"] = tidy["what"].map(names)
+    tidy["usd"] = tidy["usd"].round(5)
+    tokens = ["capex", "opex", "revenue"]
+    spread = tidy["usd"].max() / tidy["usd"].min() if len(tidy) else 1.0
+    y_scale = alt.Scale(type="log") if spread > 20 else alt.Scale(zero=True)
+    y_axis = alt.Axis(format="$~g", tickCount=5)
+    lines = (
+        alt.Chart(tidy)
+        .mark_line(point=alt.OverlayMarkDef(size=34, filled=True))
+        .encode(
+            x=theme.quarter_x(plan.quarters),
+            y=alt.Y("usd:Q", title="USD per million output tokens", scale=y_scale, axis=y_axis),
+            color=alt.Color("what:N", scale=alt.Scale(domain=list(names.values()),
+                                                      range=[theme.accent(t) for t in tokens])),
+            strokeDash=alt.StrokeDash("what:N", legend=None, scale=alt.Scale(
+                domain=list(names.values()), range=[[1, 0], [5, 4], [1, 0]])),
+            tooltip=[
+                alt.Tooltip("quarter:O", title="Quarter"),
+                alt.Tooltip("what:N", title="What"),
+                alt.Tooltip("usd:Q", title="$ per million tokens", format="$,.3~f"),
+            ],
+        )
+    )  # fmt: skip
+    words = "Lines: full cost, running cost and revenue of a million output tokens by quarter."
+    return theme.finish(alt.layer(lines), "Cost of a million output tokens", words)
