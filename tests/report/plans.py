@@ -121,8 +121,18 @@ def with_extras(plan: Plan) -> PlanView:
     }  # fmt: skip
     url = "https://example.org/report"
     s["assumptions"] = [
-        {"path": "finance.discount_rate", "value": "10 %", "reason": "cost of capital of a private operator", "url": None},
-        {"path": "serving.assistant.peak_to_mean", "value": 1.7, "reason": "hourly shape of a public trace", "url": url},
+        {
+            "path": "finance.discount_rate",
+            "value": "10 %",
+            "reason": "cost of capital of a private operator",
+            "url": None,
+        },
+        {
+            "path": "serving.assistant.peak_to_mean",
+            "value": 1.7,
+            "reason": "hourly shape of a public trace",
+            "url": url,
+        },
     ] * 8
     s["sources"] = [
         {"key": f"source-{i}", "title": f"Announcement number {i} of a partnership to deploy gigawatts of systems",

@@ -49,7 +49,7 @@ class Figure:
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
         """Show the chart in a notebook."""
-        return self.chart._repr_mimebundle_(*args, **kwargs)  # noqa: SLF001 (a notebook's own protocol)
+        return self.chart._repr_mimebundle_(*args, **kwargs)
 
 
 def plan_figures(plan: PlanView) -> dict[str, Figure]:
@@ -71,7 +71,9 @@ def _power(plan: PlanView) -> list[_Made]:
     system = (plan.deployed_by("system") / 1e9).rename(columns=plan.label)
     sites = plan.table("sites", "quarter", "site", "energised_w", "facility_power_w")
     limits = sites.pivot_table(index="quarter", columns="site", values="energised_w") / 1e9
-    limits = limits.reindex(index=plan.quarters, columns=[s for s in plan.sites if s in limits]).rename(columns=plan.label)
+    limits = limits.reindex(index=plan.quarters, columns=[s for s in plan.sites if s in limits]).rename(
+        columns=plan.label
+    )
     counted = (
         f"Deployed: accepted nameplate {plan.basis} power, to date, whatever is retired later. Diamonds mark milestones "
         "that are met, triangles those that are missed."
@@ -81,8 +83,8 @@ def _power(plan: PlanView) -> list[_Made]:
         ("deployment-by-site", "Deployed power by site", deployment_by_site(plan), site, counted),
         ("deployment-by-platform", "Deployed power by platform", deployment_by_platform(plan), system, ""),
         ("site-power", "Power at each site against its limit", site_power(plan), limits,
-         "Bars: facility power in use at peak [GW]. Line: power energised. Each site has its own scale. "
-         "The numbers are the limits."),
+         ("Bars: facility power in use at peak [GW]. Line: power energised. Each site has its own scale. "
+         "The numbers are the limits.")),
         ("tranches", "Equity released as power is deployed", tranche_timeline(plan), deployed,
          "A dot sits at its threshold, in the quarter that reaches it."),
     ]  # fmt: skip
@@ -95,7 +97,7 @@ def _money(plan: PlanView) -> list[_Made]:
     names = {"running": "Running", "capital": "Capital charge", "cost": "Full cost", "price": "Revenue"}
     costs = costs.rename(columns={k: f"{v} [$ per M tokens]" for k, v in names.items()})
     system, facility, rate = lives_and_rate(plan)
-    charge = f"as a level payment at {rate:.0%} a year" if rate else "by straight-line depreciation"
+    charge = f"as a level payment at {rate * 100:g} % a year" if rate else "by straight-line depreciation"
     formula = (
         "Full cost = (running costs + capital charge) / output tokens served, in each quarter, with training and idle "
         f"racks included. The capital charge repays systems over {system:g} years and owned buildings over {facility:g} "
@@ -103,8 +105,8 @@ def _money(plan: PlanView) -> list[_Made]:
     )
     return [
         ("cash", "The operator's cash", operator_cash(plan), cash,
-         "Bars above zero are money in, below zero money out. Salvage at the end of the horizon is in the net present "
-         "value, not here."),
+         ("Bars above zero are money in, below zero money out. Salvage at the end of the horizon is in the net present "
+         "value, not here.")),
         ("token-cost", "Cost of a million output tokens", token_cost(plan), costs, formula),
     ]  # fmt: skip
 

@@ -56,7 +56,9 @@ def operator_cash(plan: PlanView) -> alt.LayerChart | None:
         .encode(x=x, y="usd:Q", color=alt.Color("kind:N", scale=scale),
                 tooltip=[*tip, alt.Tooltip("usd:Q", title="Cash left [$B]", format=",.2f")])
     )  # fmt: skip
-    zero = alt.Chart(pd.DataFrame({"usd": [0]})).mark_rule(color=theme.accent("muted"), strokeWidth=1).encode(y="usd:Q")
+    zero = (
+        alt.Chart(pd.DataFrame({"usd": [0]})).mark_rule(color=theme.accent("muted"), strokeWidth=1).encode(y="usd:Q")
+    )
     words = "Stacked bars: the operator's money in and out by quarter and kind. Line: cash at the end of the quarter."
     return theme.finish(alt.layer(bars, zero, line), "The operator's cash", words, height=340)
 
@@ -73,17 +75,17 @@ def token_cost(plan: PlanView) -> alt.LayerChart | None:
     tidy["usd"] = tidy["usd"].round(5)
     tokens = ["capex", "opex", "revenue"]
     spread = tidy["usd"].max() / tidy["usd"].min() if len(tidy) else 1.0
-    y_scale = alt.Scale(type="log") if spread > 20 else alt.Scale(zero=True)
-    y_axis = alt.Axis(format="$~g", tickCount=5)
+    plain = {"scale": alt.Scale(zero=True), "axis": alt.Axis(format="$~g", tickCount=5)}
+    vertical = theme.log_y(tidy["usd"].tolist(), "$~r") if spread > 20 else plain
     lines = (
         alt.Chart(tidy)
         .mark_line(point=alt.OverlayMarkDef(size=34, filled=True))
         .encode(
             x=theme.quarter_x(plan.quarters),
-            y=alt.Y("usd:Q", title="USD per million output tokens", scale=y_scale, axis=y_axis),
-            color=alt.Color("what:N", scale=alt.Scale(domain=list(names.values()),
-                                                      range=[theme.accent(t) for t in tokens])),
-            strokeDash=alt.StrokeDash("what:N", legend=None, scale=alt.Scale(
+            y=alt.Y("usd:Q", title="USD per million output tokens" + (" (log scale)" if spread > 20 else ""), **vertical),
+            color=alt.Color("what:N", legend=alt.Legend(symbolType="stroke"), scale=alt.Scale(
+                domain=list(names.values()), range=[theme.accent(t) for t in tokens])),
+            strokeDash=alt.StrokeDash("what:N", legend=alt.Legend(symbolType="stroke"), scale=alt.Scale(
                 domain=list(names.values()), range=[[1, 0], [5, 4], [1, 0]])),
             tooltip=[
                 alt.Tooltip("quarter:O", title="Quarter"),

@@ -71,10 +71,12 @@ def _commitment(plan: PlanView) -> list[alt.Chart]:
     ]
     marks = milestone_frame(plan)
     if len(marks):
-        met = alt.Scale(domain=["Milestone met", "Milestone missed"], range=[theme.accent("good"), theme.accent("bad")])
+        met = alt.Scale(
+            domain=["Milestone met", "Milestone missed"], range=[theme.accent("good"), theme.accent("bad")]
+        )
         layers.append(
             alt.Chart(marks)
-            .mark_point(filled=True, size=110, stroke=theme.accent("surface"), strokeWidth=1.4, opacity=1)
+            .mark_point(filled=True, size=150, stroke=theme.accent("surface"), strokeWidth=1.4, opacity=1)
             .encode(
                 x=theme.quarter_x(plan.quarters),
                 y="gw:Q",
@@ -89,6 +91,9 @@ def _commitment(plan: PlanView) -> list[alt.Chart]:
                 ],
             )
         )  # fmt: skip
+        inner = marks[marks["gw"] < gw * 0.97].assign(text=[f"{v:g} GW" for v in marks["gw"] if v < gw * 0.97])
+        text = alt.Chart(inner).mark_text(dy=-14, fontSize=11, color=theme.accent("muted"))
+        layers.append(text.encode(x=theme.quarter_x(plan.quarters), y="gw:Q", text="text:N"))
     return layers
 
 
@@ -121,7 +126,8 @@ def tranche_timeline(plan: PlanView) -> alt.LayerChart | None:
                 "state": "Released" if t["released"] else "Not released in the horizon",
                 "amount": t["amount_usd"] / 1e9,
                 "sum": total / 1e9,
-                "text": f"${t['amount_usd'] / 1e9:g}B" + (f" · {t['released']}" if t["released"] else ", not released"),
+                "text": f"${t['amount_usd'] / 1e9:g}B"
+                + (f" · {t['released']}" if t["released"] else ", not released"),
             }
         )
     marks = pd.DataFrame(rows)
@@ -178,7 +184,7 @@ def site_power(plan: PlanView, columns: int = 3) -> Any:
     )
     base = alt.Chart().encode(x=theme.quarter_x(plan.quarters))
     used = base.mark_bar().encode(
-        y=alt.Y("used:Q", title=None, axis=alt.Axis(tickCount=3)),
+        y=alt.Y("used:Q", title=None, scale=alt.Scale(nice=3), axis=alt.Axis(tickCount=3, minExtent=30, maxExtent=30)),
         color=alt.Color("colour:N", legend=None, scale=alt.Scale(
             domain=list(plan.site_colours) or [REST],
             range=list(plan.site_colours.values()) or [theme.accent("site-rest")])),
@@ -190,13 +196,14 @@ def site_power(plan: PlanView, columns: int = 3) -> Any:
         ],
     )  # fmt: skip
     limit = base.mark_line(interpolate="step", strokeWidth=1.5, color=theme.accent("ink")).encode(y="limit:Q")
-    chart = alt.layer(used, limit).properties(width=215, height=105)
+    chart = alt.layer(used, limit).properties(width=200, height=105)
     faceted = alt.FacetChart(
         data=tidy,
         spec=chart,
         facet=alt.Facet("site:N", sort=[plan.label(s) for s in order], title=None),
         columns=columns,
-        spacing={"row": 18, "column": 26},
+        spacing={"row": 40, "column": 50},
+        bounds="flush",
     ).resolve_scale(y="independent")
     words = "For each site, bars: facility power in use at peak by quarter; line: power energised. Gigawatts."
     title = "Power at each site against its limit [GW]"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from gigaforge.report.story import money, power
 from gigaforge.report.view import PlanView
+from gigaforge.report.work_figures import DAY_TERA
 from gigaforge.units import format_quantity
 
 __all__ = [
@@ -24,8 +25,8 @@ __all__ = [
     "parties_table",
     "rack_table",
     "run_facts",
-    "tranche_table",
     "training_table",
+    "tranche_table",
     "yearly_table",
 ]
 
@@ -71,6 +72,10 @@ def _billions(usd: float) -> str:
     return "–" if abs(usd) < 1e6 else ("0.0" if text == "-0.0" else text.replace("-", "−"))
 
 
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _last_of_years(plan: PlanView) -> dict[str, str]:
     """Year to its last planned quarter."""
     return {q[:4]: q for q in plan.quarters}
@@ -110,7 +115,9 @@ def yearly_table(plan: PlanView) -> Table:
     ends = _last_of_years(plan)
     at = {q: i for i, q in enumerate(plan.quarters)}
     kinds = plan.cash_by_kind().groupby(years.to_numpy()).sum()
-    served, wanted = (pd.Series(plan.series(k)).groupby(years.to_numpy()).sum() for k in ("tokens_served", "tokens_demanded"))
+    served, wanted = (
+        pd.Series(plan.series(k)).groupby(years.to_numpy()).sum() for k in ("tokens_served", "tokens_demanded")
+    )
     rows: list[list[Cell]] = []
     for year, quarter in ends.items():
         share = f"{served[year] / wanted[year]:.0%}".replace("%", " %") if wanted[year] else "–"
@@ -121,13 +128,13 @@ def yearly_table(plan: PlanView) -> Table:
                 year,
                 _gw(plan.series("deployed_w")[at[quarter]]),
                 format_quantity(float(accelerators), "count") if accelerators else "–",
-                format_quantity(float(served[year]), "tokens").removesuffix(" tokens") if served[year] else "–",
+                _digits(float(served[year]) / (DAY_TERA * int((years == year).sum()))) if served[year] else "–",
                 share,
                 *(_billions(float(k[n])) for n in ("revenue", "financing", "capex", "opex")),
                 _billions(float(plan.balance_usd[at[quarter]])),
             ]
         )
-    head = ["Year", "GW deployed", "Accelerators", "Tokens served", "of demand", "Revenue [$B]", "Equity [$B]",
+    head = ["Year", "GW deployed", "Accelerators", "Tokens a day [T]", "of demand", "Revenue [$B]", "Equity [$B]",
             "Capital [$B]", "Running [$B]", "Cash left [$B]"]  # fmt: skip
     return Table("The plan year by year", head, rows)
 
@@ -141,7 +148,9 @@ def milestone_table(plan: PlanView) -> Table | None:
         short = max(0.0, float(m["power_w"]) - there)
         short = 0.0 if short <= 1e-6 * float(m["power_w"]) else short
         cost = money(float(m["cost_usd"])) if short and m.get("cost_usd") else "–"
-        rows.append([m["by"], power(m["power_w"]), power(there), power(short) if short else "met", cost, m.get("why") or "–"])
+        rows.append(
+            [m["by"], power(m["power_w"]), power(there), power(short) if short else "met", cost, m.get("why") or "–"]
+        )
     if not rows:
         return None
     head = ["By", "Promised", "Deployed then", "Missing", "Priced at", "Why"]
@@ -206,7 +215,11 @@ def cross_check_table(plan: PlanView) -> Table | None:
     for c in plan.summary.get("cross_checks") or []:
         low, high = c.get("published_low"), c.get("published_high")
         unit = str(c.get("unit") or "")
-        span = _quantity(low, unit) if low == high else f"{_quantity(low, '' if unit != 'USD' else unit)} to {_quantity(high, unit)}"
+        span = (
+            _quantity(low, unit)
+            if low == high
+            else f"{_quantity(low, '' if unit != 'USD' else unit)} to {_quantity(high, unit)}"
+        )
         source = str(c.get("source") or "")
         cell: Cell = Link(_host(source), source) if source.startswith("http") else source
         rows.append([c["what"], _quantity(c.get("value"), unit), span, "inside" if c.get("inside") else "outside",
@@ -226,7 +239,11 @@ def assumption_table(plan: PlanView) -> Table | None:
         url = a.get("url") or ""
         source: Cell = Link(_host(url), url) if str(url).startswith("http") else "–"
         rows.append([a["path"], _plain(a.get("value")), a.get("reason") or "–", source])
-    return Table("Figures stated by the scenario", ["Figure", "Value", "Why", "Source"], rows, (0, 2, 3)) if rows else None
+    return (
+        Table("Figures stated by the scenario", ["Figure", "Value", "Why", "Source"], rows, (0, 2, 3))
+        if rows
+        else None
+    )
 
 
 def _plain(value: Any) -> str:
@@ -264,7 +281,9 @@ def run_facts(plan: PlanView) -> Table:
 def frame_table(frame: pd.DataFrame, caption: str) -> Table:
     """Any frame as a table of figures to three digits."""
     head = [str(frame.index.name or "Quarter").capitalize(), *(str(c) for c in frame.columns)]
-    rows: list[list[Cell]] = [[str(i), *(_cell(v) for v in values)] for i, values in zip(frame.index, _values(frame), strict=True)]
+    rows: list[list[Cell]] = [
+        [str(i), *(_cell(v) for v in values)] for i, values in zip(frame.index, _values(frame), strict=True)
+    ]
     return Table(caption, head, rows)
 
 

@@ -74,7 +74,7 @@ def plan_sections(plan: PlanView) -> list[Section]:
         Section("money", "Money", figures=take("cash", "token-cost"), tables=_present(tables.parties_table(plan))),
         Section("work", "Tokens and training", figures=take("tokens", "served-share", "training"),
                 tables=_present(tables.training_table(plan))),
-        Section("scarcity", "What would help most", scarce, figures=shadows),
+        Section("scarcity", "What would help most", points=scarce, figures=shadows),
         Section("checks", "Checks", _check_lines(plan), list(plan.summary.get("warnings") or []),
                 tables=_present(tables.cross_check_table(plan), _fleet_table(plan))),
         Section("assumptions", "Assumptions", tables=_present(tables.assumption_table(plan)), folded=True),
@@ -90,8 +90,8 @@ def _check_lines(plan: PlanView) -> list[str]:
     if failed:
         return ["An independent check of the tables found rules broken: " + "; ".join(str(f) for f in failed) + "."]
     if checks.get("passed"):
-        return [f"An independent check of the tables passed all of its {checks['passed']} rules: power, supply, cash and "
-                "tranches hold in every quarter."]  # fmt: skip
+        return [(f"An independent check of the tables passed all of its {checks['passed']} rules: power, supply, cash and "
+                "tranches hold in every quarter.")]  # fmt: skip
     return []
 
 
@@ -103,7 +103,12 @@ def _fleet_table(plan: PlanView) -> Table | None:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             continue
         share = key in shares and isinstance(value, float)
-        rows.append([key.replace("_", " ").capitalize(), f"{value * 100:.1f} %" if share else tables._plain(value)])  # noqa: SLF001 (same room)
+        rows.append(
+            [
+                key.replace("_", " ").replace("pue", "PUE").capitalize() if "pue" not in key else "PUE",
+                f"{value * 100:.1f} %" if share else tables._plain(value),
+            ]
+        )
     return Table("The planned fleet in operation", ["What", "Value"], rows) if rows else None
 
 
@@ -122,19 +127,19 @@ def _terms(plan: PlanView) -> list[tuple[str, str]]:
     gap = plan.summary.get("mip_gap")
     close = f" This plan is proved to be within {gap * 100:.2f} % of the best possible." if gap is not None else ""
     return [
-        ("Facility power", "what a site draws from the grid: IT power times its power usage effectiveness (PUE). The PUE "
-         "at the hottest hour counts against a site's limit, the mean PUE in the energy bill."),
-        ("Deployed power", f"accepted nameplate power to date, counted as {basis} for the commitment, whatever is capped "
-         "or retired later."),
-        ("Rack", "one system as sold: accelerators, hosts, switches and their cooling, with its share of the network "
-         "between racks. An accelerator is one package; dies are not counted apart."),
-        ("Tranche", "a sum of equity released in the quarter in which deployed power reaches its threshold, and usable "
-         "only from then on."),
-        ("Net present value", f"the operator's: revenue less running and capital costs, interest and the debt left, plus "
+        ("Facility power", ("what a site draws from the grid: IT power times its power usage effectiveness (PUE). The PUE "
+         "at the hottest hour counts against a site's limit, the mean PUE in the energy bill.")),
+        ("Deployed power", (f"accepted nameplate power to date, counted as {basis} for the commitment, whatever is capped "
+         "or retired later.")),
+        ("Rack", ("one system as sold: accelerators, hosts, switches and their cooling, with its share of the network "
+         "between racks. An accelerator is one package; dies are not counted apart.")),
+        ("Tranche", ("a sum of equity released in the quarter in which deployed power reaches its threshold, and usable "
+         "only from then on.")),
+        ("Net present value", (f"the operator's: revenue less running and capital costs, interest and the debt left, plus "
          f"the book value of systems and buildings at the end, discounted to the first quarter. Equity is not income. "
-         f"All sums are {dollars} dollars."),
-        ("Value of one more unit", "the shadow price of a limit: what the objective would gain from one more megawatt, "
+         f"All sums are {dollars} dollars.")),
+        ("Value of one more unit", ("the shadow price of a limit: what the objective would gain from one more megawatt, "
          "rack, dollar or token, everything else unchanged. It holds for small changes only, and comes from the plan "
-         "with whole-rack decisions relaxed."),
+         "with whole-rack decisions relaxed.")),
         ("Gap", "how far the plan's objective may be from the best possible, as proved by the solver." + close),
     ]  # fmt: skip

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.report.money import lives_and_rate, token_costs
 from gigaforge.report.power_figures import milestone_frame
 from gigaforge.report.view import PlanView
-from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.units import format_quantity
 
 __all__ = ["Headline", "headline", "headlines", "money", "power", "scarcities", "sentences", "takeaways"]
@@ -43,7 +43,7 @@ def _percent(share: float) -> str:
         return "99.9 %"
     if 0 < share < 0.001:
         return "under 0.1 %"
-    return f"{share * 100:.0f} %" if share in (0, 1) or 0.1 <= share < 0.99 else f"{share * 100:.1f} %"
+    return f"{share * 100:.0f} %" if share in (0, 1) or 0.1 <= share < 0.99 or share > 1 else f"{share * 100:.1f} %"
 
 
 def _peak(plan: PlanView) -> tuple[float, str]:
@@ -76,7 +76,7 @@ def headlines(plan: PlanView) -> list[Headline]:
     s = plan.summary
     best, when = _peak(plan)
     goal = plan.commitment_w
-    out = [Headline("Power deployed", power(best), f"of {power(goal)} committed; peak in {when}" if goal else when)]
+    out = [Headline("Power deployed", power(best), f"of {power(goal)} committed, by {when}" if goal else when)]
     tranches = s.get("tranches") or []
     if tranches:
         paid = [t for t in tranches if t["released"]]
@@ -84,7 +84,10 @@ def headlines(plan: PlanView) -> list[Headline]:
         note = f"of {money(total)}; {len(paid)} of {len(tranches)} tranches"
         out.append(Headline("Investment released", money(sum(t["amount_usd"] for t in paid)), note))
     _, _, rate = lives_and_rate(plan)
-    terms = [f"at {rate:.0%} a year" if rate else "", f"IRR {s['irr']:.0%}" if s.get("irr") is not None else ""]
+    terms = [
+        f"at {rate * 100:g} % a year" if rate else "",
+        f"IRR {_percent(s['irr'])}" if s.get("irr") is not None else "",
+    ]
     note = "; ".join(["operator's", *filter(None, terms)])
     out.append(Headline("Net present value", money(s.get("npv_usd")), note))
     per = f"; {money(s['capex_usd'] / (best / 1e9))} per GW deployed" if best and s.get("capex_usd") else ""
@@ -118,9 +121,13 @@ def _power_sentence(plan: PlanView) -> str:
     if not goal:
         return f"The plan deploys {power(best)} of {plan.basis} power by {when}, {where}."
     if reached(plan, goal):
-        return f"The plan deploys the committed {power(goal)} of {plan.basis} power by {reached(plan, goal)}, {where}."
+        return (
+            f"The plan deploys the committed {power(goal)} of {plan.basis} power by {reached(plan, goal)}, {where}."
+        )
     missing = power(goal - best)
-    return f"The plan deploys {power(best)} of {plan.basis} power by {when}, {where}: {missing} short of {power(goal)}."
+    return (
+        f"The plan deploys {power(best)} of {plan.basis} power by {when}, {where}: {missing} short of {power(goal)}."
+    )
 
 
 def _count(number: int, noun: str) -> str:
@@ -137,10 +144,14 @@ def _dates_sentence(plan: PlanView) -> str:
     parts = []
     for m in missed.itertuples():
         when = reached(plan, m.gw * 1e9)
-        late = f"reached in {when}" if when else "not reached in the horizon"
-        parts.append(f"{m.gw:g} GW by {m.quarter} ({power(m.deployed * 1e9)} then; {late})")
+        late = (
+            f"comes in {when} instead of {m.quarter}" if when else f"due by {m.quarter} does not come in the horizon"
+        )
+        parts.append(f"{m.gw:g} GW {late}")
     met = len(marks) - len(missed)
-    return f"{met} of {_count(len(marks), 'milestone')} {'is' if met == 1 else 'are'} met. Missed: {'; '.join(parts)}."
+    all_of = f"{met or 'None'} of the {len(marks)} milestones" if len(marks) > 1 else "The milestone is not met"
+    verb = "" if len(marks) == 1 else (" is met" if met < 2 else " are met")
+    return f"{all_of}{verb}: {'; '.join(parts)}."
 
 
 def _equity_sentence(plan: PlanView) -> str:
@@ -184,9 +195,14 @@ def _training_sentence(plan: PlanView) -> str:
     biggest = max(done, key=lambda r: r["racks"])
     if len(runs) == 1:
         opening = f"The training run {plan.label(biggest['name'])}"
-        return f"{opening} takes {biggest['racks']:,} racks of {plan.label(biggest['system'])}, ending {biggest['end']}."
+        return (
+            f"{opening} takes {biggest['racks']:,} racks of {plan.label(biggest['system'])}, ending {biggest['end']}."
+        )
+    share = (
+        f"All {len(runs)} training runs" if len(done) == len(runs) else f"{len(done)} of {len(runs)} training runs"
+    )
     return (
-        f"{len(done)} of {_count(len(runs), 'training run')} are carried out; the largest, "
+        f"{share} are carried out; the largest, "
         f"{plan.label(biggest['name'])}, takes {biggest['racks']:,} racks of {plan.label(biggest['system'])}."
     )
 
@@ -255,7 +271,9 @@ def _cash_takeaway(plan: PlanView) -> str:
     low, spend = int(plan.balance_usd.argmin()), -plan.cash_by_kind()["capex"].to_numpy()
     most = int(spend.argmax())
     line = f"Cash is tightest in {plan.quarters[low]}, at {money(float(plan.balance_usd[low]))}"
-    return line + (f"; spending peaks at {money(float(spend[most]))} in {plan.quarters[most]}." if spend.any() else ".")
+    return line + (
+        f"; spending peaks at {money(float(spend[most]))} in {plan.quarters[most]}." if spend.any() else "."
+    )
 
 
 def _cost_takeaway(plan: PlanView) -> str:
@@ -278,7 +296,10 @@ def _cents(usd: float) -> str:
 def _share_takeaway(plan: PlanView) -> str:
     sums = plan.demand.groupby("workload", sort=False)[["tokens_served", "tokens_demanded"]].sum()
     sums = sums[sums["tokens_demanded"] > 0]
-    parts = [f"{plan.label(str(r.Index))} {_percent(float(r.tokens_served / r.tokens_demanded))}" for r in sums.itertuples()]
+    parts = [
+        f"{plan.label(str(r.Index))} {_percent(float(r.tokens_served / r.tokens_demanded))}"
+        for r in sums.itertuples()
+    ]
     return f"Served over the horizon: {', '.join(parts)}." if parts else ""
 
 

@@ -6,6 +6,7 @@ modes swaps each hex for its custom property (`css_colours`) and lets the browse
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -20,6 +21,7 @@ __all__ = [
     "css_colours",
     "css_variables",
     "finish",
+    "log_y",
     "quarter_axis",
     "quarter_x",
     "ramp",
@@ -118,10 +120,11 @@ def config() -> dict[str, Any]:
         "axis": {**axis, **text, "labelPadding": 6, "titlePadding": 8},
         "axisY": {"domain": False, "ticks": False, "gridOpacity": 0.7, "tickCount": 6, "titleAngle": 0,
                   "titleAlign": "left", "titleAnchor": "end", "titleX": 0, "titleY": -12, "titleBaseline": "bottom"},
-        "axisX": {"grid": False, "ticks": False, "labelAngle": 0, "labelFlush": False},
+        "axisX": {"grid": False, "ticks": False, "labelAngle": 0, "labelFlush": False, "labelOverlap": "greedy",
+                  "labelSeparation": 8},
         "legend": {"labelColor": ink, "titleColor": muted, **text, "orient": "top", "direction": "horizontal",
-                   "symbolType": "square", "symbolSize": 110, "columnPadding": 14, "rowPadding": 4, "labelLimit": 220,
-                   "title": None, "offset": 30},
+                   "symbolType": "square", "symbolSize": 110, "columnPadding": 14, "rowPadding": 4, "labelLimit": 180,
+                   "title": None, "offset": 30, "columns": 5, "symbolOpacity": 1},
         "header": {"labelColor": ink, "titleColor": muted, "labelFontSize": 12, "labelFontWeight": "bold",
                    "labelAnchor": "start"},
         "bar": {"stroke": accent("surface"), "strokeWidth": 0.6},
@@ -159,5 +162,15 @@ def quarter_axis(quarters: Sequence[str]) -> alt.Axis:
 
 def quarter_x(quarters: Sequence[str], field: str = "quarter", padding: float = 0.12) -> alt.X:
     """The horizontal axis of every figure over time: one band per quarter of the plan."""
-    scale = alt.Scale(domain=list(quarters), paddingInner=padding, paddingOuter=padding / 2)
+    scale = alt.Scale(type="band", domain=list(quarters), paddingInner=padding, paddingOuter=padding / 2)
     return alt.X(f"{field}:O", axis=quarter_axis(quarters), scale=scale, sort=None)
+
+
+def log_y(values: Sequence[float], form: str) -> dict[str, Any]:
+    """Scale and axis of a logarithmic vertical: 1, 2, 5 and their decades, no further than the data."""
+    low, high = min(values) * 0.8, max(values) * 1.25
+    digits = (1, 2, 5) if high / low < 400 else (1,)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    ticks = [d * 10.0**e for e in range(first, last + 1) for d in digits if low <= d * 10.0**e <= high]
+    scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    return {"scale": scale, "axis": alt.Axis(values=ticks, format=form, labelOverlap=False)}

@@ -76,7 +76,8 @@ class PlanView:
     @cached_property
     def sites(self) -> list[str]:
         """Sites with power or systems, largest first."""
-        deployed = self.deployed.groupby("site")["deployed_w"].max()
+        totals = self.deployed.groupby(["site", "quarter"])["deployed_w"].sum()
+        deployed = totals.groupby("site").max()
         limits = self.table("sites", "site", "energised_w").groupby("site")["energised_w"].max()
         names = sorted(set(deployed.index) | set(limits.index))
         return sorted(names, key=lambda s: (-float(deployed.get(s, 0.0)), -float(limits.get(s, 0.0)), s))
@@ -207,7 +208,9 @@ class PlanView:
     @cached_property
     def demand(self) -> pd.DataFrame:
         """Demand by workload and quarter, with `t`."""
-        frame = self.table("demand", "quarter", "workload", "tokens_demanded", "tokens_served", "usd_per_token").copy()
+        frame = self.table(
+            "demand", "quarter", "workload", "tokens_demanded", "tokens_served", "usd_per_token"
+        ).copy()
         frame["t"] = self.index(frame["quarter"]) if len(frame) else 0
         return frame
 

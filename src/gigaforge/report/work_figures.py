@@ -28,16 +28,17 @@ def tokens_against_demand(plan: PlanView) -> alt.LayerChart | None:
     tidy["workload"] = tidy["workload"].map(plan.label)
     wanted = tidy.loc[tidy["what"] == "demanded", "tokens"]
     log = len(wanted[wanted > 0]) > 1 and wanted.max() / wanted[wanted > 0].min() > 30
+    plain = {"scale": alt.Scale(zero=True), "axis": alt.Axis(format="~g")}
+    vertical = theme.log_y(tidy.loc[tidy["tokens"] > 0, "tokens"].tolist(), "~r") if log else plain
     if log:
-        tidy = tidy[tidy["tokens"] > 0]
+        tidy["tokens"] = [v if v > 0 else None for v in tidy["tokens"]]
     colours = plan.workload_colours
     base = alt.Chart(tidy).encode(
         x=theme.quarter_x(plan.quarters),
         y=alt.Y(
             "tokens:Q",
             title="Trillion output tokens a day" + (" (log scale)" if log else ""),
-            scale=alt.Scale(type="log") if log else alt.Scale(zero=True),
-            axis=alt.Axis(format="~g"),
+            **vertical,
         ),
         color=alt.Color("workload:N", scale=alt.Scale(domain=list(colours), range=list(colours.values()))),
         tooltip=[
@@ -69,7 +70,7 @@ def served_share(plan: PlanView) -> alt.Chart | None:
     colours = plan.workload_colours
     chart = (
         alt.Chart(tidy)
-        .mark_line(point=alt.OverlayMarkDef(size=34, filled=True), interpolate="monotone")
+        .mark_line(point=alt.OverlayMarkDef(size=34, filled=True))
         .encode(
             x=theme.quarter_x(plan.quarters),
             y=alt.Y("share:Q", title="Share of demand served", axis=alt.Axis(format=".0%"),
@@ -96,19 +97,20 @@ def training_gantt(plan: PlanView) -> alt.LayerChart | None:
         for quarter, system, racks in _racks_by_quarter(plan, run):
             cells.append({"run": plan.label(run["name"]), "quarter": quarter, "system": plan.label(system),
                           "racks": int(np.ceil(racks))})  # fmt: skip
-        where = ", ".join(plan.label(s) for s in run["sites"])
-        late = plan.quarters.index(run["start"]) > len(plan.quarters) * 0.55
+        late = plan.quarters.index(run["start"]) > len(plan.quarters) * 0.45
         labels.append(
             {
                 "run": plan.label(run["name"]),
                 "quarter": run["start"],
-                "text": f"{plan.label(run['name'])} · {run['racks']:,} racks · {where}",
+                "text": f"{plan.label(run['name'])} · {run['racks']:,} racks",
                 "late": late,
                 "end": run["end"],
             }
         )
     order = [plan.label(r["name"]) for r in runs]
-    names = plan.system_colours or {plan.label(r["system"]): theme.accent("platform-4") for r in runs}
+    used = {c["system"] for c in cells}
+    names = {name: colour for name, colour in plan.system_colours.items() if name in used}
+    names |= {name: theme.accent("platform-4") for name in sorted(used - set(names))}
     y = alt.Y("run:N", sort=order, axis=None, scale=alt.Scale(domain=order, paddingInner=0.55, paddingOuter=0.35))
     x = theme.quarter_x(plan.quarters, padding=0.0)
     bars = (
@@ -117,7 +119,11 @@ def training_gantt(plan: PlanView) -> alt.LayerChart | None:
         .encode(
             x=x,
             y=y,
-            color=alt.Color("system:N", scale=alt.Scale(domain=list(names), range=list(names.values()))),
+            color=alt.Color(
+                "system:N",
+                legend=alt.Legend(offset=6),
+                scale=alt.Scale(domain=list(names), range=list(names.values())),
+            ),
             tooltip=[
                 alt.Tooltip("run:N", title="Run"),
                 alt.Tooltip("quarter:O", title="Quarter"),
@@ -127,9 +133,11 @@ def training_gantt(plan: PlanView) -> alt.LayerChart | None:
         )
     )
     text = alt.Chart(pd.DataFrame(labels)).encode(y=y, text="text:N")
-    early = text.transform_filter("!datum.late").mark_text(align="left", baseline="bottom", dy=-7, dx=-4, fontSize=12)
-    late = text.transform_filter("datum.late").mark_text(align="right", baseline="bottom", dy=-7, dx=4, fontSize=12)
-    layers = alt.layer(bars, early.encode(x=x), late.encode(x=alt.X("end:O", sort=None)))
+    early = text.transform_filter("!datum.late").mark_text(align="left", baseline="bottom", dy=-7, fontSize=12)
+    late = text.transform_filter("datum.late").mark_text(align="right", baseline="bottom", dy=-7, fontSize=12)
+    start = alt.X("quarter:O", bandPosition=0, sort=None)
+    end = alt.X("end:O", bandPosition=1, sort=None)
+    layers = alt.layer(bars, early.encode(x=start), late.encode(x=end))
     words = "A bar per training run from its first to its last quarter, coloured by system."
     return theme.finish(layers, "Training runs", words, height=max(110, 48 * len(runs) + 30))
 
@@ -174,7 +182,7 @@ def shadow_heatmap(plan: PlanView, kind: str, title: str, unit: str, scale: floa
             y=alt.Y("name:N", title=None, sort=[plan.label(r) for r in rows],
                     axis=alt.Axis(labelLimit=130, titleAlign="left")),
             opacity=alt.Opacity("value:Q", scale=alt.Scale(type="sqrt", domain=[0, top], range=[0.04, 1.0]),
-                                legend=alt.Legend(title=unit, values=_legend_values(top), format="~s")),
+                                legend=alt.Legend(title=unit, values=_legend_values(top), format=".2~r", offset=8)),
             tooltip=[
                 alt.Tooltip("name:N", title="Constraint"),
                 alt.Tooltip("quarter:O", title="Quarter"),

@@ -1,15 +1,14 @@
 "use strict";
 (() => {
   const read = (id) => document.getElementById(id).textContent;
-  const narrow = () => window.matchMedia("(max-width: 640px)").matches;
 
   // A chart as wide as its column: single charts stretch, small multiples choose how many stand in a row.
   const fitted = (spec, width) => {
     if (spec.facet) {
-      const side = 52;
-      const columns = Math.max(1, Math.min(4, Math.floor(width / 200)));
-      spec.columns = columns;
-      spec.spec.width = Math.floor(width / columns) - side;
+      const gap = spec.spacing.column;
+      spec.columns = Math.max(2, Math.min(4, Math.floor(width / 200)));
+      spec.spec.width = Math.floor((width - 36 - gap * (spec.columns - 1)) / spec.columns);
+      if (width < 480) spec.spec.height = 80;
     } else {
       spec.width = "container";
       spec.autosize = { type: "fit-x", contains: "padding" };
@@ -17,11 +16,18 @@
     return spec;
   };
 
+  // As many legend entries in a row as the longest name allows.
+  const legendColumns = (spec, width) => {
+    const names = [spec, ...(spec.layer || [])].flatMap((part) => part.encoding?.color?.scale?.domain || []);
+    const longest = Math.max(8, ...names.map((name) => String(name).length));
+    return Math.max(1, Math.min(6, Math.floor((width - 50) / (longest * 6.4 + 34))));
+  };
+
   const draw = async (element) => {
     const name = element.dataset.chart;
     const figure = element.closest(".chart");
     const config = JSON.parse(read("chart-config"));
-    if (narrow()) config.legend.columns = 2;
+    config.legend.columns = legendColumns(JSON.parse(read("chart-" + name)), element.closest(".chart").clientWidth);
     figure.classList.add("ready");
     const spec = fitted(JSON.parse(read("chart-" + name)), element.clientWidth);
     if (element.view) element.view.finalize();
