@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from gigaforge.report.html import write_report
 from tests.report import plans
@@ -20,8 +21,6 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
     program = shutil.which("chromium")
     assert program, "Chromium is missing: `make browser` installs it"
     with sync_playwright() as playwright:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
+import vl_convert
 
 from gigaforge.report import theme
 from gigaforge.report.figures import plan_figures
@@ -39,8 +41,6 @@ def test_every_figure_builds_and_is_small(view: PlanView) -> None:
 
 
 def test_every_figure_draws_without_a_browser(view: PlanView) -> None:
-    import vl_convert
-
     for figure in plan_figures(view).values():
         assert vl_convert.vegalite_to_svg(figure.chart.to_json()).startswith("<svg")
 
@@ -83,8 +83,6 @@ def test_many_sites_leave_the_smallest_one_share() -> None:
     table = view.tables["deployment"]
     one = table[table["site"] == view.used_sites[0]]
     many = [one.assign(site=f"site-{i}") for i in range(12)]
-    import pandas as pd
-
     grown = PlanView(view.summary, view.tables | {"deployment": pd.concat(many)})
     assert REST in grown.site_colours
     assert len(grown.site_colours) == 9

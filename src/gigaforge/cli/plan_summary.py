@@ -44,7 +44,7 @@ def print_summary(
     console.print(_headlines(plan), highlight=False)
     console.print()
     console.print(_years(plan, console.width))
-    for line in (*_facts(plan, sentences(plan)), *_wants(scarcities(plan))):
+    for line in (*_facts(sentences(plan)), *_wants(scarcities(plan))):
         console.print(line, highlight=False)
     console.print(_search(plan), highlight=False)
     if folder is not None:
@@ -114,7 +114,7 @@ def _row(name: str, text: str) -> RenderableType:
     return grid
 
 
-def _facts(plan: PlanView, told: list[str]) -> list[RenderableType]:
+def _facts(told: list[str]) -> list[RenderableType]:
     """Milestones, tranches and training, as the report says them."""
     words = {
         "milestone": "Milestones",

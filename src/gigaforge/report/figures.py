@@ -118,7 +118,10 @@ def _work(plan: PlanView) -> list[_Made]:
         workload=[plan.label(w) for w in plan.demand["workload"]],
     )
     wide = demand.pivot_table(index="quarter", columns="workload", values=["served", "wanted"])
-    wide.columns = pd.Index([f"{w}, {'served' if k == 'served' else 'demanded'} [T a day]" for k, w in wide.columns])
+    words = {"served": "served", "wanted": "demanded"}
+    wide.columns = pd.Index(
+        [f"{pair[1]}, {words[pair[0]]} [T a day]" for pair in wide.columns.tolist()], dtype=object
+    )
     wide = wide.reindex(plan.quarters)
     wanted = demand.assign(share=100 * demand["served"] / demand["wanted"].where(demand["wanted"] > 0))
     share = wanted.pivot_table(index="quarter", columns="workload", values="share").reindex(plan.quarters)

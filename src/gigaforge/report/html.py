@@ -68,7 +68,7 @@ def render_report(plan: PlanView, extra: Sequence[Section] = ()) -> str:
         drawn = {f.name: _draw(f) for s in sections for f in s.figures}
         bundle = javascript.result()
     page = _environment().get_template("report.html.j2")
-    return page.render(
+    made: str = page.render(
         plan=plan,
         headline=headline(plan),
         summary=" ".join(sentences(plan)[:1]),
@@ -81,6 +81,7 @@ def render_report(plan: PlanView, extra: Sequence[Section] = ()) -> str:
         config=_script(theme.css_colours(json.dumps(theme.config() | {"background": "transparent"}))),
         specs={name: _script(d.spec) for name, d in drawn.items()},
     )
+    return made
 
 
 def _insert(sections: list[Section], extra: Sequence[Section]) -> list[Section]:
@@ -128,7 +129,7 @@ def vega_javascript() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, safe inside a script element."""
     import vl_convert  # noqa: PLC0415
 
-    bundle: str = vl_convert.javascript_bundle()
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from gigaforge.report import theme
 from gigaforge.report.money import token_costs
-from gigaforge.report.view import PlanView
+from gigaforge.report.view import PlanView, tidy
 
 __all__ = ["KINDS", "operator_cash", "token_cost"]
 
@@ -23,24 +23,24 @@ KINDS: Final = {
 }
 
 
-def operator_cash(plan: PlanView) -> alt.LayerChart | None:
+def operator_cash(plan: PlanView) -> theme.Chart | None:
     """Flows in and out by kind, and the cash left; None where no money moves."""
     frame = plan.cash_by_kind()
     if not frame.to_numpy().any():
         return None
-    tidy = frame.rename_axis(index="quarter", columns="kind").stack().rename("usd").reset_index()
-    tidy["usd"] = (tidy["usd"] / 1e9).round(3)
-    tidy = tidy[tidy["usd"] != 0]
-    tidy["order"] = tidy["kind"].map({k: i for i, k in enumerate(KINDS)})
-    tidy["kind"] = tidy["kind"].map({k: word for k, (word, _) in KINDS.items()})
+    flows = tidy(frame, "kind", "usd")
+    flows["usd"] = (flows["usd"] / 1e9).round(3)
+    flows = flows[flows["usd"] != 0]
+    flows["order"] = flows["kind"].map({k: i for i, k in enumerate(KINDS)})
+    flows["kind"] = flows["kind"].map({k: word for k, (word, _) in KINDS.items()})
     balance = pd.DataFrame({"quarter": plan.quarters, "usd": (plan.balance_usd / 1e9).round(3), "kind": "Cash left"})
-    shown = [word for word, _ in KINDS.values() if word in set(tidy["kind"])]
+    shown = [word for word, _ in KINDS.values() if word in set(flows["kind"])]
     colours = [theme.accent(token) for word, token in KINDS.values() if word in shown]
     scale = alt.Scale(domain=[*shown, "Cash left"], range=[*colours, theme.accent("ink")])
     tip = [alt.Tooltip("quarter:O", title="Quarter"), alt.Tooltip("kind:N", title="Flow")]
     x = theme.quarter_x(plan.quarters)
     bars = (
-        alt.Chart(tidy)
+        alt.Chart(flows)
         .mark_bar()
         .encode(
             x=x,
@@ -63,22 +63,22 @@ def operator_cash(plan: PlanView) -> alt.LayerChart | None:
     return theme.finish(alt.layer(bars, zero, line), "The operator's cash", words, height=340)
 
 
-def token_cost(plan: PlanView) -> alt.LayerChart | None:
+def token_cost(plan: PlanView) -> theme.Chart | None:
     """Cost of a million output tokens against its price; None where no token is served."""
     frame = token_costs(plan)
     if frame.empty:
         return None
     names = {"cost": "Full cost", "running": "of which running costs", "price": "Revenue"}
-    tidy = frame.melt("quarter", list(names), "what", "usd")
-    tidy = tidy[tidy["usd"] > 0]
-    tidy["what"] = tidy["what"].map(names)
-    tidy["usd"] = tidy["usd"].round(5)
+    lines_of = frame.melt("quarter", list(names), "what", "usd")
+    lines_of = lines_of[lines_of["usd"] > 0]
+    lines_of["what"] = lines_of["what"].map(names)
+    lines_of["usd"] = lines_of["usd"].round(5)
     tokens = ["capex", "opex", "revenue"]
-    spread = tidy["usd"].max() / tidy["usd"].min() if len(tidy) else 1.0
+    spread = lines_of["usd"].max() / lines_of["usd"].min() if len(lines_of) else 1.0
     plain = {"scale": alt.Scale(zero=True), "axis": alt.Axis(format="$~g", tickCount=5)}
-    vertical = theme.log_y(tidy["usd"].tolist(), "$~r") if spread > 20 else plain
+    vertical = theme.log_y(lines_of["usd"].tolist(), "$~r") if spread > 20 else plain
     lines = (
-        alt.Chart(tidy)
+        alt.Chart(lines_of)
         .mark_line(point=alt.OverlayMarkDef(size=34, filled=True))
         .encode(
             x=theme.quarter_x(plan.quarters),

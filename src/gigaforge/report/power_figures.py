@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import pandas as pd
 
 from gigaforge.report import theme
-from gigaforge.report.view import REST, PlanView
+from gigaforge.report.view import REST, PlanView, tidy
 
 __all__ = ["deployment_by_platform", "deployment_by_site", "site_power", "tranche_timeline"]
 
 GW = 1e9
 
 
-def deployment_by_site(plan: PlanView) -> alt.LayerChart | None:
+def deployment_by_site(plan: PlanView) -> theme.Chart | None:
     """Deployed power by quarter, stacked by site, against the commitment; None where nothing is deployed."""
     frame = plan.deployed_by("site").rename(columns=plan.site_groups)
     return _deployment(plan, frame.T.groupby(level=0, sort=False).sum().T, plan.site_colours, "site")
 
 
-def deployment_by_platform(plan: PlanView) -> alt.LayerChart | None:
+def deployment_by_platform(plan: PlanView) -> theme.Chart | None:
     """The same power, stacked by system."""
     frame = plan.deployed_by("system").rename(columns=plan.label)
     return _deployment(plan, frame, plan.system_colours, "system")
 
 
-def _deployment(plan: PlanView, frame: pd.DataFrame, colours: dict[str, str], kind: str) -> alt.LayerChart | None:
+def _deployment(plan: PlanView, frame: pd.DataFrame, colours: dict[str, str], kind: str) -> theme.Chart | None:
     if frame.empty or not frame.to_numpy().any():
         return None
     names = list(colours)
-    tidy = frame.rename_axis(index="quarter", columns=kind).stack().rename("gw").reset_index()
-    tidy["gw"] = (tidy["gw"] / GW).round(4)
-    tidy["order"] = tidy[kind].map({name: i for i, name in enumerate(names)})
-    tidy = tidy[tidy["gw"] > 0]
+    bars_of = tidy(frame, kind, "gw")
+    bars_of["gw"] = (bars_of["gw"] / GW).round(4)
+    bars_of["order"] = bars_of[kind].map({name: i for i, name in enumerate(names)})
+    bars_of = bars_of[bars_of["gw"] > 0]
     top = max(float(frame.sum(axis=1).max()), plan.commitment_w) / GW
     heading = f"GW deployed ({plan.basis} power)"
     bars = (
-        alt.Chart(tidy)
+        alt.Chart(bars_of)
         .mark_bar()
         .encode(
             x=theme.quarter_x(plan.quarters),
@@ -110,7 +108,7 @@ def milestone_frame(plan: PlanView) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["quarter", "gw", "deployed", "state"])
 
 
-def tranche_timeline(plan: PlanView) -> alt.LayerChart | None:
+def tranche_timeline(plan: PlanView) -> theme.Chart | None:
     """Deployed power climbing through the thresholds that release equity; None without tranches."""
     tranches = plan.summary.get("tranches") or []
     if not tranches:
@@ -167,7 +165,7 @@ def _left_half(plan: PlanView) -> str:
     return f"indexof({early}, datum.quarter) >= 0"
 
 
-def site_power(plan: PlanView, columns: int = 3) -> Any:
+def site_power(plan: PlanView, columns: int = 3) -> theme.Chart | None:
     """Facility power at each site against what is energised and what is built: small multiples."""
     frame = plan.table("sites", "quarter", "site", "energised_w", "built_w", "facility_power_w")
     if frame.empty:

@@ -23,6 +23,7 @@ __all__ = [
     "frame_table",
     "milestone_table",
     "parties_table",
+    "plain_text",
     "rack_table",
     "run_facts",
     "training_table",
@@ -121,16 +122,18 @@ def yearly_table(plan: PlanView) -> Table:
     rows: list[list[Cell]] = []
     for year, quarter in ends.items():
         share = f"{served[year] / wanted[year]:.0%}".replace("%", " %") if wanted[year] else "–"
-        k = kinds.loc[year]
+        k = {str(name): float(usd) for name, usd in kinds.loc[year].to_dict().items()}
         accelerators = plan.series("accelerators")[at[quarter]]
         rows.append(
             [
                 year,
                 _gw(plan.series("deployed_w")[at[quarter]]),
                 format_quantity(float(accelerators), "count") if accelerators else "–",
-                _digits(float(served[year]) / (DAY_TERA * int((years == year).sum()))) if served[year] else "–",
+                _digits(float(served[year]) / (DAY_TERA * sum(q.startswith(year) for q in plan.quarters)))
+                if served[year]
+                else "–",
                 share,
-                *(_billions(float(k[n])) for n in ("revenue", "financing", "capex", "opex")),
+                *(_billions(k[n]) for n in ("revenue", "financing", "capex", "opex")),
                 _billions(float(plan.balance_usd[at[quarter]])),
             ]
         )
@@ -238,7 +241,7 @@ def assumption_table(plan: PlanView) -> Table | None:
     for a in plan.summary.get("assumptions") or []:
         url = a.get("url") or ""
         source: Cell = Link(_host(url), url) if str(url).startswith("http") else "–"
-        rows.append([a["path"], _plain(a.get("value")), a.get("reason") or "–", source])
+        rows.append([a["path"], plain_text(a.get("value")), a.get("reason") or "–", source])
     return (
         Table("Figures stated by the scenario", ["Figure", "Value", "Why", "Source"], rows, (0, 2, 3))
         if rows
@@ -246,11 +249,12 @@ def assumption_table(plan: PlanView) -> Table | None:
     )
 
 
-def _plain(value: Any) -> str:
+def plain_text(value: Any) -> str:
+    """Any value of the summary as words."""
     if isinstance(value, dict):
-        return ", ".join(f"{k}: {_plain(v)}" for k, v in value.items())
+        return ", ".join(f"{k}: {plain_text(v)}" for k, v in value.items())
     if isinstance(value, list):
-        return ", ".join(_plain(v) for v in value)
+        return ", ".join(plain_text(v) for v in value)
     if isinstance(value, float):
         return f"{value:,.6g}"
     return "–" if value is None else str(value)
@@ -272,8 +276,8 @@ def run_facts(plan: PlanView) -> Table:
         ["Gap", "n/a" if s.get("mip_gap") is None else f"{s['mip_gap']:.2%}".replace("%", " %")],
         ["Solve time", format_quantity(float(s["solve_s"]), "duration") if s.get("solve_s") else "n/a"],
     ]
-    rows += [[f"Option {k}", _plain(v)] for k, v in (s.get("options") or {}).items()]
-    rows += [[f"Version of {k}", _plain(v)] for k, v in (s.get("versions") or {}).items()]
+    rows += [[f"Option {k}", plain_text(v)] for k, v in (s.get("options") or {}).items()]
+    rows += [[f"Version of {k}", plain_text(v)] for k, v in (s.get("versions") or {}).items()]
     rows += [[f"SHA-256 of {k}", f"{v[:16]}…"] for k, v in (s.get("inputs") or {}).items()]
     return Table("How this plan was found", ["What", "Value"], rows, wide=(0, 1))
 
@@ -297,7 +301,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
-        if not value:
-            return "0"
-        return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}").replace("-", "−")
+        number = float(value)
+        return (f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}").replace("-", "−")
     return str(value)

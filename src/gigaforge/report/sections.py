@@ -106,7 +106,7 @@ def _fleet_table(plan: PlanView) -> Table | None:
         rows.append(
             [
                 key.replace("_", " ").replace("pue", "PUE").capitalize() if "pue" not in key else "PUE",
-                f"{value * 100:.1f} %" if share else tables._plain(value),
+                f"{value * 100:.1f} %" if share else tables.plain_text(value),
             ]
         )
     return Table("The planned fleet in operation", ["What", "Value"], rows) if rows else None

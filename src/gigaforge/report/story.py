@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,12 +143,10 @@ def _dates_sentence(plan: PlanView) -> str:
     if missed.empty:
         return "Every milestone is met." if len(marks) > 1 else f"The milestone of {marks['quarter'][0]} is met."
     parts = []
-    for m in missed.itertuples():
-        when = reached(plan, m.gw * 1e9)
-        late = (
-            f"comes in {when} instead of {m.quarter}" if when else f"due by {m.quarter} does not come in the horizon"
-        )
-        parts.append(f"{m.gw:g} GW {late}")
+    for by, gw in zip(missed["quarter"], missed["gw"], strict=True):
+        when = reached(plan, float(gw) * 1e9)
+        late = f"comes in {when} instead of {by}" if when else f"due by {by} does not come in the horizon"
+        parts.append(f"{gw:g} GW {late}")
     met = len(marks) - len(missed)
     all_of = f"{met or 'None'} of the {len(marks)} milestones" if len(marks) > 1 else "The milestone is not met"
     verb = "" if len(marks) == 1 else (" is met" if met < 2 else " are met")
@@ -296,10 +295,8 @@ def _cents(usd: float) -> str:
 def _share_takeaway(plan: PlanView) -> str:
     sums = plan.demand.groupby("workload", sort=False)[["tokens_served", "tokens_demanded"]].sum()
     sums = sums[sums["tokens_demanded"] > 0]
-    parts = [
-        f"{plan.label(str(r.Index))} {_percent(float(r.tokens_served / r.tokens_demanded))}"
-        for r in sums.itertuples()
-    ]
+    shares = sums["tokens_served"] / sums["tokens_demanded"]
+    parts = [f"{plan.label(str(name))} {_percent(float(share))}" for name, share in shares.items()]
     return f"Served over the horizon: {', '.join(parts)}." if parts else ""
 
 
@@ -308,7 +305,7 @@ def scarcities(plan: PlanView, count: int = 3) -> list[str]:
 
     Prices of different kinds are not comparable by the unit, so the best of each kind comes first.
     """
-    words = {
+    words: dict[str, Callable[[str, float, str], str]] = {
         "power": lambda n, v, q: f"one more megawatt at {n} is worth {money(v)} a quarter in {q}",
         "supply": lambda n, v, q: f"one more rack of {n} is worth {money(v)} in {q}",
         "cash": lambda _, v, q: f"one more dollar of cash is worth ${v:,.2f} beyond itself in {q}",

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import altair as alt
 
 __all__ = [
     "COLOURS",
+    "Chart",
     "accent",
     "categorical",
     "config",
@@ -71,6 +72,7 @@ COLOURS: Final[dict[str, tuple[str, str]]] = {
 }
 
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 _HEX: Final = re.compile(r"#[0-9a-f]{6}\b")
 _TOKEN_OF: Final = {light: token for token, (light, _) in COLOURS.items()}
 
@@ -135,19 +137,24 @@ def config() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def finish(chart: Any, title: str, description: str = "", height: int | None = 280, width: int | None = 760) -> Any:
+def finish(
+    chart: Chart, title: str, description: str = "", height: int | None = 280, width: int | None = 760
+) -> Chart:
     """Give a chart its title, its words for screen readers, its size and the shared look.
 
     Parameters
     ----------
     chart : altair chart
-        Layered or single; for faceted and concatenated charts pass ``height=None, width=None``.
+        Layered, single or faceted.
     title, description : str
         Heading, and what a reader who cannot see the chart should know.
+    height, width : int
+        [pixel] None leaves it to the chart: a faceted one knows its own.
 
     """
     size = {k: v for k, v in (("height", height), ("width", width)) if v is not None}
-    return chart.properties(title=title, description=description or title, **size).configure(**config())
+    made: Any = chart
+    return cast("Chart", made.properties(title=title, description=description or title, **size).configure(**config()))
 
 
 def quarter_axis(quarters: Sequence[str]) -> alt.Axis:

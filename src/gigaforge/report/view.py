@@ -16,7 +16,7 @@ from gigaforge.buildout.cash import FLOWS, OPERATOR
 from gigaforge.buildout.folder import read_plan_folder
 from gigaforge.report import theme
 
-__all__ = ["REST", "PlanView", "label_of"]
+__all__ = ["REST", "PlanView", "label_of", "tidy"]
 
 REST = "Other sites"
 _MAX_SITES = 8
@@ -27,6 +27,11 @@ def label_of(name: str) -> str:
     """A catalogue name as a heading: "vera-rubin-nvl72" → "Vera Rubin NVL72"."""
     words = [w.upper() if _UPPER.match(w) else w[:1].upper() + w[1:] for w in re.split(r"[-_]", name) if w]
     return " ".join(words)
+
+
+def tidy(frame: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
+    """A frame of quarters by names as rows of quarter, `column`, `value`."""
+    return frame.rename_axis(index="quarter").reset_index().melt("quarter", var_name=column, value_name=value)
 
 
 @dataclass(frozen=True)

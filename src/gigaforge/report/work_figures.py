@@ -10,30 +10,30 @@ import pandas as pd
 
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.report import theme
-from gigaforge.report.view import PlanView
+from gigaforge.report.view import PlanView, tidy
 
 __all__ = ["served_share", "shadow_heatmap", "tokens_against_demand", "training_gantt"]
 
 DAY_TERA = SECONDS_PER_QUARTER / 86400.0 * 1e12  # tokens a quarter -> 10^12 tokens a day
 
 
-def tokens_against_demand(plan: PlanView) -> alt.LayerChart | None:
+def tokens_against_demand(plan: PlanView) -> theme.Chart | None:
     """Tokens served (solid) and demanded (dashed) by workload; None where nothing is demanded."""
     frame = plan.demand
     if frame.empty or not float(frame["tokens_demanded"].max()):
         return None
-    tidy = frame.melt(["quarter", "workload"], ["tokens_served", "tokens_demanded"], "what", "tokens")
-    tidy["what"] = tidy["what"].map({"tokens_served": "served", "tokens_demanded": "demanded"})
-    tidy["tokens"] = [float(f"{v:.5g}") for v in tidy["tokens"] / DAY_TERA]
-    tidy["workload"] = tidy["workload"].map(plan.label)
-    wanted = tidy.loc[tidy["what"] == "demanded", "tokens"]
+    points = frame.melt(["quarter", "workload"], ["tokens_served", "tokens_demanded"], "what", "tokens")
+    points["what"] = points["what"].map({"tokens_served": "served", "tokens_demanded": "demanded"})
+    points["tokens"] = [float(f"{v:.5g}") for v in points["tokens"] / DAY_TERA]
+    points["workload"] = points["workload"].map(plan.label)
+    wanted = points.loc[points["what"] == "demanded", "tokens"]
     log = len(wanted[wanted > 0]) > 1 and wanted.max() / wanted[wanted > 0].min() > 30
     plain = {"scale": alt.Scale(zero=True), "axis": alt.Axis(format="~g")}
-    vertical = theme.log_y(tidy.loc[tidy["tokens"] > 0, "tokens"].tolist(), "~r") if log else plain
+    vertical = theme.log_y(points.loc[points["tokens"] > 0, "tokens"].tolist(), "~r") if log else plain
     if log:
-        tidy["tokens"] = [v if v > 0 else None for v in tidy["tokens"]]
+        points["tokens"] = [v if v > 0 else None for v in points["tokens"]]
     colours = plan.workload_colours
-    base = alt.Chart(tidy).encode(
+    base = alt.Chart(points).encode(
         x=theme.quarter_x(plan.quarters),
         y=alt.Y(
             "tokens:Q",
@@ -54,13 +54,13 @@ def tokens_against_demand(plan: PlanView) -> alt.LayerChart | None:
     return theme.finish(alt.layer(wanted_line, served), "Tokens served against demand", words)
 
 
-def served_share(plan: PlanView) -> alt.Chart | None:
+def served_share(plan: PlanView) -> theme.Chart | None:
     """Share of each workload's demand that is served, by quarter."""
     frame = plan.demand
     frame = frame[frame["tokens_demanded"] > 0] if len(frame) else frame
     if frame.empty:
         return None
-    tidy = pd.DataFrame(
+    points = pd.DataFrame(
         {
             "quarter": frame["quarter"],
             "workload": frame["workload"].map(plan.label),
@@ -69,7 +69,7 @@ def served_share(plan: PlanView) -> alt.Chart | None:
     )
     colours = plan.workload_colours
     chart = (
-        alt.Chart(tidy)
+        alt.Chart(points)
         .mark_line(point=alt.OverlayMarkDef(size=34, filled=True))
         .encode(
             x=theme.quarter_x(plan.quarters),
@@ -87,7 +87,7 @@ def served_share(plan: PlanView) -> alt.Chart | None:
     return theme.finish(chart, "Share of demand served", words)
 
 
-def training_gantt(plan: PlanView) -> alt.LayerChart | None:
+def training_gantt(plan: PlanView) -> theme.Chart | None:
     """Each training run over its quarters, coloured by system, deeper where more racks work on it."""
     runs = [r for r in plan.summary.get("training_runs") or [] if r.get("start") in plan.quarters]
     if not runs:
@@ -108,7 +108,7 @@ def training_gantt(plan: PlanView) -> alt.LayerChart | None:
             }
         )
     order = [plan.label(r["name"]) for r in runs]
-    used = {c["system"] for c in cells}
+    used = {str(c["system"]) for c in cells}
     names = {name: colour for name, colour in plan.system_colours.items() if name in used}
     names |= {name: theme.accent("platform-4") for name in sorted(used - set(names))}
     y = alt.Y("run:N", sort=order, axis=None, scale=alt.Scale(domain=order, paddingInner=0.55, paddingOuter=0.35))
@@ -154,28 +154,32 @@ def _racks_by_quarter(plan: PlanView, run: dict[str, Any]) -> list[tuple[str, st
     return [(str(r.quarter), str(r.system), float(r.racks)) for r in top.itertuples()]
 
 
-def shadow_heatmap(plan: PlanView, kind: str, title: str, unit: str, scale: float = 1.0) -> alt.Chart | None:
+def shadow_heatmap(plan: PlanView, kind: str, title: str, unit: str, scale: float = 1.0) -> theme.Chart | None:
     """Shadow prices of one kind as a heatmap, a row per name; None where none is above zero.
 
     Parameters
     ----------
+    plan : PlanView
+        The plan.
     kind : str
         "power" [USD per MW and quarter], "supply" [USD per rack], "demand" [USD per token], "cash" [USD per USD].
     title, unit : str
-        Heading, and the unit after dividing by `scale`.
+        Heading, and the unit shown.
+    scale : float
+        What a price is divided by to be in that unit.
 
     """
     frame = plan.shadow(kind) / scale
     frame = frame.loc[:, (frame > 1e-9).any(axis=0)] if len(frame.columns) else frame
     if frame.empty:
         return None
-    rows = sorted(frame.columns, key=lambda c: -float(frame[c].sum()))
-    tidy = frame.rename_axis(index="quarter", columns="name").stack().rename("value").reset_index()
-    tidy["value"] = [float(f"{v:.4g}") for v in tidy["value"]]
-    tidy["name"] = tidy["name"].map(plan.label)
-    top = float(tidy["value"].max())
+    rows = sorted(frame.columns, key=lambda c: -float(frame[c].to_numpy().sum()))
+    cells = tidy(frame, "name", "value")
+    cells["value"] = [float(f"{v:.4g}") for v in cells["value"]]
+    cells["name"] = cells["name"].map(plan.label)
+    top = float(cells["value"].max())
     chart = (
-        alt.Chart(tidy)
+        alt.Chart(cells)
         .mark_rect(color=theme.accent("accent"), stroke=theme.accent("surface"), strokeWidth=1)
         .encode(
             x=theme.quarter_x(plan.quarters, padding=0.0),
