@@ -55,7 +55,7 @@ def plan(
     from gigaforge.buildout.provenance import input_hashes
     from gigaforge.buildout.solver import SolverOptions
     from gigaforge.cli.plan_summary import print_summary
-    from gigaforge.report import write_report
+    from gigaforge.report.html import write_report
     from gigaforge.scenario import load_scenario, with_objective
 
     options = SolverOptions(
@@ -73,7 +73,7 @@ def plan(
         result.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
         watch_report(watch)
         write_plan_folder(
-            result, target, {"report.html": lambda path: write_report(result.summary, result.tables, path)}
+            result, target, {"report.html": lambda path: write_report((result.summary, result.tables), path)}
         )
     if as_json:
         sys.stdout.write(json.dumps(result.summary) + "\n")
