@@ -15,7 +15,7 @@ from gigaforge.report import theme
 from gigaforge.report.figures import plan_figures
 from gigaforge.report.money import capital_charge_usd, token_costs
 from gigaforge.report.report_tables import parties_table, yearly_table
-from gigaforge.report.story import headline, headlines, scarcities, sentences
+from gigaforge.report.story import headline, headlines, power, scarcities, sentences
 from gigaforge.report.view import REST, PlanView, label_of
 from tests.report import plans
 
@@ -142,3 +142,10 @@ def test_a_late_milestone_is_told() -> None:
     view = plans.with_extras(plans.small())
     view.summary["milestones"] = [{"by": "2026-Q4", "power_w": 1e9, "deployed_w": 2e8, "shortfall_w": 8e8}]
     assert "1 GW comes in 2028-Q1 instead of 2026-Q4" in " ".join(sentences(view))
+
+
+@pytest.mark.parametrize(
+    ("watts", "text"), [(7.998e9, "7.99 GW"), (8e9, "8 GW"), (1e10, "10 GW"), (3.06e8, "306 MW"), (0.0, "0 GW")]
+)
+def test_power_is_never_rounded_up_to_a_promise(watts: float, text: str) -> None:
+    assert power(watts) == text

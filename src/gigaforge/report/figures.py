@@ -105,7 +105,7 @@ def _money(plan: PlanView) -> list[_Made]:
     )
     return [
         ("cash", "The operator's cash", operator_cash(plan), cash,
-         ("Bars above zero are money in, below zero money out. Salvage at the end of the horizon is in the net present "
+         ("Bars above zero are money in, below zero money out; debt is net of repayment and interest. Salvage at the end of the horizon is in the net present "
          "value, not here.")),
         ("token-cost", "Cost of a million output tokens", token_cost(plan), costs, formula),
     ]  # fmt: skip

@@ -17,7 +17,7 @@ __all__ = ["KINDS", "operator_cash", "token_cost"]
 KINDS: Final = {
     "revenue": ("Revenue", "revenue"),
     "financing": ("Equity", "equity"),
-    "debt": ("Debt, net of repayment and interest", "debt"),
+    "debt": ("Debt, net", "debt"),
     "capex": ("Capital expenditure", "capex"),
     "opex": ("Running costs", "opex"),
 }

@@ -200,7 +200,7 @@ def site_power(plan: PlanView, columns: int = 3) -> theme.Chart | None:
         spec=chart,
         facet=alt.Facet("site:N", sort=[plan.label(s) for s in order], title=None),
         columns=columns,
-        spacing={"row": 40, "column": 50},
+        spacing={"row": 46, "column": 50},
         bounds="flush",
     ).resolve_scale(y="independent")
     words = "For each site, bars: facility power in use at peak by quarter; line: power energised. Gigawatts."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,7 +66,8 @@ class Table:
 
 
 def _gw(watts: float) -> str:
-    return "–" if watts < 5e5 else f"{watts / 1e9:.2f}"
+    """Gigawatts to two digits, never more than there is."""
+    return "–" if watts < 5e5 else f"{math.floor(watts / 1e7 * (1 + 1e-9) + 1e-6) / 100:.2f}"
 
 
 def _billions(usd: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,8 +30,11 @@ class Headline:
 
 
 def power(watts: float) -> str:
-    """Watts for people, three digits: "8.03 GW"."""
-    return format_quantity(watts, "power") if watts else "0 GW"
+    """Watts for people, three digits, never more than there is: 7.998e9 → "7.99 GW"."""
+    if watts <= 0:
+        return "0 GW"
+    step = 10.0 ** (math.floor(math.log10(watts)) - 2)
+    return format_quantity(math.floor(watts / step * (1 + 1e-9) + 1e-6) * step, "power")
 
 
 def money(usd: float | None) -> str:

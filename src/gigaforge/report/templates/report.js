@@ -19,7 +19,7 @@
   // As many legend entries in a row as the longest name allows.
   const legendColumns = (spec, width) => {
     const names = [spec, ...(spec.layer || [])].flatMap((part) => part.encoding?.color?.scale?.domain || []);
-    const longest = Math.max(8, ...names.map((name) => String(name).length));
+    const longest = Math.max(names.length ? 8 : 3, ...names.map((name) => String(name).length));
     return Math.max(1, Math.min(6, Math.floor((width - 50) / (longest * 6.4 + 34))));
   };
 
