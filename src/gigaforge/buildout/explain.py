@@ -27,7 +27,7 @@ def shadow_prices(problem: Problem, relaxation: Relaxation) -> dict[str, Any]:
     dict
         ``power``: site -> USD per MW-quarter of energised facility power, by quarter; ``supply``: line -> USD per
         system; ``cash``: USD today per extra USD available in the quarter (0 while cash is not scarce); ``demand``:
-        workload -> USD per million output tokens of demand.
+        workload -> USD per output token of demand.
 
     """
     p, duals, count = problem, relaxation.duals, len(problem.quarters)
@@ -43,7 +43,7 @@ def shadow_prices(problem: Problem, relaxation: Relaxation) -> dict[str, Any]:
             line: (of(f"platforms.{line}.supply|supply") * unit / p.scenario.block).tolist() for line in p.lines
         },
         "cash": (of("finance|cash") * unit / USD).tolist(),
-        "demand": {w: (of(f"serving.{w}.demand|demand") * unit / PETA * 1e6).tolist() for w in p.workloads},
+        "demand": {w: (of(f"serving.{w}.demand|demand") * unit / PETA).tolist() for w in p.workloads},
     }
 
 

@@ -19,7 +19,7 @@ __all__ = ["read_plan_folder", "write_plan_folder"]
 
 
 def write_plan_folder(
-    plan: Plan, folder: Path | str, extras: dict[str, Callable[[Path], None]] | None = None
+    plan: Plan, folder: Path | str, extras: dict[str, Callable[[Path], object]] | None = None
 ) -> Path:
     """Write a plan beside its destination, then move it there in one step.
 

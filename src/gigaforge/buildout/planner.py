@@ -14,7 +14,7 @@ from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import build
-from gigaforge.buildout.provenance import assumptions, sources_used
+from gigaforge.buildout.provenance import assumptions, labels, sources_used
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.operating_points import operating_points
@@ -110,6 +110,13 @@ def plan(
         "explanations": sentences(problem, result.decisions, prices, marks),
         "checks": {"passed": len(checks), "failed": []},
         "cross_checks": cross_checks(problem, result.decisions, result.summary),
+        "description": scenario.description.strip(),
+        "finance": {
+            "discount_rate": scenario.finance.discount_rate,
+            "system_life_years": scenario.finance.system_life_years,
+            "facility_life_years": scenario.finance.facility_life_years,
+        },
+        "labels": labels(scenario, catalog),
         "assumptions": assumptions(scenario, catalog),
         "sources": sources_used(scenario, catalog),
         "options": {**options.__dict__, "objective": scenario.objective, "block": scenario.block},

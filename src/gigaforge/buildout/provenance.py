@@ -11,7 +11,7 @@ from gigaforge.catalog import Catalog, Figure
 from gigaforge.catalog.schema import Entry
 from gigaforge.scenario import Scenario
 
-__all__ = ["assumptions", "input_hashes", "sources_used"]
+__all__ = ["assumptions", "input_hashes", "labels", "sources_used"]
 
 
 def assumptions(scenario: Scenario, catalog: Catalog) -> list[dict[str, str]]:
@@ -94,3 +94,18 @@ def input_hashes(paths: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of every file behind a plan; a folder stands for the YAML files in it."""
     files = [f for p in paths for f in (sorted(p.glob("**/*.yaml")) if p.is_dir() else [p])]
     return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def labels(scenario: Scenario, catalog: Catalog) -> dict[str, str]:
+    """Names as people write them, of everything a plan mentions."""
+    systems = [catalog.system(s) for p in scenario.platforms for s in p.systems]
+    sites = [catalog.site(s.site) for s in scenario.sites]
+    models = [
+        catalog.model(name) for name in [r.model for r in scenario.training] + [s.model for s in scenario.serving]
+    ]
+    partners = catalog.partners.values()
+    entries: list[Entry] = [*systems, *models, *partners]
+    short = {
+        site.name: site.label.split(" (")[0].split(",")[0] for site in sites
+    }  # the place, without county and owner
+    return {entry.name: entry.label for entry in entries} | short

@@ -12,7 +12,7 @@ from gigaforge.errors import GigaforgeError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.transformer import Transformer
 from gigaforge.scenario import Scenario
-from gigaforge.scenario.schema import Serving
+from gigaforge.scenario.schema import Serving, TrainingRun
 
 __all__ = ["operating_points"]
 
@@ -26,7 +26,8 @@ def operating_points(scenario: Scenario, catalog: Catalog) -> list[OperatingPoin
     for name in (s for line in scenario.platforms for s in line.systems):
         system = catalog.system(name)
         hardware = Hardware.from_catalog(system, catalog.accelerator(system.accelerator))
-        for workload in (*scenario.serving, *scenario.training):
+        workloads: list[Serving | TrainingRun] = [*scenario.serving, *scenario.training]
+        for workload in workloads:
             transformer = Transformer.from_catalog(catalog.model(workload.model))
             # A workload without an answer on this system may have one on another.
             with contextlib.suppress(GigaforgeError):
