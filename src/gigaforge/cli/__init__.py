@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from typing import Final
 
@@ -57,7 +58,8 @@ def main() -> None:
         sys.exit(problem.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(130)
+        sys.stderr.flush()
+        os._exit(130)  # a solver thread may still be running; nothing half-written is left behind
     except BrokenPipeError:  # the reader (head, less) went away
         sys.stderr.close()
         sys.exit(0)
