@@ -43,6 +43,8 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "sequence_s": Quantity(5e-6, 1.0, ("software",), "host work per running sequence and step [s]"),
     "prefill_step_s": Quantity(2e-3, 0.7, ("software",), "host work of one prefill pass [s]"),
     "ttft_s": Quantity(0.015, 1.0, ("software",), "front end, tokenizer and first network trip [s]"),
+    "first": Quantity(1.2, 0.3, ("software",), "own prefill within TTFT over a prefill alone"),
+    "solo": Quantity(0.3, 0.6, ("software",), "exponent between full shared prefill passes (0) and one request a pass (1)"),
     "burst": Quantity(0.1, 1.0, ("software",), "share of a closed loop's other requests whose prefill one waits for"),
     "interference": Quantity(0.9, 0.15, ("software",), "share of prefill time that decode feels"),
 }  # fmt: skip
@@ -74,6 +76,8 @@ class Effects:
     sequence_s: Array
     prefill_step_s: Array
     ttft_s: Array
+    first: Array
+    solo: Array
     burst: Array
     interference: Array
 

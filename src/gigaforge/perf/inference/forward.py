@@ -6,7 +6,7 @@ scale each with its own physical factor; FLOPs and HBM bytes come along for powe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,6 +123,24 @@ class Shapes:
             mamba_flops=7.0 * state,
             mamba_bytes=4.0 * state,
         )
+
+
+    def take(self, index: Any) -> Shapes:
+        """Rows of stacked shapes (NumPy indexing)."""
+        values: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "linears":
+                value = tuple(LinearShape(_at(s.n, index), _at(s.k, index), _at(s.layers, index), s.split) for s in value)
+            elif f.name != "moe":
+                value = _at(value, index)
+            values[f.name] = value
+        return Shapes(**values)
+
+
+def _at(value: Any, index: Any) -> Any:
+    array = np.asarray(value)
+    return array[index] if array.ndim else value
 
 
 def _mtp_copies(t: Transformer, name: str) -> Array:

@@ -21,9 +21,17 @@ from gigaforge.perf.arrays import Array
 from gigaforge.perf.inference.effects import Effects
 from gigaforge.perf.inference.forward import Layout, Pass, Shapes, forward
 from gigaforge.perf.inference.rates import Rates
-from gigaforge.perf.inference.traffic import Speculation
 
-__all__ = ["CHUNK_TOKENS", "Phase", "Steady", "combine_decode", "combine_prefill", "decode_phase", "prefill_phase"]
+__all__ = [
+    "CHUNK_TOKENS",
+    "NO_DRAFTS",
+    "Drafting",
+    "Phase",
+    "combine_decode",
+    "combine_prefill",
+    "decode_phase",
+    "prefill_phase",
+]
 
 CHUNK_TOKENS: Final = 8192.0
 """Tokens that one prefill pass takes on an attention rank (vLLM's max_num_batched_tokens on large GPUs and the usual
@@ -38,12 +46,16 @@ class Phase(NamedTuple):
     hbm_bytes: Any
 
 
-class Steady(NamedTuple):
-    """What the two phases cost at one batch."""
+class Drafting(NamedTuple):
+    """Speculative decoding: tokens drafted per step, tokens kept per step, cost of drafting one over a step."""
 
-    step: Phase
-    prefill: Phase
-    first: Phase
+    tokens: Any = 0.0
+    kept: Any = 1.0
+    cost: Any = 0.0
+
+
+NO_DRAFTS: Final = Drafting()
+"""Plain decoding."""
 
 
 def combine_decode(p: Pass, e: Effects, layout: Layout, sequences: Array) -> Any:
@@ -80,22 +92,16 @@ def decode_phase(
     effects: Effects,
     sequences: Array,
     context: Array,
-    speculation: Speculation | None = None,
+    drafting: Drafting = NO_DRAFTS,
 ) -> Phase:
     """One decode step with `sequences` per attention rank at a mean context; per *kept* token with speculation.
 
     Pipeline stages take turns with an equal share of the batch, so a token passes all of them with its share.
     """
     share = np.maximum(sequences / np.asarray(layout.pipeline_parallel), 1.0)
-    drafts = speculation.draft_tokens if speculation else 0
-    p = forward(shapes, rates, layout, share, 1.0 + drafts, context, decode=True)
-    seconds = combine_decode(p, effects, layout, share)
-    kept = 1.0
-    if speculation and drafts:
-        seconds = seconds * (1.0 + drafts * speculation.draft_cost)
-        kept = speculation.tokens_per_step
-    # Per accelerator of one stage and token: a stage holds 1/pp of the layers and serves pp shares per step.
-    return Phase(seconds / kept, p.flop / kept, p.hbm_bytes / kept)
+    p = forward(shapes, rates, layout, share, 1.0 + drafting.tokens, context, decode=True)
+    seconds = combine_decode(p, effects, layout, share) * (1.0 + drafting.tokens * drafting.cost)
+    return Phase(seconds / drafting.kept, p.flop / drafting.kept, p.hbm_bytes / drafting.kept)
 
 
 def prefill_phase(
