@@ -19,7 +19,7 @@ import numpy as np
 
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.inference.effects import Effects
-from gigaforge.perf.inference.forward import Layout, Pass, Shapes, forward
+from gigaforge.perf.inference.forward import Layout, Pass, Routing, Shapes, forward
 from gigaforge.perf.inference.rates import Rates
 
 __all__ = [
@@ -67,6 +67,7 @@ def combine_decode(p: Pass, e: Effects, layout: Layout, sequences: Array) -> Any
         + e.experts_decode * p.experts_s
         + e.wire * p.wire_s
         + e.kernel_s * p.kernels
+        + e.moe_s * p.moe_layers
         + e.message_s * p.messages * doublings
         + e.step_s
         + e.sequence_s * sequences * layout.attention_data_parallel
@@ -76,13 +77,17 @@ def combine_decode(p: Pass, e: Effects, layout: Layout, sequences: Array) -> Any
 def combine_prefill(p: Pass, e: Effects, layout: Layout, passes: Array = 1.0) -> Any:
     """Seconds of one prefill (in so many passes) from its parts and the software's quantities."""
     doublings = np.log2(2.0 * np.asarray(layout.stage))
-    fixed = e.kernel_s * p.kernels + e.message_s * p.messages * doublings + e.prefill_step_s
+    fixed = e.kernel_s * p.kernels + e.moe_s * p.moe_layers + e.message_s * p.messages * doublings + e.prefill_step_s
     return (
         e.prefill * (p.linear_s + p.attention_s + p.elementwise_s)
         + e.experts_prefill * p.experts_s
         + e.wire * p.wire_s
         + fixed * passes
     )
+
+
+def _routing(e: Effects) -> Routing:
+    return Routing(np.minimum(e.diversity, 1.0), np.maximum(e.imbalance, 1.0))
 
 
 def decode_phase(
@@ -99,7 +104,9 @@ def decode_phase(
     Pipeline stages take turns with an equal share of the batch, so a token passes all of them with its share.
     """
     share = np.maximum(sequences / np.asarray(layout.pipeline_parallel), 1.0)
-    p = forward(shapes, rates, layout, share, 1.0 + drafting.tokens, context, decode=True)
+    p = forward(
+        shapes, rates, layout, share, 1.0 + drafting.tokens, context, decode=True, routing=_routing(effects)
+    )
     seconds = combine_decode(p, effects, layout, share) * (1.0 + drafting.tokens * drafting.cost)
     return Phase(seconds / drafting.kept, p.flop / drafting.kept, p.hbm_bytes / drafting.kept)
 
@@ -117,7 +124,7 @@ def prefill_phase(
     """Prefill of one request: alone (`batched` false), or its share of full passes of `CHUNK_TOKENS`."""
     tokens = np.asarray(new_tokens, dtype=np.float64)
     many = np.maximum(1.0, CHUNK_TOKENS / tokens) if batched else 1.0
-    p = forward(shapes, rates, layout, many, tokens, past, decode=False)
+    p = forward(shapes, rates, layout, many, tokens, past, decode=False, routing=_routing(effects))
     seconds = combine_prefill(p, effects, layout, np.maximum(np.ceil(tokens / CHUNK_TOKENS), 1.0))
     # Stages overlap when many requests stream through them; one request alone passes all of them in turn.
     ranks = many * layout.attention_data_parallel * (np.asarray(layout.pipeline_parallel) if batched else 1.0)

@@ -167,7 +167,7 @@ def software_of(text: str, source: str = "") -> str:
     if "trtllm" in name or "trt-llm" in name:
         return "trtllm"
     if "mlperf" in origin or "tensorrt" in name:
-        return "tensorrt-mlperf"
+        return "mlperf-2024" if re.search(r"v[34]\.", origin) else "mlperf"
     return name.split()[0] if name.split() else "unknown"
 
 
@@ -193,7 +193,7 @@ def precision_of(printed: str, model: str, hardware: Hardware, shape: Transforme
             if re.search("int4|awq|gptq", name)
             else "bf16"
         )
-    if software == "tensorrt-mlperf" and text in ("fp16", "bf16", "fp32"):
+    if software.startswith("mlperf") and text in ("fp16", "bf16", "fp32"):
         text = "fp4" if fp4 else "fp8"
     if "fp4" in text:
         return "nvfp4" if fp4 else "mxfp4"

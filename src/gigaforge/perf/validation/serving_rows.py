@@ -229,7 +229,7 @@ def _kv(printed: str, precision: str, software: str, machine: Hardware) -> str |
         return "fp8"
     if "16" in text:
         return "bf16"
-    if precision in ("fp8", "nvfp4") or (software.startswith(("trtllm", "tensorrt")) and precision == "fp8_block"):
+    if precision in ("fp8", "nvfp4") or (software.startswith(("trtllm", "mlperf")) and precision == "fp8_block"):
         return "fp8"
     return None
 
