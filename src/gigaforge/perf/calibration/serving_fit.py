@@ -69,7 +69,8 @@ def _incidence(columns: Sequence[_Column], conditions: Sequence[Condition]) -> F
     """1 where a parameter applies to a condition, shape (conditions, parameters)."""
     labels = {kind: np.array([getattr(c.group, kind) for c in conditions]) for kind in SPREAD}
     return np.stack(
-        [np.ones(len(conditions)) if not c.kind else (labels[c.kind] == c.level).astype(float) for c in columns], axis=1
+        [np.ones(len(conditions)) if not c.kind else (labels[c.kind] == c.level).astype(float) for c in columns],
+        axis=1,
     )
 
 

@@ -42,8 +42,11 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "message_s": Quantity(3e-6, 0.5, ("software", "generation"), "latency of a collective per doubling of ranks [s]"),
     "step_s": Quantity(3e-4, 1.0, ("software",), "scheduler, sampling and host work of one decode step [s]"),
     "sequence_s": Quantity(5e-6, 1.0, ("software",), "host work per running sequence and step [s]"),
+    "eager_s": Quantity(6e-6, 0.6, ("software",), "host launch per kernel of a prefill, which runs without CUDA graphs [s]"),
     "prefill_step_s": Quantity(2e-3, 0.7, ("software",), "host work of one prefill pass [s]"),
     "ttft_s": Quantity(0.015, 1.0, ("software",), "front end, tokenizer and first network trip [s]"),
+    "rank_wait": Quantity(4.0, 1.0, ("software",), "steps that a request waits for its turn under attention data parallelism"),
+    "handoff_s": Quantity(0.05, 1.0, ("software",), "routing and hand-over between prefill and decode pools [s]"),
     "first": Quantity(1.2, 0.3, ("software",), "own prefill within TTFT over a prefill alone"),
     "solo": Quantity(0.3, 0.6, ("software",), "exponent between full shared prefill passes (0) and one request a pass (1)"),
     "burst": Quantity(0.1, 1.0, ("software",), "share of a closed loop's other requests whose prefill one waits for"),
@@ -78,8 +81,11 @@ class Effects:
     message_s: Array
     step_s: Array
     sequence_s: Array
+    eager_s: Array
     prefill_step_s: Array
     ttft_s: Array
+    rank_wait: Array
+    handoff_s: Array
     first: Array
     solo: Array
     burst: Array

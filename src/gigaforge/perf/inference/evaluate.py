@@ -13,6 +13,7 @@ from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.effects import Effects, Group
 from gigaforge.perf.inference.forward import Shapes
+from gigaforge.perf.inference.known import canonical_model
 from gigaforge.perf.inference.memory import Parts
 from gigaforge.perf.inference.operate import Machine, Operation, Requests, operate
 from gigaforge.perf.inference.rates import PrecisionPlan, Rates
@@ -25,6 +26,8 @@ from gigaforge.perf.transformer import Transformer
 
 __all__ = ["Engine", "evaluate"]
 
+_BLOCK_SCALED: Final = 16
+"""Mixtures with more experts ship fp8 weights scaled by block (DeepSeek-V3, Qwen3, GLM, MiniMax model cards)."""
 _CHUNK: Final = 16384
 """Configurations per block: its arrays stay in the second-level cache."""
 
@@ -58,9 +61,11 @@ class Engine:
 
         """
         moe = bool(np.any(np.asarray(transformer.moe_layers) > 0))
+        if precision == "fp8" and np.any(np.asarray(transformer.experts) > _BLOCK_SCALED):
+            precision = "fp8_block"
         plan = PrecisionPlan.of(precision, moe=moe, kv=kv_precision)
         rates = Rates.of(hardware, plan)
-        group = Group(software, hardware.generation, precision, transformer.name)
+        group = Group(software, hardware.generation, precision, canonical_model(transformer.name))
         drafting = Drafting()
         if speculation is not None and speculation.draft_tokens:
             drafting = Drafting(speculation.draft_tokens, speculation.tokens_per_step, speculation.draft_cost)
@@ -193,7 +198,11 @@ _COLUMNS: Final = (
 
 def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Array | None) -> ServingResults:
     requests = Requests(
-        traffic.input_len, traffic.output_len, traffic.prefix_hit, closed=traffic.concurrency is not None
+        traffic.input_len,
+        traffic.output_len,
+        traffic.prefix_hit,
+        closed=traffic.concurrency is not None,
+        output_spread=traffic.output_spread,
     )
     point = operate(engine.machine, requests, c)
     if cap_w is not None:

@@ -128,14 +128,16 @@ class Shapes:
             mamba_bytes=4.0 * state,
         )
 
-
     def take(self, index: Any) -> Shapes:
         """Rows of stacked shapes (NumPy indexing)."""
         values: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
             if f.name == "linears":
-                value = tuple(LinearShape(_at(s.n, index), _at(s.k, index), _at(s.layers, index), s.split, s.feed_forward) for s in value)
+                value = tuple(
+                    LinearShape(_at(s.n, index), _at(s.k, index), _at(s.layers, index), s.split, s.feed_forward)
+                    for s in value
+                )
             elif f.name != "moe":
                 value = _at(value, index)
             values[f.name] = value

@@ -31,12 +31,13 @@ _TTFT_TAIL: Final = 1.7
 
 
 class Requests(NamedTuple):
-    """Lengths [token], share of the prompt cached [unitless], and whether the loop is closed."""
+    """Lengths [token], share of the prompt cached, whether the loop is closed, standard deviation of answers over mean."""
 
     input_len: Any
     output_len: Any
     prefix_hit: Any = 0.0
     closed: Any = False
+    output_spread: Any = 0.0
 
 
 class Machine(NamedTuple):
@@ -52,7 +53,8 @@ class Machine(NamedTuple):
 
 class Operation(NamedTuple):
     """Result by configuration: latencies [s], requests/s and accelerators of one replica (with its prefill share), then
-    a decode step, a prefill among others and a prefill alone [s]."""
+    a decode step, a prefill among others and a prefill alone [s].
+    """
 
     ttft_s: Any
     ttft_p99_s: Any
@@ -77,7 +79,8 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
     """
     layout = Layout(c.accelerators, c.attention_data_parallel, c.expert_parallel, c.pipeline_parallel)
     split, pool = _pool(c, layout)
-    context = q.input_len + 0.5 * q.output_len
+    # Answers in flight are length-biased: half of E[L²]/E[L] is written on average.
+    context = q.input_len + 0.5 * q.output_len * (1.0 + np.square(q.output_spread))
     new, past = q.input_len * (1.0 - q.prefix_hit), q.input_len * q.prefix_hit
     mem = memory(m.parts, m.shapes, m.rates, layout, m.hbm_bytes, context)
     ranks = c.attention_data_parallel
@@ -88,7 +91,15 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
     supply = np.where(split, c.prefill_share, 1.0) / many.seconds
     step, tpot, felt = _decode(m, q, layout, split, running, context, many)
     wait = _burst_wait_s(m, q, c, layout, split, running, many)
-    own = m.effects.ttft_s + m.effects.first * one.seconds + np.where(split, _transfer_s(m, q, c, layout), 0.5 * tpot)
+    own = (
+        m.effects.ttft_s
+        + m.effects.first * one.seconds
+        + np.where(
+            split,
+            m.effects.handoff_s + _transfer_s(m, q, c, layout),
+            np.where(c.attention_data_parallel > 1.0, m.effects.rank_wait, 0.5) * tpot,
+        )
+    )
     decoding = running
     if np.any(q.closed):
         share = q.output_len * tpot / (own + wait + q.output_len * tpot)
@@ -102,7 +113,21 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
     flop_s, bytes_s, total = _use(c, q, step, many, rate, decoding, split)
     tail = _TPOT_TAIL[0] + _TPOT_TAIL[1] * felt / tpot
     used = running / ranks * context * mem.kv_bytes_per_token
-    return Operation(ttft, ttft_p99, tpot, tpot * tail, rate, total, mem, used, flop_s, bytes_s, step.seconds, many.seconds, one.seconds)
+    return Operation(
+        ttft,
+        ttft_p99,
+        tpot,
+        tpot * tail,
+        rate,
+        total,
+        mem,
+        used,
+        flop_s,
+        bytes_s,
+        step.seconds,
+        many.seconds,
+        one.seconds,
+    )
 
 
 def _thinned(many: Phase, one: Phase, solo: Array) -> Phase:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware, precision_family
 from gigaforge.perf.kernels import PRECISIONS, Precision, compute_precision
 from gigaforge.perf.parameters import constants
+from gigaforge.perf.power import clock_factor
 
 __all__ = ["PrecisionPlan", "Rates"]
 
@@ -96,6 +97,7 @@ class Rates:
             The chip lacks the arithmetic of the plan.
 
         """
+        hardware = sustained(hardware)
         linear, experts = compute_precision(hardware, plan.linears), compute_precision(hardware, plan.experts)
         where = (hardware.chip, hardware.generation)
         gemm = constants("gemm", *where, linear.kernel)
@@ -157,6 +159,20 @@ class Rates:
         """Rows of stacked rates (NumPy indexing)."""
         numbers: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name))[index] for f in fields(self)}
         return type(self)(**numbers)
+
+
+_BOARD_W_PER_FLOP_S: Final = {"hopper": 700.0 / 989e12, "ampere": 400.0 / 312e12}
+"""Board power over dense bf16 peak of the SXM boards whose sustained rates the constants were fitted to."""
+
+
+def sustained(hardware: Hardware) -> Hardware:
+    """Boards with less power per peak than their generation's SXM (PCIe, NVL) run compute at a lower clock."""
+    reference = _BOARD_W_PER_FLOP_S.get(hardware.generation)
+    if reference is None:
+        return hardware
+    here = np.asarray(hardware.power_limit_w) / np.asarray(hardware.peak_flop_s["bf16"])
+    factor = clock_factor(hardware, np.minimum(here / reference, 1.0) * hardware.power_limit_w)
+    return replace(hardware, peak_flop_s={k: v * factor for k, v in hardware.peak_flop_s.items()})
 
 
 _FUSED: Final = 0.4

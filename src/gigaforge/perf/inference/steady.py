@@ -38,6 +38,10 @@ CHUNK_TOKENS: Final = 8192.0
 setting of TensorRT-LLM's max_num_tokens: https://docs.vllm.ai/en/latest/configuration/optimization.html)."""
 
 
+_MOE_KERNELS: Final = 12.0
+"""Launches of one layer's routing, permutation and grouped products without a graph (counted in traces of fused MoE)."""
+
+
 class Phase(NamedTuple):
     """A pass or a request's worth of it. [s], [FLOP], [byte] per accelerator"""
 
@@ -75,15 +79,16 @@ def combine_decode(p: Pass, e: Effects, layout: Layout, sequences: Array) -> Any
 
 
 def combine_prefill(p: Pass, e: Effects, layout: Layout, passes: Array = 1.0) -> Any:
-    """Seconds of one prefill (in so many passes) from its parts and the software's quantities."""
+    """Seconds of one prefill (in so many passes): the device, or the host where it launches slower than they run."""
     doublings = np.log2(2.0 * np.asarray(layout.stage))
-    fixed = e.kernel_s * p.kernels + e.moe_s * p.moe_layers + e.message_s * p.messages * doublings + e.prefill_step_s
-    return (
+    device = (
         e.prefill * (p.linear_s + p.attention_s + p.elementwise_s)
         + e.experts_prefill * p.experts_s
         + e.wire * p.wire_s
-        + fixed * passes
+        + (e.kernel_s * p.kernels + e.moe_s * p.moe_layers + e.message_s * p.messages * doublings) * passes
     )
+    host = e.eager_s * (p.kernels + _MOE_KERNELS * p.moe_layers) * passes
+    return np.sqrt(device * device + host * host) + e.prefill_step_s * passes
 
 
 def _routing(e: Effects) -> Routing:
@@ -104,9 +109,7 @@ def decode_phase(
     Pipeline stages take turns with an equal share of the batch, so a token passes all of them with its share.
     """
     share = np.maximum(sequences / np.asarray(layout.pipeline_parallel), 1.0)
-    p = forward(
-        shapes, rates, layout, share, 1.0 + drafting.tokens, context, decode=True, routing=_routing(effects)
-    )
+    p = forward(shapes, rates, layout, share, 1.0 + drafting.tokens, context, decode=True, routing=_routing(effects))
     seconds = combine_decode(p, effects, layout, share) * (1.0 + drafting.tokens * drafting.cost)
     return Phase(seconds / drafting.kept, p.flop / drafting.kept, p.hbm_bytes / drafting.kept)
 

@@ -79,7 +79,7 @@ class Cases:
         def column(name: str) -> Floats:
             return np.array([getattr(c, name) for c in rows.conditions], dtype=np.float64)[condition]
 
-        requests = Requests(column("input_len"), column("output_len"), 0.0, closed=kind == 0)
+        requests = Requests(column("input_len"), column("output_len"), 0.0, kind == 0, column("output_spread"))
         drafts = column("draft_tokens")
         drafting = Drafting(drafts, np.where(drafts > 0, _ACCEPTED, 1.0), np.where(drafts > 0, _DRAFT_COST, 0.0))
         machine = _machine(rows, condition, drafting)
@@ -115,7 +115,7 @@ class Cases:
             start,
             self.kind[index],
             machine,
-            Requests(q.input_len[index], q.output_len[index], 0.0, q.closed[index]),
+            Requests(q.input_len[index], q.output_len[index], 0.0, q.closed[index], q.output_spread[index]),
             self.configurations.take(index),
             self.replicas[index],
             self.ttft_target_s[index],
@@ -219,7 +219,11 @@ def _static(cases: Cases, machine: Machine, point: Operation) -> tuple[Any, Any,
         return point.ttft_s, point.tpot_s, point.requests_per_s
     c, q = cases.configurations, cases.requests
     many = point.prefill_s * c.batch
-    ttft = np.where(static, machine.effects.ttft_s + np.where(c.batch > 1, np.maximum(many, point.first_s), point.first_s), point.ttft_s)
+    ttft = np.where(
+        static,
+        machine.effects.ttft_s + np.where(c.batch > 1, np.maximum(many, point.first_s), point.first_s),
+        point.ttft_s,
+    )
     tpot = np.where(static, point.step_s, point.tpot_s)
     rate = np.where(static, c.batch / (ttft + (q.output_len - 1.0) * tpot), point.requests_per_s)
     return ttft, tpot, rate

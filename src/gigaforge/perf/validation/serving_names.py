@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +13,7 @@ import numpy as np
 from gigaforge.catalog import Catalog
 from gigaforge.errors import InputError
 from gigaforge.perf.hardware import Hardware
+from gigaforge.perf.inference.known import served_models
 from gigaforge.perf.transformer import Transformer
 
 __all__ = ["Unpredictable", "draft_tokens", "hardware_of", "model_of", "precision_of", "software_of"]
@@ -76,36 +74,6 @@ def _hardware(catalog: Catalog, name: str) -> Hardware:
         raise Unpredictable(str(problem)) from None
 
 
-@cache
-def _models() -> tuple[tuple[re.Pattern[str], Transformer, float, float], ...]:
-    path = files("gigaforge.perf") / "data" / "serving_models.json"
-    rows = []
-    for entry in json.loads(path.read_text(encoding="utf-8")):
-        shape = transformer_of(entry)
-        rows.append(
-            (
-                re.compile(entry["pattern"]),
-                shape,
-                float(np.asarray(shape.parameters)),
-                float(np.asarray(shape.active_parameters)),
-            )
-        )
-    return tuple(rows)
-
-
-def transformer_of(entry: Mapping[str, Any]) -> Transformer:
-    """A `Transformer` from one row of the table of served models."""
-    shape = {k: v for k, v in entry.items() if k not in ("pattern", "source")}
-    shape.setdefault("attention_layers", shape["layers"])
-    if shape.get("experts"):
-        shape.setdefault("dense_layers", 0)
-        shape.setdefault("moe_layers", shape["layers"] - shape["dense_layers"])
-        shape.setdefault("expert_d_model", shape["d_model"])
-    else:
-        shape["dense_layers"] = shape["layers"]
-    return Transformer(**shape)
-
-
 def model_of(name: str, total_b: float = math.nan, active_b: float = math.nan) -> tuple[Transformer, str]:
     """Architecture of a printed model name; a model that is not known is scaled from the one nearest in size.
 
@@ -129,7 +97,7 @@ def model_of(name: str, total_b: float = math.nan, active_b: float = math.nan) -
 
     """
     text = name.lower()
-    for pattern, shape, _, _ in _models():
+    for pattern, shape, _, _ in served_models():
         if pattern.search(text):
             return shape, ""
     if not (math.isfinite(total_b) and total_b > 0):
@@ -141,7 +109,7 @@ def model_of(name: str, total_b: float = math.nan, active_b: float = math.nan) -
         kind = (np.asarray(row[1].experts) > 0) != moe
         return abs(math.log(row[2] / total_b / 1e9)) + abs(math.log(row[3] / active / 1e9)) + 10.0 * kind
 
-    _, near, parameters, _ = min(_models(), key=distance)
+    _, near, parameters, _ = min(served_models(), key=distance)
     scale = max(total_b * 1e9 / parameters, 0.02)
     counts = {
         k: getattr(near, k) * scale

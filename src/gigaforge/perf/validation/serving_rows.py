@@ -57,7 +57,9 @@ class Condition(NamedTuple):
     expert_parallel: float
     pipeline_parallel: float
     replicas: float
-    prefill: tuple[float, float, float] | None  # accelerators of a worker, its attention ranks, workers per decode worker
+    prefill: (
+        tuple[float, float, float] | None
+    )  # accelerators of a worker, its attention ranks, workers per decode worker
     decode_workers: float
     input_len: float
     output_len: float
@@ -65,6 +67,7 @@ class Condition(NamedTuple):
     ttft_s: float
     tpot_s: float
     draft_tokens: float
+    output_spread: float
     power_share: float
     total: float
 
@@ -214,6 +217,7 @@ def _condition(row: dict[str, Any], catalog: Catalog) -> tuple[Condition, Transf
         concurrency,
         *targets,
         drafts,
+        dataset.output_spread if dataset is not None else 0.0,
         0.5 if "power-capped" in _text(row, "gpu").lower() else 1.0,
         gpus,
     )
@@ -242,7 +246,7 @@ def _load(row: dict[str, Any], model: str) -> tuple[str, Dataset | None, tuple[f
     """Kind of load, the benchmark's data set and its targets [s]."""
     none = (math.inf, math.inf)
     load, notes, locator = _text(row, "load"), _text(row, "notes"), _text(row, "source_locator")
-    if "static batch" in notes or "batch-1 first token" in notes or "median of" in notes and "prompt" in notes:
+    if "static batch" in notes or "batch-1 first token" in notes or ("median of" in notes and "prompt" in notes):
         return "static", None, none
     if "prompt_size=" in locator:
         return "static", None, none
@@ -278,7 +282,9 @@ def _lengths(row: dict[str, Any], dataset: Dataset | None) -> tuple[float, float
     given = _number(row, "input_len"), _number(row, "output_len")
     filled = tuple(
         value if math.isfinite(value) else (default if dataset is not None else math.nan)
-        for value, default in zip(given, (dataset.input_len, dataset.output_len) if dataset else (0.0, 0.0), strict=True)
+        for value, default in zip(
+            given, (dataset.input_len, dataset.output_len) if dataset else (0.0, 0.0), strict=True
+        )
     )
     for name, value in zip(("input_len", "output_len"), filled, strict=True):
         if not (math.isfinite(value) and value >= 1):
