@@ -145,15 +145,18 @@ def evaluate(
         parameters=parameters,
     )
     result = run(engine, traffic, configurations, power_cap_w)
-    low, high = _interval(parameters, hardware)
+    low, high = _interval(parameters, hardware, software)
     return replace(result, low=low, high=high)
 
 
-def _interval(parameters: Mapping[str, Any] | None, hardware: Hardware) -> tuple[dict[str, float], dict[str, float]]:
+def _interval(
+    parameters: Mapping[str, Any] | None, hardware: Hardware, software: str
+) -> tuple[dict[str, float], dict[str, float]]:
     table = (load_parameters("serving") if parameters is None else parameters).get("intervals", {})
     kind = "known" if hardware.chip in table.get("chips", []) else "unknown"
     rows = table.get(kind, {})
-    return {k: float(v[0]) for k, v in rows.items()}, {k: float(v[1]) for k, v in rows.items()}
+    pairs = {k: v.get(software, v[""]) for k, v in rows.items()}
+    return {k: float(v[0]) for k, v in pairs.items()}, {k: float(v[1]) for k, v in pairs.items()}
 
 
 def _check(c: ServingConfigurations) -> None:

@@ -129,7 +129,7 @@ def search(
         if pairs is not None:
             parts.append(run(engine, traffic, pairs, power_cap_w))
     result = _join(parts)
-    low, high = _interval(parameters, hardware)
+    low, high = _interval(parameters, hardware, software)
     wall = time.perf_counter() - start
     kept = result.take(np.flatnonzero(result.feasible))
     return replace(kept, evaluated=result.evaluated, wall_s=wall, low=low, high=high)

@@ -50,6 +50,11 @@ class Phase(NamedTuple):
     hbm_bytes: Any
 
 
+_BUBBLE: Final = 0.06
+"""Share lost per doubling of pipeline stages to uneven passes (assumption: continuous batching leaves no two micro-batches
+alike; no published serving table varies pipeline depth alone)."""
+
+
 class Drafting(NamedTuple):
     """Speculative decoding: tokens drafted per step, tokens kept per step, cost of drafting one over a step."""
 
@@ -91,6 +96,10 @@ def combine_prefill(p: Pass, e: Effects, layout: Layout, passes: Array = 1.0) ->
     return np.sqrt(device * device + host * host) + e.prefill_step_s * passes
 
 
+def _uneven(layout: Layout) -> Any:
+    return 1.0 + _BUBBLE * np.log2(np.asarray(layout.pipeline_parallel, dtype=np.float64))
+
+
 def _routing(e: Effects) -> Routing:
     return Routing(np.minimum(e.diversity, 1.0), np.maximum(e.imbalance, 1.0))
 
@@ -111,6 +120,7 @@ def decode_phase(
     share = np.maximum(sequences / np.asarray(layout.pipeline_parallel), 1.0)
     p = forward(shapes, rates, layout, share, 1.0 + drafting.tokens, context, decode=True, routing=_routing(effects))
     seconds = combine_decode(p, effects, layout, share) * (1.0 + drafting.tokens * drafting.cost)
+    seconds = seconds * _uneven(layout)
     return Phase(seconds / drafting.kept, p.flop / drafting.kept, p.hbm_bytes / drafting.kept)
 
 
@@ -132,4 +142,5 @@ def prefill_phase(
     # Stages overlap when many requests stream through them; one request alone passes all of them in turn.
     ranks = many * layout.attention_data_parallel * (np.asarray(layout.pipeline_parallel) if batched else 1.0)
     each = np.asarray(many * layout.attention_data_parallel)
+    seconds = seconds * _uneven(layout) if batched else seconds
     return Phase(seconds / ranks, p.flop / each, p.hbm_bytes / each)
