@@ -66,6 +66,8 @@ def best_interval_s(rate: float, blocking_s: float, shortest_s: float = 1.0, lon
     """
     if rate <= 0.0:
         return longest_s
-    argument = -math.exp(-rate * blocking_s - 1.0)
-    interval = (1.0 + float(lambertw(argument).real)) / rate if blocking_s > 0.0 else 0.0
+    if rate * blocking_s < 1e-8:  # the Lambert function loses its digits at its branch point; this is its limit
+        interval = young_interval_s(rate, blocking_s)
+    else:
+        interval = (1.0 + float(lambertw(-math.exp(-rate * blocking_s - 1.0)).real)) / rate
     return min(max(interval, shortest_s), longest_s)

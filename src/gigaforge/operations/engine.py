@@ -181,6 +181,6 @@ def _capped(fleet: Fleet, workload: ServingWorkload, result: ServingWindow, grou
     paid = np.minimum(result.served_paid, usable)
     free = np.minimum(result.served_free, usable - paid)
     return ServingWindow(
-        result.demand, paid, free, result.demand - paid - free, result.late, result.needed, result.active,
+        result.demand, paid, free, np.maximum(result.demand - paid - free, 0.0), result.late, result.needed, result.active,
         result.backfill, result.power_w, result.usable,
     )  # fmt: skip

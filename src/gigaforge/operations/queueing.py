@@ -39,7 +39,7 @@ def fifo_starts(arrival: Array, service: Array, free: Sequence[float]) -> tuple[
         return arrival.copy(), list(free)
     ends = arrival + service
     busy = np.sort(np.concatenate((ends, np.asarray(free))))
-    left = np.searchsorted(busy, arrival, side="right")
+    left = np.searchsorted(busy, arrival, side="left")  # a tie counts as busy: the slow path settles it
     if np.all(np.arange(arrival.size) + len(free) - left < len(free)):
         # Nobody ever waits: as many servers as are needed are free at each arrival.
         return arrival.copy(), list(busy[-len(free) :])
@@ -119,4 +119,4 @@ def spares_needed(mean_down: float, availability: float) -> int:
     Units fail independently and return after any distribution of time, so the number down is Poisson (the
     M/G/infinity queue) with mean failure rate times mean time down.
     """
-    return int(poisson.ppf(availability, mean_down)) if mean_down > 0 else 0
+    return int(poisson.ppf(availability, mean_down)) if mean_down > 1e-9 else 0

@@ -23,7 +23,7 @@ from gigaforge.operations.result import SimulationResult
 from gigaforge.operations.sink import FolderSink, HourlySink, load_state
 from gigaforge.operations.spec import FleetSpec, load_fleet_spec
 
-__all__ = ["Comparison", "Replications", "compare", "load_fleet", "replicate", "simulate", "simulate_fleet", "simulate_plan"]
+__all__ = ["Comparison", "Replications", "compare", "load_fleet", "replicate", "simulate", "policy_changes", "simulate_fleet", "simulate_plan", "with_policy"]
 
 Progress = Callable[[int, int], None]
 
@@ -193,3 +193,33 @@ def with_policy(fleet: Fleet, **changes: Any) -> Fleet:
         replace(g, policy=replace(g.policy, **changes)) if g.kind == "training" else g for g in fleet.groups
     )
     return replace(fleet, groups=groups)
+
+
+def policy_changes(text: str) -> dict[str, Any]:
+    """Read ``mode=elastic,spares=8`` into fields of a training policy.
+
+    Raises
+    ------
+    InputError
+        An unknown field, or a value of the wrong kind.
+
+    """
+    kinds: dict[str, Callable[[str], Any]] = {
+        "mode": str, "spares": int, "replica_racks": int, "hiccup_s": float, "fallback": float, "planned_s": float, "ramp_s": float,
+    }  # fmt: skip
+    out: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        name = name.strip()
+        if name not in kinds:
+            raise InputError(f"unknown field {name!r}; known: {', '.join(kinds)}", "--compare")
+        try:
+            out[name] = kinds[name](value.strip())
+        except ValueError:
+            raise InputError(f"{name}: {value!r} is not a number", "--compare") from None
+    if out.get("mode", "elastic") not in ("synchronous", "elastic", "fault_tolerant"):
+        raise InputError(f"mode {out['mode']!r}; known: synchronous, elastic, fault_tolerant", "--compare")
+    for name, value in out.items():
+        if name != "mode" and value < 0:
+            raise InputError(f"{name} {value} is below zero", "--compare")
+    return out

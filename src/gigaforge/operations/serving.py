@@ -183,5 +183,5 @@ def serve(demand: Array, up: Array, rate: Array, full_power_w: Array, backfill_p
     power = full_power_w[:, None] * (active * busy + idle) + backfill_power_w[:, None] * lent
     mean_rate = np.divide(capacity, up.sum(axis=0), out=np.zeros_like(capacity), where=up.sum(axis=0) > 0)
     needed = np.divide(demand / safe, mean_rate, out=np.zeros_like(demand), where=mean_rate > 0.0)
-    return ServingWindow(demand, paid, free, demand - served, late, needed, active, lent, power,
+    return ServingWindow(demand, paid, free, np.maximum(demand - served, 0.0), late, needed, active, lent, power,
                          rate[:, None] * active)  # fmt: skip
