@@ -44,7 +44,12 @@ def write_plan(folder: Path, racks: int = 400, quarters: list[str] | None = None
     pd.DataFrame(allocation).to_parquet(folder / "allocation.parquet")
     pd.DataFrame(points).to_parquet(folder / "operating_points.parquet")
     tokens = pd.DataFrame(allocation).query("workload == 'chat'").groupby("quarter")["tokens"].sum()
-    plan = {"name": "synthetic", "quarters": quarters, "tokens_served": list(tokens[quarters]), "tokens_demanded": list(tokens[quarters] * 1.1)}
+    plan = {
+        "name": "synthetic",
+        "quarters": quarters,
+        "tokens_served": list(tokens[quarters]),
+        "tokens_demanded": list(tokens[quarters] * 1.1),
+    }
     (folder / "plan.json").write_text(json.dumps(plan))
     return folder
 

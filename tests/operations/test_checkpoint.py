@@ -22,12 +22,16 @@ def plain_table(rate_per_rack):
 
 def policy(interval, blocking, stall):
     return TrainingPolicy(
-        checkpoint=CheckpointPolicy(blocking, interval, 1.0, (Tier(1, 0.0, 0.0),)), stall_s=stall, spares=0, planned_per_s=0.0
+        checkpoint=CheckpointPolicy(blocking, interval, 1.0, (Tier(1, 0.0, 0.0),)),
+        stall_s=stall,
+        spares=0,
+        planned_per_s=0.0,
     )
 
 
 @pytest.mark.parametrize(
-    ("interval", "blocking", "stall"), [(1800.0, 60.0, 300.0), (600.0, 20.0, 1200.0), (7200.0, 5.0, 60.0), (3600.0, 300.0, 600.0)]
+    ("interval", "blocking", "stall"),
+    [(1800.0, 60.0, 300.0), (600.0, 20.0, 1200.0), (7200.0, 5.0, 60.0), (3600.0, 300.0, 600.0)],
 )
 def test_simulated_goodput_is_the_renewal_form(interval, blocking, stall):
     """Within 0.2 points and inside the 95 % confidence interval: Llama 3's failures, 1,200 h of work."""

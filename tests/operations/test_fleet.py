@@ -46,13 +46,21 @@ def test_time_energy_and_tokens_are_conserved(seed, hot, power, mode, scaling, d
     """Whatever breaks, and however short power and capacity are: the books raise if anything is lost."""
     data = spec().model_dump(mode="python")
     fleet = fleet_of(spec(failures={"rate_multiplier": hot}))
-    sites = [replace(s, limit_w=s.limit_w * power / 40, power=replace(s.power, responses_per_year=20.0)) for s in fleet.sites]
+    sites = [
+        replace(s, limit_w=s.limit_w * power / 40, power=replace(s.power, responses_per_year=20.0))
+        for s in fleet.sites
+    ]
     if storage:
         from gigaforge.operations.power import Storage
 
         sites[0] = replace(sites[0], storage=Storage(1e11, 1e7))
-    groups = tuple(replace(g, policy=replace(g.policy, mode=mode)) if g.kind == "training" else g for g in fleet.groups)
-    serving = tuple(replace(w, demand=np.full(1, demand * 1e6), policy=replace(w.policy, autoscale=scaling)) for w in fleet.serving)
+    groups = tuple(
+        replace(g, policy=replace(g.policy, mode=mode)) if g.kind == "training" else g for g in fleet.groups
+    )
+    serving = tuple(
+        replace(w, demand=np.full(1, demand * 1e6), policy=replace(w.policy, autoscale=scaling))
+        for w in fleet.serving
+    )
     result = simulate(replace(fleet, sites=tuple(sites), groups=groups, serving=serving), seed)
     summary = result.summary()
     assert sum(summary["waterfall"].values()) == pytest.approx(1.0, abs=1e-9)
@@ -97,7 +105,9 @@ def test_the_tables_agree_with_the_summary(tmp_path):
     training = pd.read_parquet(tmp_path / "training.parquet")
     summary = result.summary()
     assert sites["facility_w"].astype(float).sum() * 300 == pytest.approx(summary["energy_j"], rel=1e-6)
-    assert serving["demand_tokens_per_s"].astype(float).sum() * 300 == pytest.approx(summary["tokens_demanded"], rel=1e-6)
+    assert serving["demand_tokens_per_s"].astype(float).sum() * 300 == pytest.approx(
+        summary["tokens_demanded"], rel=1e-6
+    )
     assert training["tokens_per_s"].astype(float).sum() * 300 == pytest.approx(summary["tokens_trained"], rel=1e-6)
     assert len(pd.read_parquet(tmp_path / "failures.parquet")) == summary["events"]
     assert sites.groupby("site", observed=True)["time_s"].is_monotonic_increasing.all()
@@ -135,7 +145,12 @@ def test_a_power_cap_costs_goodput_not_the_books():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("mode=fast", "known: synchronous"), ("spares=few", "not a number"), ("speed=3", "unknown field"), ("spares=-1", "below zero")],
+    [
+        ("mode=fast", "known: synchronous"),
+        ("spares=few", "not a number"),
+        ("speed=3", "unknown field"),
+        ("spares=-1", "below zero"),
+    ],
 )
 def test_wrong_policies_are_explained(text, message):
     with pytest.raises(InputError, match=message):

@@ -30,7 +30,10 @@ def test_bins_add_up_to_the_covered_time(pairs):
     start, end = arrays(pairs)
     edges = np.linspace(0.0, 60.0, 13)
     weight = np.arange(1.0, start.size + 1)
-    brute = [(weight * np.clip(np.minimum(end, b) - np.maximum(start, a), 0, None)).sum() for a, b in zip(edges, edges[1:], strict=False)]
+    brute = [
+        (weight * np.clip(np.minimum(end, b) - np.maximum(start, a), 0, None)).sum()
+        for a, b in zip(edges, edges[1:], strict=False)
+    ]
     assert np.allclose(bin_integrals(edges, start, end, weight), brute, atol=1e-9)
     assert np.isclose((bin_mean(edges, start, end) * 5.0).sum(), (end - start).sum())
 

@@ -107,5 +107,10 @@ def test_an_unknown_system_needs_its_accelerators(plan_dir):
 
 def test_shortfalls_in_the_plan_raise_demand(plan_dir):
     fleet = fleet_of_plan(plan_dir)
-    allocated = pd.read_parquet(plan_dir / "allocation.parquet").query("workload == 'chat'").groupby("quarter")["tokens"].sum()
+    allocated = (
+        pd.read_parquet(plan_dir / "allocation.parquet")
+        .query("workload == 'chat'")
+        .groupby("quarter")["tokens"]
+        .sum()
+    )
     assert np.allclose(fleet.serving[0].demand * 7889400.0, allocated.to_numpy() * 1.1)

@@ -41,7 +41,9 @@ def test_first_come_first_served_is_exact_on_both_paths(jobs, free):
     assert np.allclose(np.maximum(left, arrival[-1]), np.maximum(servers, arrival[-1]))
 
 
-@pytest.mark.parametrize(("servers", "load", "expected"), [(1, 0.5, 0.5), (2, 1.0, 1 / 3), (5, 4.0, 0.5541), (10, 8.0, 0.4092)])
+@pytest.mark.parametrize(
+    ("servers", "load", "expected"), [(1, 0.5, 0.5), (2, 1.0, 1 / 3), (5, 4.0, 0.5541), (10, 8.0, 0.4092)]
+)
 def test_erlang_c_matches_published_tables(servers, load, expected):
     assert erlang_c(servers, load) == pytest.approx(expected, abs=5e-5)
 
@@ -62,8 +64,13 @@ def test_an_overloaded_queue_waits_forever():
 
 def test_many_server_law_approaches_erlang_c():
     for servers, use in ((400, 0.95), (2000, 0.98), (10000, 0.99)):
-        assert delay_probability(np.array([servers]), np.array([use]))[0] == pytest.approx(erlang_c(servers, servers * use), rel=0.06)
-    assert wait_exceeds(np.array([100.0]), np.array([0.9]), 8.0, 0.0)[0] > wait_exceeds(np.array([100.0]), np.array([0.9]), 8.0, 2.0)[0]
+        assert delay_probability(np.array([servers]), np.array([use]))[0] == pytest.approx(
+            erlang_c(servers, servers * use), rel=0.06
+        )
+    assert (
+        wait_exceeds(np.array([100.0]), np.array([0.9]), 8.0, 0.0)[0]
+        > wait_exceeds(np.array([100.0]), np.array([0.9]), 8.0, 2.0)[0]
+    )
 
 
 def test_spares_cover_the_poisson_tail():

@@ -96,8 +96,12 @@ def test_availability_is_mtbf_over_mtbf_and_mttr():
     """To one part in ten thousand: 20,000 racks, a failure in 20 days, 12 hours to repair."""
     table = default_failures().plain()
     mode = Mode("fault", "rack", 1 / (20 * 86400.0), auto=1.0)
-    table = table.__class__(**{**table.__dict__, "modes": (mode,), "repair": Repair(43200.0, 1.0, 0.1, 0.0, 0.0, 1.0)})
-    job = simulate_job(RackClass("r", 8), 20_000, 365 * 86400.0, TrainingPolicy(spares=1000, planned_per_s=0.0), table, 3)
+    table = table.__class__(
+        **{**table.__dict__, "modes": (mode,), "repair": Repair(43200.0, 1.0, 0.1, 0.0, 0.0, 1.0)}
+    )
+    job = simulate_job(
+        RackClass("r", 8), 20_000, 365 * 86400.0, TrainingPolicy(spares=1000, planned_per_s=0.0), table, 3
+    )
     # the first days start with every rack up: a known bias of MTTR / horizon, taken out
     start_up = (1 - 20 / 20.5) * (0.5 * 20 / 20.5) / 365
     assert job.availability - start_up == pytest.approx(20 / 20.5, abs=1e-4)
@@ -111,7 +115,10 @@ def test_the_shipped_table_keeps_its_own_closed_form():
 
 def test_few_technicians_make_racks_wait():
     table, rack = default_failures().plain(), RackClass("gb300", 72, 4)
-    runs = [simulate_job(rack, 500, 90 * 86400.0, TrainingPolicy(spares=50), table, 1, technicians=n) for n in (2, 4, None)]
+    runs = [
+        simulate_job(rack, 500, 90 * 86400.0, TrainingPolicy(spares=50), table, 1, technicians=n)
+        for n in (2, 4, None)
+    ]
     assert runs[0].availability < runs[1].availability < runs[2].availability
 
 
@@ -131,6 +138,10 @@ def test_new_racks_fail_more_often_and_settle():
     from dataclasses import replace
 
     table = replace(default_failures().plain(), infant_excess=2.0)
-    events = draw_window(2, ("g",), (0.0, 120 * 86400.0), [Cohort(0, 5000, 0.0)], table, RackClass("n", 8), window_index=0)
+    events = draw_window(
+        2, ("g",), (0.0, 120 * 86400.0), [Cohort(0, 5000, 0.0)], table, RackClass("n", 8), window_index=0
+    )
     month = np.histogram(events.time_s, np.arange(5) * 30 * 86400.0)[0]
-    assert month[0] / month[3] == pytest.approx((1 + 2 * (1 - np.exp(-1))) / (1 + 2 * np.exp(-3) * (1 - np.exp(-1))), rel=0.08)
+    assert month[0] / month[3] == pytest.approx(
+        (1 + 2 * (1 - np.exp(-1))) / (1 + 2 * np.exp(-3) * (1 - np.exp(-1))), rel=0.08
+    )

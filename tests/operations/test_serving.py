@@ -73,7 +73,9 @@ def test_need_is_within_a_tenth_of_a_request_level_simulation(rate):
     """Fewest engines that keep 99 % of requests within a second, Azure conversation sizes."""
     hold = ENGINE.holding_s(INPUT[0], OUTPUT[0])
     need = float(engines_needed(rate, ENGINE.rate(INPUT[0], OUTPUT[0]), ENGINE.slots, hold, 1.0)[0])
-    fewest = next(n for n in range(int(need * 0.7), int(need * 1.6)) if late_share(np.random.default_rng(1), rate, n) <= 0.01)
+    fewest = next(
+        n for n in range(int(need * 0.7), int(need * 1.6)) if late_share(np.random.default_rng(1), rate, n) <= 0.01
+    )
     assert need == pytest.approx(fewest, rel=0.10)
 
 
@@ -82,7 +84,11 @@ BINS = 288 * 3
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 10**6), st.floats(0.0, 3.0), st.sampled_from(["none", "reactive", "forecast"]), st.floats(0.0, 1.0), st.integers(0, 40)
+    st.integers(0, 10**6),
+    st.floats(0.0, 3.0),
+    st.sampled_from(["none", "reactive", "forecast"]),
+    st.floats(0.0, 1.0),
+    st.integers(0, 40),
 )
 def test_tokens_are_conserved_and_paid_come_first(seed, load, scaling, paid, racks):
     rng = np.random.default_rng(seed)
@@ -109,7 +115,10 @@ def test_larger_pools_need_less_margin():
 def test_autoscaling_frees_racks_for_backfill_at_night():
     demand = 50.0 * demand_factor(np.random.default_rng(1), DemandShape("conversation", 0.0), 0.0, 288 * 14, 300.0)
     up, one = np.full((1, demand.size), 110.0), np.ones(1)
-    runs = {s: serve(demand, up, one, one, one, ServingPolicy(autoscale=s), 300.0) for s in ("none", "reactive", "forecast")}
+    runs = {
+        s: serve(demand, up, one, one, one, ServingPolicy(autoscale=s), 300.0)
+        for s in ("none", "reactive", "forecast")
+    }
     assert runs["none"].backfill.sum() == 0.0
     assert runs["reactive"].backfill.mean() > 20.0
     for done in runs.values():
@@ -125,6 +134,8 @@ def test_weekly_shapes_are_the_published_ones():
 def test_demand_has_mean_one_and_follows_the_clock():
     factor = demand_factor(np.random.default_rng(3), DemandShape(bursts_per_day=0.0), 0.0, 288 * 7 * 20, 300.0)
     assert factor.mean() == pytest.approx(1.0, abs=0.01)
-    later = demand_factor(np.random.default_rng(3), DemandShape(bursts_per_day=0.0, noise=0.0), 43200.0, 288 * 7, 300.0)
+    later = demand_factor(
+        np.random.default_rng(3), DemandShape(bursts_per_day=0.0, noise=0.0), 43200.0, 288 * 7, 300.0
+    )
     same = demand_factor(np.random.default_rng(3), DemandShape(bursts_per_day=0.0, noise=0.0), 0.0, 288 * 7, 300.0)
     assert np.allclose(later[:-144], same[144:])

@@ -33,7 +33,11 @@ def edit(sample_yaml, tmp_path):
         (["sites", 0, "power"], 160, "has no unit; expected power"),
         (["sites", 0, "power"], "160 kg", "160 kg"),
         (["sites", 0, "powr"], "160 MW", "did you mean 'power'"),
-        (["training", 0, "racks"], 5000, r"abilene has 1,000 racks of gb300-nvl72, its jobs need 5,250 \(frontier 5,000, chat 250\)"),
+        (
+            ["training", 0, "racks"],
+            5000,
+            r"abilene has 1,000 racks of gb300-nvl72, its jobs need 5,250 \(frontier 5,000, chat 250\)",
+        ),
         (["training", 0, "racks"], -3, "greater than 0"),
         (["training", 0, "site"], "nowhere", "unknown site 'nowhere'"),
         (["serving", 0, "demand"], "-1M token/s", "below zero"),

@@ -23,7 +23,9 @@ def test_job_samples_replay(name):
     assert (table["end_s"] > table["start_s"]).all()
 
 
-@pytest.mark.parametrize(("name", "mean_in"), [("azure.csv", 1155), ("burstgpt.csv", 1155), ("mooncake.jsonl", 12035)])
+@pytest.mark.parametrize(
+    ("name", "mean_in"), [("azure.csv", 1155), ("burstgpt.csv", 1155), ("mooncake.jsonl", 12035)]
+)
 def test_request_samples_replay(name, mean_in):
     summary, table = replay(sample_path(name))
     assert summary["mean_input_tokens"] == pytest.approx(mean_in, rel=0.25)
@@ -53,9 +55,15 @@ def test_requests_by_bin_add_up():
         ("job_id,submit_s,accelerators,duration_s\nx,0,,5\n", "accelerators is blank on line 2"),
         ("job_id,submit_s,accelerators,duration_s\nx,0,1,5\ny,1,2,-5\n", "duration_s is -5 on line 3"),
         ("job_id,submit_s,accelerators,duration_s\nx,soon,1,5\n", "neither a number nor a time"),
-        ("jobid,submitted_time,start_time,end_time,gpus\nx,2020-01-01,2020-01-03,2020-01-02,1\n", "ends before it starts"),
+        (
+            "jobid,submitted_time,start_time,end_time,gpus\nx,2020-01-01,2020-01-03,2020-01-02,1\n",
+            "ends before it starts",
+        ),
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2020-01-01,,3\n", "ContextTokens is blank"),
-        ("job_id,submit_s,accelerators,duration_s\nx,0,100000,5\n", "needs 100,000 accelerators; the cluster has 512"),
+        (
+            "job_id,submit_s,accelerators,duration_s\nx,0,100000,5\n",
+            "needs 100,000 accelerators; the cluster has 512",
+        ),
     ],
 )
 def test_broken_traces_are_explained(tmp_path, text, message):

@@ -51,7 +51,14 @@ def draw(seed, count):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(0, 10**6), st.integers(0, 40), st.floats(20, 900), st.floats(0, 60), st.floats(0, 50), st.integers(1, 6))
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 40),
+    st.floats(20, 900),
+    st.floats(0, 60),
+    st.floats(0, 50),
+    st.integers(1, 6),
+)
 def test_vectors_equal_a_walk(seed, count, interval, blocking, drain, every):
     hits, tiers = draw(seed, count), (Tier(1, drain, 0.0), Tier(every, 0.0, 0.0))
     policy = TrainingPolicy(checkpoint=CheckpointPolicy(blocking, interval, 1.0, tiers))
@@ -70,7 +77,9 @@ def test_windows_change_nothing(seed, count, pieces):
     state, parts, width = GangState(), dict.fromkeys(ACCOUNTS, 0.0), LENGTH / pieces
     for k in range(pieces):
         inside = (hits.time_s >= k * width) & (hits.time_s < (k + 1) * width)
-        piece = Interruptions(*(getattr(hits, f)[inside] for f in ("time_s", "stall_s", "rolls_back", "tier", "extra_s")))
+        piece = Interruptions(
+            *(getattr(hits, f)[inside] for f in ("time_s", "stall_s", "rolls_back", "tier", "extra_s"))
+        )
         piece = Interruptions(piece.time_s - k * width, piece.stall_s, piece.rolls_back, piece.tier, piece.extra_s)
         done = run_gang(width, piece, none, policy, 200.0, state)
         state = done.state
@@ -79,7 +88,12 @@ def test_windows_change_nothing(seed, count, pieces):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(["synchronous", "elastic", "fault_tolerant"]), st.integers(1, 8), st.floats(0.5, 60.0))
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["synchronous", "elastic", "fault_tolerant"]),
+    st.integers(1, 8),
+    st.floats(0.5, 60.0),
+)
 def test_every_second_has_one_account(seed, mode, replica, hot):
     table = default_failures().scaled(hot)
     policy = TrainingPolicy(mode, replica_racks=replica, spares=3)
@@ -92,7 +106,9 @@ def test_every_second_has_one_account(seed, mode, replica, hot):
 def test_elastic_and_fault_tolerant_modes_save_large_runs():
     rack, table = RackClass("gb300", 72, 4), default_failures()
     got = {
-        mode: simulate_job(rack, 2048, 30 * 86400.0, TrainingPolicy(mode, replica_racks=8), table, 1).accounts["productive"]
+        mode: simulate_job(rack, 2048, 30 * 86400.0, TrainingPolicy(mode, replica_racks=8), table, 1).accounts[
+            "productive"
+        ]
         for mode in ("synchronous", "elastic", "fault_tolerant")
     }
     assert got["synchronous"] < 0.65 < 0.8 < min(got["elastic"], got["fault_tolerant"])
@@ -101,7 +117,8 @@ def test_elastic_and_fault_tolerant_modes_save_large_runs():
 def test_spares_are_worth_having_up_to_a_point():
     rack, table = RackClass("gb300", 72, 4), default_failures().plain()
     good = [
-        simulate_job(rack, 256, 60 * 86400.0, TrainingPolicy(spares=n), table, 1).accounts["productive"] for n in (0, 6, 40)
+        simulate_job(rack, 256, 60 * 86400.0, TrainingPolicy(spares=n), table, 1).accounts["productive"]
+        for n in (0, 6, 40)
     ]
     assert good[0] < good[1] > good[2]
 
@@ -112,7 +129,9 @@ def test_closed_form_goodput_is_near_the_simulation(mode, racks):
     """What the planner leans on: within one point of the simulator, people and parts not short."""
     rack, table = RackClass("gb300", 72, 4), default_failures()
     policy = TrainingPolicy(mode, replica_racks=4)
-    got = np.mean([simulate_job(rack, racks, 90 * 86400.0, policy, table, s).accounts["productive"] for s in range(4)])
+    got = np.mean(
+        [simulate_job(rack, racks, 90 * 86400.0, policy, table, s).accounts["productive"] for s in range(4)]
+    )
     assert expected_goodput(72, racks, policy=policy, table=table, tray=4).goodput == pytest.approx(got, abs=0.01)
 
 

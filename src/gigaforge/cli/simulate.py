@@ -26,15 +26,21 @@ def simulate(
     years: Annotated[float | None, typer.Option(help="Horizon; default the whole plan.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     first: Annotated[str, typer.Option("--from", help="First quarter, e.g. 2029-Q1.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder for 5-minute tables and figures; continues a stopped run.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for 5-minute tables and figures; continues a stopped run.")
+    ] = None,
     events: Annotated[bool, typer.Option("--events", help="Write every failure to --out.")] = False,
     replications: Annotated[int, typer.Option(help="Runs with consecutive seeds, for intervals.")] = 1,
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     scheduler: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
-    compare: Annotated[str, typer.Option(help="A second fleet YAML or plan, or a policy: mode=elastic,spares=8.")] = "",
+    compare: Annotated[
+        str, typer.Option(help="A second fleet YAML or plan, or a policy: mode=elastic,spares=8.")
+    ] = "",
     validate: Annotated[bool, typer.Option("--validate", help="Reproduce published outcomes.")] = False,
     replay: Annotated[Path | None, typer.Option(help="Job or request trace to replay.")] = None,
-    trace_format: Annotated[str, typer.Option("--format", help="philly, alibaba, azure, burstgpt, mooncake; default by columns.")] = "",
+    trace_format: Annotated[
+        str, typer.Option("--format", help="philly, alibaba, azure, burstgpt, mooncake; default by columns.")
+    ] = "",
     racks: Annotated[int, typer.Option(help="With --replay of jobs: racks of the cluster.")] = 64,
     domain: Annotated[int, typer.Option(help="With --replay of jobs: accelerators of a rack.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
@@ -54,11 +60,15 @@ def simulate(
     fleet = runs.load_fleet(plan, years=years, first=first)
     if compare:
         other = _other(fleet, compare, years, first)
-        done = runs.compare(fleet, other, replications=max(replications, 5), seed=seed, workers=workers, scheduler=scheduler)
+        done = runs.compare(
+            fleet, other, replications=max(replications, 5), seed=seed, workers=workers, scheduler=scheduler
+        )
         _print_comparison(done, as_json)
         return
     if replications > 1:
-        _print_replications(runs.replicate(fleet, replications, seed=seed, workers=workers, scheduler=scheduler), as_json)
+        _print_replications(
+            runs.replicate(fleet, replications, seed=seed, workers=workers, scheduler=scheduler), as_json
+        )
         return
     result = _run(fleet, seed, out, events, as_json)
     if out is not None:
@@ -76,13 +86,23 @@ def _run(fleet: Fleet, seed: int, out: Path | None, events: bool, quiet: bool) -
     from gigaforge.operations import run as runs
 
     console = Console(stderr=True)
-    columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TextColumn("quarters"), TimeElapsedColumn())
+    columns = (
+        TextColumn("simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("quarters"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=fleet.windows)
         try:
-            return runs.simulate(fleet, seed, out=out, events=events, progress=lambda done, _: bar.update(task, completed=done))
+            return runs.simulate(
+                fleet, seed, out=out, events=events, progress=lambda done, _: bar.update(task, completed=done)
+            )
         except KeyboardInterrupt:
-            kept = f"; {out} keeps the quarters that are done, run again with the same --out to continue" if out else ""
+            kept = (
+                f"; {out} keeps the quarters that are done, run again with the same --out to continue" if out else ""
+            )
             print(f"stopped{kept}", file=sys.stderr)
             raise typer.Exit(130) from None
 
@@ -133,7 +153,10 @@ def _print_result(result: SimulationResult) -> None:
         ("energy cost", format_quantity(summary["cost_usd"], "money")),
         ("carbon", f"{summary['carbon_kg'] / 1e6:,.0f} kt"),
         ("trained", format_quantity(summary["tokens_trained"], "tokens")),
-        ("served", f"{format_quantity(summary['tokens_served'], 'tokens')} of {format_quantity(summary['tokens_demanded'], 'tokens')}"),
+        (
+            "served",
+            f"{format_quantity(summary['tokens_served'], 'tokens')} of {format_quantity(summary['tokens_demanded'], 'tokens')}",
+        ),
         ("missed target", f"{summary['slo_violations']:.3%}"),
     ):
         facts.add_row(f"[dim]{label}[/]", value)
@@ -252,4 +275,6 @@ def _replay(path: Path, form: str, racks: int, domain: int, seed: int, as_json: 
         return
     console = Console()
     for name, value in summary.items():
-        console.print(f"[dim]{name:22s}[/] {value:,.4g}" if isinstance(value, float) else f"[dim]{name:22s}[/] {value}")
+        console.print(
+            f"[dim]{name:22s}[/] {value:,.4g}" if isinstance(value, float) else f"[dim]{name:22s}[/] {value}"
+        )

@@ -11,8 +11,8 @@ from gigaforge.errors import NoAnswerError
 from gigaforge.operations.fleet import Fleet
 
 if TYPE_CHECKING:
-    from gigaforge.operations.serving import ServingWindow
     from gigaforge.operations.fleet import ServingWorkload
+    from gigaforge.operations.serving import ServingWindow
     from gigaforge.operations.sitepower import SiteWindow
     from gigaforge.operations.window import GroupWindow, SiteFailures
 
@@ -151,7 +151,9 @@ class Books:
             for name, value in found.accounts.items():
                 book.accounts[name] += value
         if not -_TOLERANCE * found.racks * length <= found.down_rack_s <= found.racks * length * (1 + _TOLERANCE):
-            raise NoAnswerError(f"{found.group.name}: racks down {found.down_rack_s:g} of {found.racks * length:g} rack-s")
+            raise NoAnswerError(
+                f"{found.group.name}: racks down {found.down_rack_s:g} of {found.racks * length:g} rack-s"
+            )
 
 
 def _balance(got: float, expected: float, what: str) -> None:

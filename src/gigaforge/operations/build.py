@@ -18,7 +18,7 @@ from gigaforge.operations.power import PowerPolicy, Storage
 from gigaforge.operations.serving import ServingPolicy
 from gigaforge.operations.spec import FailureSpec, FleetSpec, ServingSpec, SiteSpec, TrainingSpec
 from gigaforge.operations.traffic import DemandShape
-from gigaforge.operations.weather import Climate, climate_at
+from gigaforge.operations.weather import climate_at
 from gigaforge.quarters import SECONDS_PER_QUARTER
 
 __all__ = ["IDLE_SHARE", "default_parts", "default_technicians", "failure_table", "fleet_of"]
@@ -46,7 +46,9 @@ def failure_table(spec: FailureSpec) -> FailureTable:
     for mode in table.modes:
         change = spec.modes.get(mode.kind)
         rate = mode.rate * factor if change is None or change.rate is None else change.rate
-        modes.append(replace(mode, rate=rate, auto=mode.auto if change is None or change.auto is None else change.auto))
+        modes.append(
+            replace(mode, rate=rate, auto=mode.auto if change is None or change.auto is None else change.auto)
+        )
     table = replace(
         table,
         modes=tuple(modes),
@@ -122,7 +124,9 @@ def training_policy(run: TrainingSpec, rack: RackClass, table: FailureTable) -> 
         saved.blocking, saved.interval,
         tiers=(Tier(1, saved.durable_after, saved.load), Tier(saved.remote_every, 120.0, saved.remote_load)),
     )  # fmt: skip
-    restart = RestartStages(again.detect, again.attended_share, again.attended, 1.0, again.swap, again.init, again.warmup)
+    restart = RestartStages(
+        again.detect, again.attended_share, again.attended, 1.0, again.swap, again.init, again.warmup
+    )
     policy = TrainingPolicy(
         "synchronous" if run.mode == "best" else run.mode, checkpoint, restart, run.replica_racks, run.spares,
         hiccup_s=run.hiccup, fallback=run.fallback, planned_per_s=run.planned_per_day / 86400.0, planned_s=run.planned,

@@ -44,7 +44,9 @@ def _table(table: FailureTable | None) -> FailureTable:
     return default_failures() if table is None else table
 
 
-def expected_availability(accelerators: int, *, tray: int = 0, table: FailureTable | None = None, weighted: bool = False) -> float:
+def expected_availability(
+    accelerators: int, *, tray: int = 0, table: FailureTable | None = None, weighted: bool = False
+) -> float:
     """Share of time that a rack is in service: MTBF / (MTBF + MTTR) over all modes and outages [fraction].
 
     Parameters
@@ -86,7 +88,8 @@ def _domains(table: FailureTable, racks: int, pod: int, hall: int) -> list[tuple
     """(rate, duration, share of the gang) of outages that a gang meets."""
     size = {"pod": pod, "hall": hall, "site": max(racks, 1)}
     return [
-        (o.rate * -(-racks // size[o.scope]), o.duration_s, min(1.0, size[o.scope] / max(racks, 1))) for o in table.outages
+        (o.rate * -(-racks // size[o.scope]), o.duration_s, min(1.0, size[o.scope] / max(racks, 1)))
+        for o in table.outages
     ]
 
 
@@ -154,7 +157,9 @@ def expected_goodput(
     pace = _pace(rates, accelerators * active)
     working = active / racks if racks else 1.0
     goodput = working * running * kept * complete * pace
-    return GoodputEstimate(goodput, working, running, kept, complete, pace, interval, spares, 1.0 / hit if hit else math.inf, policy.mode)
+    return GoodputEstimate(
+        goodput, working, running, kept, complete, pace, interval, spares, 1.0 / hit if hit else math.inf, policy.mode
+    )
 
 
 def _spares(policy: TrainingPolicy, rack: RackClass, racks: int, table: FailureTable) -> int:
@@ -173,7 +178,8 @@ def _mean_stall_s(policy: TrainingPolicy, table: FailureTable, rack: RackClass) 
     rates = table.rates(rack) * np.array([m.interrupts for m in table.modes])
     tiers, stages = policy.checkpoint.tiers, policy.restart
     each = [
-        m.detect_s + (stages.swap_s if m.cordon else 0.0) + tiers[min(m.tier, len(tiers) - 1)].load_s for m in table.modes
+        m.detect_s + (stages.swap_s if m.cordon else 0.0) + tiers[min(m.tier, len(tiers) - 1)].load_s
+        for m in table.modes
     ]
     common = stages.detect_s + stages.attended_share * stages.attended_s + stages.init_s + stages.warmup_s
     total = float(rates.sum())

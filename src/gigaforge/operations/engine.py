@@ -64,7 +64,9 @@ def fresh_state(fleet: Fleet) -> RunState:
     )
 
 
-def run_windows(fleet: Fleet, seed: int, state: RunState, sink: Callable[[WindowResult, RunState], Any] | None = None) -> RunState:
+def run_windows(
+    fleet: Fleet, seed: int, state: RunState, sink: Callable[[WindowResult, RunState], Any] | None = None
+) -> RunState:
     """Run all windows that are left; the sink sees each as soon as it is done."""
     while state.window < fleet.windows:
         result = run_window(fleet, seed, state)
@@ -100,7 +102,9 @@ def run_window(fleet: Fleet, seed: int, state: RunState) -> WindowResult:
     return WindowResult(window, edges, groups, serving, sites, failures, time.perf_counter() - begun)
 
 
-def _run_group(fleet: Fleet, g: int, failures: SiteFailures, window: int, seed: int, state: RunState, edges: Array) -> GroupWindow:
+def _run_group(
+    fleet: Fleet, g: int, failures: SiteFailures, window: int, seed: int, state: RunState, edges: Array
+) -> GroupWindow:
     group = fleet.groups[g]
     if group.kind == "training":
         done, state.gangs[g] = run_training(fleet, g, failures, window, seed, state.gangs[g], edges)
@@ -108,7 +112,9 @@ def _run_group(fleet: Fleet, g: int, failures: SiteFailures, window: int, seed: 
     racks = int(group.racks[window])
     up, down_s = up_racks(failures, g, racks, edges, weighted=True)
     if group.kind == "serving":
-        return GroupWindow(group, racks, up, down_s, np.zeros(up.size), np.zeros(up.size), np.zeros(up.size), active=racks)
+        return GroupWindow(
+            group, racks, up, down_s, np.zeros(up.size), np.zeros(up.size), np.zeros(up.size), active=racks
+        )
     loss = min(1.0, fleet.table.interrupt_rate(group.rack) * RESEARCH_LOSS_S)
     busy = up * group.use
     tokens = busy * (1.0 - loss) * fleet.step_s * group.tokens_per_s[window]
@@ -127,7 +133,9 @@ def pools(fleet: Fleet, workload: str, groups: list[GroupWindow | None]) -> list
     ]  # fmt: skip
 
 
-def _serve(fleet: Fleet, workload: ServingWorkload, groups: list[GroupWindow | None], window: int, seed: int) -> ServingWindow:
+def _serve(
+    fleet: Fleet, workload: ServingWorkload, groups: list[GroupWindow | None], window: int, seed: int
+) -> ServingWindow:
     bins = round(fleet.window_s / fleet.step_s)
     start = fleet.start.start.weekday() * 86400.0 + window * fleet.window_s
     factor = demand_factor(stream(seed, "demand", workload.name, window), workload.shape, start, bins, fleet.step_s)

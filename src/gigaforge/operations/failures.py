@@ -147,7 +147,11 @@ def draw_window(
         excess += [np.zeros(plain.size, dtype=np.bool_), np.ones(extra.size, dtype=np.bool_)]
     time = np.concatenate(times)
     number = np.concatenate(racks)
-    mode = np.searchsorted(np.cumsum(rates)[:-1] / total, rng.random(time.size)) if total else np.zeros(0, dtype=np.int64)
+    mode = (
+        np.searchsorted(np.cumsum(rates)[:-1] / total, rng.random(time.size))
+        if total
+        else np.zeros(0, dtype=np.int64)
+    )
     return _attributes(rng, table, time, first_rack + number, mode, np.concatenate(excess), group)
 
 

@@ -131,7 +131,9 @@ class Fleet:
         if not self.groups or not self.sites:
             raise InputError("a fleet needs at least one site with racks", self.name)
         if abs(self.window_s / self.step_s - round(self.window_s / self.step_s)) > 1e-9:
-            raise InputError(f"a window of {self.window_s:g} s is not a whole number of {self.step_s:g} s steps", self.name)
+            raise InputError(
+                f"a window of {self.window_s:g} s is not a whole number of {self.step_s:g} s steps", self.name
+            )
         counts = np.array([g.racks for g in self.groups])
         if (counts < 0).any():
             raise InputError("racks below zero", self.name)

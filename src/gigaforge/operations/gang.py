@@ -104,7 +104,9 @@ def _stalls(rng: np.random.Generator, times: Array, kind: IntArray, kinds: list[
     tier = np.minimum(np.array([getattr(k, "tier", 0) for k in kinds] + [0])[kind], len(tiers) - 1)
     load = np.array([t.load_s for t in tiers])[tier]
     notice = np.array([getattr(k, "detect_s", 0.0) for k in kinds] + [0.0])[kind]
-    swap = np.where(np.array([getattr(k, "cordon", True) for k in kinds] + [False], dtype=np.bool_)[kind], stages.swap_s, 0.0)
+    swap = np.where(
+        np.array([getattr(k, "cordon", True) for k in kinds] + [False], dtype=np.bool_)[kind], stages.swap_s, 0.0
+    )
     full = notice + detect + person + swap + stages.init_s + stages.warmup_s + load
     if policy.stall_s is not None:
         full = np.full(count, policy.stall_s)
@@ -166,7 +168,9 @@ def slow_members(rng: np.random.Generator, length_s: float, rack: RackClass, act
     level = rng.integers(0, levels, count)
     middle = 2.0 * table.degraded_slowdown * (np.arange(levels) + 0.5) / levels
     loss = middle / (1.0 + middle)
-    pieces = [(*union(begin[level >= k], finish[level >= k]), loss[k] - (loss[k - 1] if k else 0.0)) for k in range(levels)]
+    pieces = [
+        (*union(begin[level >= k], finish[level >= k]), loss[k] - (loss[k - 1] if k else 0.0)) for k in range(levels)
+    ]
     start = np.concatenate([p[0] for p in pieces])
     end = np.concatenate([p[1] for p in pieces])
     weight = np.concatenate([np.full(p[0].size, p[2]) for p in pieces])

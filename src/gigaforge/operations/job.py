@@ -41,7 +41,14 @@ def single_job_fleet(rack: RackClass, racks: int, duration_s: float, policy: Tra
                      technicians: int | None = None, windows: int = 1) -> Fleet:  # fmt: skip
     """A fleet of one job on one site without a power limit."""
     window = math.ceil(duration_s / windows / _STEP_S) * _STEP_S
-    site = Site("site", np.full(windows, 1e18), np.full(windows, 1.1), np.full(windows, 1.0), climate_at(None), technicians=technicians)
+    site = Site(
+        "site",
+        np.full(windows, 1e18),
+        np.full(windows, 1.1),
+        np.full(windows, 1.0),
+        climate_at(None),
+        technicians=technicians,
+    )
     aged = [Cohort(0, racks, -365.25 * 86400.0)]  # a year: past infancy, little wear
     group = Group("job", 0, rack, "training", "job", np.full(windows, racks, dtype=np.int64), np.full(windows, 1.0), 1.0, 0.3,
                   tuple(aged for _ in range(windows)), policy)  # fmt: skip

@@ -162,7 +162,13 @@ class FailureTable:
     def plain(self) -> FailureTable:
         """Exponential failures of like racks: no infancy, wear, lemons, degradations or outages."""
         return replace(
-            self, outages=(), infant_excess=0.0, wear_per_year=0.0, lemon_share=0.0, lemon_multiple=1.0, degraded_rate=0.0
+            self,
+            outages=(),
+            infant_excess=0.0,
+            wear_per_year=0.0,
+            lemon_share=0.0,
+            lemon_multiple=1.0,
+            degraded_rate=0.0,
         )
 
     def rates(self, rack: RackClass) -> Array:
@@ -187,7 +193,9 @@ class FailureTable:
         """
         repair = self.repair
         by_hand = repair.hands_on_mean_s + repair.burn_in_s
-        times = np.array([m.auto * repair.auto_mean_s + (1 - m.auto) * by_hand if m.cordon else 0.0 for m in self.modes])
+        times = np.array(
+            [m.auto * repair.auto_mean_s + (1 - m.auto) * by_hand if m.cordon else 0.0 for m in self.modes]
+        )
         share = np.array([lost_share(m, rack) if weighted else 1.0 for m in self.modes])
         return float(self.rates(rack) @ (times * share))
 

@@ -86,10 +86,14 @@ def fleet_of_plan(folder: Path | str, *, years: float | None = None, first: str 
     return _Builder(folder, plan, tables, quarters, rates, known, policies or {}).fleet()
 
 
-def _quarters(deployment: pd.DataFrame, plan: dict[str, Any], years: float | None, first: str, folder: Path) -> list[Quarter]:
+def _quarters(
+    deployment: pd.DataFrame, plan: dict[str, Any], years: float | None, first: str, folder: Path
+) -> list[Quarter]:
     online = deployment.loc[deployment["racks_online"] > 0, "quarter"].astype(str)
     if online.empty:
-        raise InputError("has no racks online in any quarter; there is nothing to simulate", str(folder / "deployment.parquet"))
+        raise InputError(
+            "has no racks online in any quarter; there is nothing to simulate", str(folder / "deployment.parquet")
+        )
     known = [Quarter.parse(str(q)) for q in plan.get("quarters") or sorted(set(online))]
     begin = Quarter.parse(first) if first else min(Quarter.parse(q) for q in online)
     left = [q for q in known if q >= begin]
@@ -213,7 +217,9 @@ class _Builder:
                 raise InputError(f"{site}, {system}, {quarter}: {-int(left.min()):,} racks more are allocated than online",
                                  str(self.folder / "allocation.parquet"))  # fmt: skip
             if left.any():
-                watts = [g.full_w for g in mine] or list(self.points.loc[self.points["system"] == system, "it_power_w_per_rack"])
+                watts = [g.full_w for g in mine] or list(
+                    self.points.loc[self.points["system"] == system, "it_power_w_per_rack"]
+                )
                 full = float(max(watts)) if watts else 0.0
                 out.append(Group(f"research@{site}/{system}", index, self.racks[str(system)], "research", "research",
                                  left.astype(np.int64), np.zeros(left.size), full, full * IDLE_SHARE,
@@ -255,9 +261,12 @@ class _Builder:
     def _shortfall(self) -> Any:
         """Demand over what the plan serves, by quarter."""
         served = dict(zip(map(str, self.plan.get("quarters", [])), self.plan.get("tokens_served", []), strict=False))
-        wanted = dict(zip(map(str, self.plan.get("quarters", [])), self.plan.get("tokens_demanded", []), strict=False))
+        wanted = dict(
+            zip(map(str, self.plan.get("quarters", [])), self.plan.get("tokens_demanded", []), strict=False)
+        )
         ratio = [
-            max(1.0, wanted[q] / served[q]) if served.get(q) and wanted.get(q) else 1.0 for q in (str(q) for q in self.quarters)
+            max(1.0, wanted[q] / served[q]) if served.get(q) and wanted.get(q) else 1.0
+            for q in (str(q) for q in self.quarters)
         ]
         return np.array(ratio)
 

@@ -44,7 +44,9 @@ class Cooling:
     free_below_c: float = 14.0
 
 
-def pue_of(cooling: Cooling, wet_bulb_c: Array, load: Array, mean_pue: float, typical_wet_bulb_c: Array | None = None) -> Array:
+def pue_of(
+    cooling: Cooling, wet_bulb_c: Array, load: Array, mean_pue: float, typical_wet_bulb_c: Array | None = None
+) -> Array:
     """PUE in each bin, its shape from weather and load, its level from the site's mean at full load.
 
     Parameters
@@ -60,8 +62,10 @@ def pue_of(cooling: Cooling, wet_bulb_c: Array, load: Array, mean_pue: float, ty
 
     """
     typical = wet_bulb_c if typical_wet_bulb_c is None else typical_wet_bulb_c
-    level = cooling.fixed + cooling.proportional + cooling.chiller_per_k * float(
-        np.clip(typical - cooling.free_below_c, 0.0, None).mean()
+    level = (
+        cooling.fixed
+        + cooling.proportional
+        + cooling.chiller_per_k * float(np.clip(typical - cooling.free_below_c, 0.0, None).mean())
     )
     hot = cooling.chiller_per_k * np.clip(wet_bulb_c - cooling.free_below_c, 0.0, None)
     over = cooling.fixed / np.clip(load, 0.05, None) + cooling.proportional + hot
@@ -114,7 +118,9 @@ def pace_under_cap(power_w: Array, cap_w: Array, policy: PowerPolicy) -> tuple[A
     return power_w * share, share**policy.elasticity
 
 
-def dispatch_storage(demand_w: Array, limit_w: Array, storage: Storage, step_s: float, charge_j: float) -> tuple[Array, float]:
+def dispatch_storage(
+    demand_w: Array, limit_w: Array, storage: Storage, step_s: float, charge_j: float
+) -> tuple[Array, float]:
     """Shave peaks above a limit from a battery and refill below it.
 
     Returns
@@ -128,7 +134,9 @@ def dispatch_storage(demand_w: Array, limit_w: Array, storage: Storage, step_s: 
     grid = demand_w.copy()
     loss = math.sqrt(storage.efficiency)
     over = demand_w - limit_w
-    for i in np.flatnonzero((over > 0.0) | (charge_j < storage.energy_j) | np.cumsum(over > 0.0).astype(bool)).tolist():
+    for i in np.flatnonzero(
+        (over > 0.0) | (charge_j < storage.energy_j) | np.cumsum(over > 0.0).astype(bool)
+    ).tolist():
         excess = float(over[i])
         if excess > 0.0:
             out = min(excess, storage.power_w, charge_j * loss / step_s)

@@ -49,7 +49,7 @@ def fifo_starts(arrival: Array, service: Array, free: Sequence[float]) -> tuple[
     replace = heapq.heapreplace
     for i, (at, length) in enumerate(zip(arrival.tolist(), service.tolist(), strict=True)):
         first = heap[0]
-        begin = at if at > first else first
+        begin = max(first, at)
         start[i] = begin
         replace(heap, begin + length)
     return start, sorted(heap)

@@ -42,7 +42,9 @@ def replay(path: Path | str, form: str = "", *, racks: int = 64, domain: int = 8
     if racks < 1 or domain < 1:
         raise InputError(f"{racks} racks of {domain} accelerators; at least 1 each", "--racks")
     if form and form not in JOB_FORMATS and form not in REQUEST_FORMATS:
-        raise InputError(f"unknown trace format {form!r}; known: {', '.join([*JOB_FORMATS, *REQUEST_FORMATS])}", "--format")
+        raise InputError(
+            f"unknown trace format {form!r}; known: {', '.join([*JOB_FORMATS, *REQUEST_FORMATS])}", "--format"
+        )
     jobs = form in JOB_FORMATS if form else _looks_like_jobs(Path(path))
     if jobs:
         table = read_jobs(path, form)

@@ -55,7 +55,9 @@ class RequestDemand:
         })  # fmt: skip
 
 
-def replay_requests(requests: pd.DataFrame, engine: Engine, *, bin_s: float = 300.0, patience_s: float = 1.0) -> RequestDemand:
+def replay_requests(
+    requests: pd.DataFrame, engine: Engine, *, bin_s: float = 300.0, patience_s: float = 1.0
+) -> RequestDemand:
     """Bin a log and size the pool for it.
 
     Parameters

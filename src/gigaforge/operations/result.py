@@ -101,7 +101,11 @@ class SimulationResult:
         }
 
     def _pairs(self, kind: str) -> list[tuple[Any, Any]]:
-        return [(b, g) for b, g in zip(self.books.groups, self.fleet.groups, strict=True) if g.kind == kind and b.rack_s > 0]
+        return [
+            (b, g)
+            for b, g in zip(self.books.groups, self.fleet.groups, strict=True)
+            if g.kind == kind and b.rack_s > 0
+        ]
 
     def _training(self, index: int) -> dict[str, Any]:
         book, group = self.books.groups[index], self.fleet.groups[index]
@@ -198,5 +202,3 @@ def feedback(result: SimulationResult) -> dict[str, dict[str, float]]:
             goodput = sum(b.accounts["productive"] for b, _ in members) / total
         out[name] = {"availability": capacity, "goodput": goodput}
     return out
-
-

@@ -23,7 +23,18 @@ from gigaforge.operations.result import SimulationResult
 from gigaforge.operations.sink import FolderSink, HourlySink, load_state
 from gigaforge.operations.spec import FleetSpec, load_fleet_spec
 
-__all__ = ["Comparison", "Replications", "compare", "load_fleet", "replicate", "simulate", "policy_changes", "simulate_fleet", "simulate_plan", "with_policy"]
+__all__ = [
+    "Comparison",
+    "Replications",
+    "compare",
+    "load_fleet",
+    "policy_changes",
+    "replicate",
+    "simulate",
+    "simulate_fleet",
+    "simulate_plan",
+    "with_policy",
+]
 
 Progress = Callable[[int, int], None]
 
@@ -88,7 +99,13 @@ def simulate(fleet: Fleet, seed: int = 0, *, out: Path | str | None = None, even
 
     run_windows(fleet, seed, state, sink)
     result = SimulationResult(
-        fleet, seed, state.books, hourly.table(), time.perf_counter() - wall, time.process_time() - cpu, "" if out is None else str(out)
+        fleet,
+        seed,
+        state.books,
+        hourly.table(),
+        time.perf_counter() - wall,
+        time.process_time() - cpu,
+        "" if out is None else str(out),
     )
     result.check()
     return result
@@ -114,7 +131,9 @@ def simulate_plan(plan_dir: Path | str, years: float | None = None, seed: int = 
         ``catalog``, ``table``, ``policies`` as in `gigaforge.operations.plan_input.fleet_of_plan`.
 
     """
-    return simulate(fleet_of_plan(plan_dir, years=years, first=first, **plan_options), seed, out=out, progress=progress)
+    return simulate(
+        fleet_of_plan(plan_dir, years=years, first=first, **plan_options), seed, out=out, progress=progress
+    )
 
 
 @dataclass(frozen=True)
@@ -144,12 +163,16 @@ _HEADLINES = ("goodput", "availability", "energy_j", "pue", "peak_power_w", "tok
 
 
 def _headlines(fleet: Fleet, seed: int) -> dict[str, float]:
-    result = SimulationResult(fleet, seed, run_windows(fleet, seed, fresh_state(fleet)).books, HourlySink(fleet).table(), 0.0, 0.0)
+    result = SimulationResult(
+        fleet, seed, run_windows(fleet, seed, fresh_state(fleet)).books, HourlySink(fleet).table(), 0.0, 0.0
+    )
     summary = result.summary()
     return {name: float(summary[name]) for name in _HEADLINES}
 
 
-def replicate(fleet: Fleet, count: int, *, seed: int = 0, workers: int | None = 1, scheduler: str = "") -> Replications:
+def replicate(
+    fleet: Fleet, count: int, *, seed: int = 0, workers: int | None = 1, scheduler: str = ""
+) -> Replications:
     """Run a fleet with seeds ``seed`` to ``seed + count - 1``; the answer does not depend on the workers."""
     if count < 1:
         raise InputError(f"{count} replications; at least 1 is needed", "--replications")

@@ -90,7 +90,9 @@ class _Cluster:
             self.free[racks] -= sign * self.domain
 
 
-def _stretched(rng: np.random.Generator, duration_s: float, count: int, rate: float, policy: TrainingPolicy) -> tuple[float, int]:
+def _stretched(
+    rng: np.random.Generator, duration_s: float, count: int, rate: float, policy: TrainingPolicy
+) -> tuple[float, int]:
     """Run time with failures, rollbacks and restarts, and how many failures."""
     hits = rate * count
     if hits * duration_s < 1e-9:
@@ -135,7 +137,10 @@ def replay_jobs(jobs: pd.DataFrame, racks: int, rack: RackClass, *, pod_racks: i
     counts, durations = jobs["accelerators"].to_numpy(), jobs["duration_s"].to_numpy()
     if len(jobs) and counts.max() > size:
         worst = int(np.argmax(counts))
-        raise InputError(f"job {jobs['job'].iloc[worst]} needs {int(counts[worst]):,} accelerators; the cluster has {size:,}", "trace")
+        raise InputError(
+            f"job {jobs['job'].iloc[worst]} needs {int(counts[worst]):,} accelerators; the cluster has {size:,}",
+            "trace",
+        )
     rate = rates.interrupt_rate(rack) / rack.accelerators
     rng = stream(seed, "replay")
     real = [_stretched(rng, float(d), int(n), rate, policy) for d, n in zip(durations, counts, strict=True)]
@@ -150,7 +155,9 @@ def replay_jobs(jobs: pd.DataFrame, racks: int, rack: RackClass, *, pod_racks: i
     return ClusterOutcome(out, size, span)
 
 
-def _schedule(cluster: _Cluster, submit: object, counts: IntArray, expected: object, real: object) -> tuple[object, object]:
+def _schedule(
+    cluster: _Cluster, submit: object, counts: IntArray, expected: object, real: object
+) -> tuple[object, object]:
     """Start time and pods of each job."""
     times, lengths, guesses = np.asarray(submit), np.asarray(real), np.asarray(expected)
     start, pods = np.full(counts.size, np.nan), np.zeros(counts.size, dtype=np.int64)

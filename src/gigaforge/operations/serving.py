@@ -130,7 +130,9 @@ def _scaled(demand: Array, policy: ServingPolicy, step_s: float) -> Array:
     lag = max(1, math.ceil(policy.start_s / step_s))
     hour = max(1, round(3600.0 / step_s))
     recent = maximum_filter1d(demand, hour, origin=(hour - 1) // 2, mode="nearest")
-    seen = np.concatenate((np.full(min(lag, demand.size), demand[0]), recent[:-lag] if lag < demand.size else recent[:0]))
+    seen = np.concatenate(
+        (np.full(min(lag, demand.size), demand[0]), recent[:-lag] if lag < demand.size else recent[:0])
+    )
     if policy.autoscale == "reactive":
         return seen
     day = round(86400.0 / step_s)
@@ -138,7 +140,11 @@ def _scaled(demand: Array, policy: ServingPolicy, step_s: float) -> Array:
         return seen
     trend = np.convolve(demand, np.ones(day) / day, mode="full")[: demand.size]
     level = np.ones(demand.size)
-    level[day:] = np.clip(trend[day - 1 : -1] / np.maximum(trend[np.maximum(np.arange(day, demand.size) - day, day - 1)], 1e-9), 0.5, 2.0)
+    level[day:] = np.clip(
+        trend[day - 1 : -1] / np.maximum(trend[np.maximum(np.arange(day, demand.size) - day, day - 1)], 1e-9),
+        0.5,
+        2.0,
+    )
     before = np.concatenate((demand[:day], demand[:-day])) * level
     ahead = maximum_filter1d(before, 2 * lag + 1, mode="nearest")
     # a surprise is still met by what was just seen, without the hour's memory
@@ -176,7 +182,9 @@ def serve(demand: Array, up: Array, rate: Array, full_power_w: Array, backfill_p
     use = np.divide(served, usable, out=np.zeros_like(served), where=usable > 0.0)
     active = up * share
     slots = active.sum(axis=0) * policy.slots_per_rack
-    late = np.where(served > 0.0, wait_exceeds(slots, np.minimum(use, 0.9999), policy.request_s, policy.patience_s), 0.0)
+    late = np.where(
+        served > 0.0, wait_exceeds(slots, np.minimum(use, 0.9999), policy.request_s, policy.patience_s), 0.0
+    )
     lent = up - active if policy.backfill and policy.autoscale != "none" else np.zeros_like(up)
     busy = policy.idle_share + (1.0 - policy.idle_share) * use
     idle = (up - active - lent) * policy.idle_share

@@ -128,7 +128,13 @@ class FolderSink:
         folder.mkdir(exist_ok=True)
         path = folder / f"part-{index:04d}.parquet"
         temporary = path.with_suffix(".tmp")
-        pq.write_table(table, temporary, compression="zstd", compression_level=1, use_dictionary=["site", "workload", "group", "mode"])
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=["site", "workload", "group", "mode"],
+        )
         os.replace(temporary, path)
 
     def _state(self, state: RunState) -> None:
@@ -167,7 +173,11 @@ def load_state(folder: Path, fleet: Fleet, seed: int) -> RunState | None:
             for c in data["crews"]
         ]  # fmt: skip
         return RunState(
-            data["window"], crews, [GangState(**g) for g in data["gangs"]], data["charge_j"], Books.from_dict(fleet, data["books"])
+            data["window"],
+            crews,
+            [GangState(**g) for g in data["gangs"]],
+            data["charge_j"],
+            Books.from_dict(fleet, data["books"]),
         )
     except (json.JSONDecodeError, KeyError, TypeError) as problem:
         raise InputError(f"is not a simulation's state ({problem}); remove it to start again", str(path)) from None

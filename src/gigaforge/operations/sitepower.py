@@ -69,7 +69,9 @@ def _typical_wet_bulb(climate: Climate) -> tuple[float, ...]:
     return tuple(wet_bulb_c(dry, climate.humidity).tolist())
 
 
-def _responses(site: Site, dry_c: Array, start_s: float, step_s: float, window_s: float, rng: np.random.Generator) -> list[slice]:
+def _responses(
+    site: Site, dry_c: Array, start_s: float, step_s: float, window_s: float, rng: np.random.Generator
+) -> list[slice]:
     """Demand response on the hottest afternoons: 15:00 local for the policy's length."""
     policy = site.power
     expected = policy.responses_per_year * window_s / (365.25 * 86400.0)
@@ -107,7 +109,9 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
     dry = dry_bulb_c(rng, site.climate, start, bins, step)
     wet = wet_bulb_c(dry, site.climate.humidity)
     built = max(float(site.built_w[window]), float(it.max(initial=0.0)), 1.0)
-    pue = pue_of(site.cooling, wet, it / built, float(site.pue_mean[window]), np.array(_typical_wet_bulb(site.climate)))
+    pue = pue_of(
+        site.cooling, wet, it / built, float(site.pue_mean[window]), np.array(_typical_wet_bulb(site.climate))
+    )
     facility = it * pue
     limit = np.full(bins, float(site.limit_w[window]))
     responses = _responses(site, dry, start, step, fleet.window_s, rng)

@@ -87,7 +87,9 @@ class SiteSpec(Part):
     price_swing: Share = Field(0.0, description="daily amplitude of the price")
     carbon_intensity: Carbon = 0.39 / 3.6e6
     technicians: int | None = Field(None, ge=1, description="on shift at once; default enough for new racks")
-    spare_parts: int | None = Field(None, ge=1, description="on the shelf; default what the lead time uses while racks are new, and 3 sigma")
+    spare_parts: int | None = Field(
+        None, ge=1, description="on the shelf; default what the lead time uses while racks are new, and 3 sigma"
+    )
     pod_racks: int = Field(8, ge=1)
     hall_racks: int = Field(128, ge=1)
     storage: StorageSpec | None = None
@@ -218,7 +220,9 @@ class FleetSpec(Part):
         for site in self.sites:
             for system in site.racks:
                 if system not in self.systems:
-                    raise ValueError(f"sites.{site.name}: unknown system {system!r}; known: {', '.join(self.systems)}")
+                    raise ValueError(
+                        f"sites.{site.name}: unknown system {system!r}; known: {', '.join(self.systems)}"
+                    )
         for (place, system), jobs in used.items():
             who = ", ".join(f"{name} {racks:,}" for name, racks in jobs)
             if place not in names:

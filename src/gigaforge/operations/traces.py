@@ -24,7 +24,16 @@ import pandas as pd
 
 from gigaforge.errors import InputError
 
-__all__ = ["JOB_FORMATS", "REQUEST_FORMATS", "JobFormat", "RequestFormat", "longest_gap_s", "read_jobs", "read_requests", "sample_path"]
+__all__ = [
+    "JOB_FORMATS",
+    "REQUEST_FORMATS",
+    "JobFormat",
+    "RequestFormat",
+    "longest_gap_s",
+    "read_jobs",
+    "read_requests",
+    "sample_path",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,10 @@ def _positive(values: Any, column: str, path: Path) -> Any:
     numbers = pd.to_numeric(values, errors="coerce")
     bad = np.flatnonzero(~(numbers.to_numpy(dtype=float) >= 0.0))
     if bad.size:
-        raise InputError(f"{column} is {values.iloc[int(bad[0])]} on line {int(bad[0]) + 2}; a number from 0 is expected", str(path))
+        raise InputError(
+            f"{column} is {values.iloc[int(bad[0])]} on line {int(bad[0]) + 2}; a number from 0 is expected",
+            str(path),
+        )
     return numbers.astype(float)
 
 

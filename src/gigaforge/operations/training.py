@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gigaforge.operations.intervals import Array, IntArray, Mask, above, integral_to
+from gigaforge.operations.intervals import Array, IntArray, Mask, integral_to
 from gigaforge.operations.policy import TrainingPolicy
 
 __all__ = ["ACCOUNTS", "GangState", "GangWindow", "Interruptions", "run_gang"]
@@ -110,7 +110,9 @@ def run_gang(
 
     """
     block_s = policy.checkpoint.blocking_s
-    resume = np.maximum.accumulate(np.concatenate(([state.segment_s], _complete(hits.time_s, blocked) + hits.stall_s)))
+    resume = np.maximum.accumulate(
+        np.concatenate(([state.segment_s], _complete(hits.time_s, blocked) + hits.stall_s))
+    )
     until = np.append(hits.time_s, length_s)
     ran = until > resume
     start, end = resume[ran], until[ran]

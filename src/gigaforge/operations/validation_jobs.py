@@ -43,7 +43,9 @@ def _table(node_rate: float | None = None) -> FailureTable:
 
     Racks of these clusters are 8-GPU nodes; outages and planned rack service are not part of the published counts.
     """
-    table = replace(default_failures(), outages=(), degraded_rate=0.0, lemon_share=0.0, lemon_multiple=1.0, wear_per_year=0.0)
+    table = replace(
+        default_failures(), outages=(), degraded_rate=0.0, lemon_share=0.0, lemon_multiple=1.0, wear_per_year=0.0
+    )
     table = replace(table, modes=tuple(m for m in table.modes if m.kind != "planned_maintenance"))
     if node_rate is None:
         return table
@@ -65,7 +67,14 @@ def _in_memory(share: float = 0.009, step_s: float = 20.0) -> CheckpointPolicy:
     return CheckpointPolicy(share * step_s, step_s, step_s, (Tier(1, step_s, 15.0), Tier(90, 120.0, 120.0)))
 
 
-def _run(accelerators: int, days: float, policy: TrainingPolicy, seed: int, node_rate: float | None = None, spares: int | None = None) -> JobOutcome:
+def _run(
+    accelerators: int,
+    days: float,
+    policy: TrainingPolicy,
+    seed: int,
+    node_rate: float | None = None,
+    spares: int | None = None,
+) -> JobOutcome:
     nodes = math.ceil(accelerators / 8)
     extra = math.ceil(0.01 * nodes) + 4 if spares is None else spares
     policy = replace(policy, spares=extra)
@@ -74,7 +83,9 @@ def _run(accelerators: int, days: float, policy: TrainingPolicy, seed: int, node
 
 def _llama(seed: int) -> JobOutcome:
     policy = TrainingPolicy(
-        checkpoint=_to_storage(_saving_s(405e9, 2e12)), planned_per_s=47 / (54 * DAY), planned_s=RestartStages().mean_s(120.0)
+        checkpoint=_to_storage(_saving_s(405e9, 2e12)),
+        planned_per_s=47 / (54 * DAY),
+        planned_s=RestartStages().mean_s(120.0),
     )
     return _run(16384, 54, policy, seed)
 
@@ -126,7 +137,9 @@ def _megascale(seed: int) -> JobOutcome:
 
 def _gemini25(seed: int) -> float:
     # slices of 64 hosts drop out while the rest goes on; one fault in ten needs a full restart
-    policy = TrainingPolicy("elastic", _to_storage(_saving_s(1e12)), replica_racks=16, hiccup_s=60.0, fallback=0.10, planned_per_s=0.0)
+    policy = TrainingPolicy(
+        "elastic", _to_storage(_saving_s(1e12)), replica_racks=16, hiccup_s=60.0, fallback=0.10, planned_per_s=0.0
+    )
     return 100.0 * _run(8960 * 4, 60, policy, seed, spares=0).effective
 
 
@@ -173,7 +186,10 @@ def _delta_availability(seed: int) -> float:
     node = RackClass("gh200", 4)
     table = table.scaled(rate / (table.interrupt_rate(node) * DAY * 1e3))
     table = replace(table, repair=replace(table.repair, auto_mean_s=2.2 * 3600.0))
-    return 100.0 * simulate_job(node, 152, 365 * DAY, TrainingPolicy(spares=8, planned_per_s=0.0), table, seed).availability
+    return (
+        100.0
+        * simulate_job(node, 152, 365 * DAY, TrainingPolicy(spares=8, planned_per_s=0.0), table, seed).availability
+    )
 
 
 def _standby(seed: int) -> float:

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from gigaforge.operations.fleet import Fleet, Group, ServingWorkload, Site
 from gigaforge.operations.engine import fresh_state, run_window
 from gigaforge.operations.failures import Cohort
+from gigaforge.operations.fleet import Fleet, Group, ServingWorkload, Site
 from gigaforge.operations.modes import RackClass, default_failures
 from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.power import Cooling, PowerPolicy, synchronous_swing
@@ -59,9 +59,23 @@ def _demand_peak(seed: int) -> float:
 def _response(seed: int) -> SiteWindow:
     """A site of 60 % training, 40 % serving through one summer quarter with demand response."""
     half = np.full(1, 1e12)
-    site = Site("site", half, np.full(1, 1.15), np.full(1, 1e8), climate_at(33.4), power=PowerPolicy(responses_per_year=40.0))
+    site = Site(
+        "site", half, np.full(1, 1.15), np.full(1, 1e8), climate_at(33.4), power=PowerPolicy(responses_per_year=40.0)
+    )
     rack = RackClass("node", 8)
-    group = Group("g", 0, rack, "training", "w", np.ones(1, dtype=np.int64), np.ones(1), 1.0, 0.3, ([Cohort(0, 1, 0.0)],), TrainingPolicy())
+    group = Group(
+        "g",
+        0,
+        rack,
+        "training",
+        "w",
+        np.ones(1, dtype=np.int64),
+        np.ones(1),
+        1.0,
+        0.3,
+        ([Cohort(0, 1, 0.0)],),
+        TrainingPolicy(),
+    )
     fleet = Fleet("dr", Quarter.parse("2027-Q3"), (site,), (group,), (), default_failures())
     flat = np.full(_BINS, 1e8)
     return run_site(fleet, 0, 0, seed, Loads(0 * flat, 0.1 * flat, 0.5 * flat, 0.4 * flat), 0.0)
@@ -71,7 +85,9 @@ def _response_depth(seed: int) -> float:
     done = _response(seed)
     held = done.limit_w < 1e11
     before = np.flatnonzero(held[1:] & ~held[:-1])
-    return float(100.0 * (1.0 - np.mean([done.facility_w[i + 1 : i + 36].mean() / done.facility_w[i] for i in before])))
+    return float(
+        100.0 * (1.0 - np.mean([done.facility_w[i + 1 : i + 36].mean() / done.facility_w[i] for i in before]))
+    )
 
 
 def _response_serving(seed: int) -> float:
@@ -86,11 +102,13 @@ def _oversubscribed(seed: int) -> float:
     factor = demand_factor(np.random.default_rng(seed), DemandShape("conversation", 0.0), 0.0, _BINS, _STEP_S)
     policy = ServingPolicy(autoscale="none")
     demand = 0.55 * racks * rate * factor
-    done = serve(demand, np.full((1, _BINS), racks), np.array([rate]), np.array([full]), np.array([full]), policy, _STEP_S)
+    done = serve(
+        demand, np.full((1, _BINS), racks), np.array([rate]), np.array([full]), np.array([full]), policy, _STEP_S
+    )
     cap = 1000.0 * full
     use = done.power_w[0]
     share = np.minimum(1.0, cap / use)
-    usable = done.usable[0] * share**PowerPolicy().elasticity
+    usable = done.usable[0] * share ** PowerPolicy().elasticity
     served = np.minimum(demand, usable)
     return float(100.0 * (1.0 - served.sum() / demand.sum()))
 
@@ -114,7 +132,19 @@ def _ramp(seed: int) -> float:
     rack = RackClass("hgx", 8)
     site = Site("site", np.full(1, 1e12), np.full(1, 1.1), np.full(1, 2e7), climate_at(None))
     racks = np.full(1, 2080, dtype=np.int64)
-    group = Group("run", 0, rack, "training", "run", racks, np.ones(1), 10.2e3, 3.0e3, ([Cohort(0, 2080, -1e9)],), TrainingPolicy(spares=32))
+    group = Group(
+        "run",
+        0,
+        rack,
+        "training",
+        "run",
+        racks,
+        np.ones(1),
+        10.2e3,
+        3.0e3,
+        ([Cohort(0, 2080, -1e9)],),
+        TrainingPolicy(spares=32),
+    )
     fleet = Fleet("ramp", Quarter.parse("2027-Q1"), (site,), (group,), (ServingWorkload("none", np.zeros(1)),),
                   replace(default_failures(), outages=()))  # fmt: skip
     done = run_window(fleet, seed, fresh_state(fleet)).sites[0]

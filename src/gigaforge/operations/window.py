@@ -85,7 +85,9 @@ def best_interval(group: Group, shape: GangShape, table: FailureTable) -> float:
     return best_interval_s(rate, plan.blocking_s, plan.shortest_s, 6 * 3600.0)
 
 
-def site_failures(fleet: Fleet, index: int, members: list[int], offsets: IntArray, window: int, seed: int, crew: Crew) -> SiteFailures:
+def site_failures(
+    fleet: Fleet, index: int, members: list[int], offsets: IntArray, window: int, seed: int, crew: Crew
+) -> SiteFailures:
     """Draw, thin and repair one site's failures in one window."""
     site, table, length = fleet.sites[index], fleet.table, fleet.window_s
     times = (window * length, (window + 1) * length)
@@ -115,7 +117,9 @@ def _still_there(crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray
     at = np.searchsorted(first, crew.down_rack, side="right") - 1
     at = _nonempty(at, first, crew.down_rack)
     keep = crew.down_rack - first[at] < count[at]
-    return Crew(crew.technicians, crew.parts, crew.down_rack[keep], crew.down_until_s[keep], crew.down_share[keep], crew.cured)
+    return Crew(
+        crew.technicians, crew.parts, crew.down_rack[keep], crew.down_until_s[keep], crew.down_share[keep], crew.cured
+    )
 
 
 def _nonempty(at: IntArray, first: IntArray, rack: IntArray) -> IntArray:
@@ -223,5 +227,3 @@ def _spread(edges: Array, start: Array, end: Array, amount: Array) -> Array:
     total = np.cumsum(amount)
     level[0::2], level[1::2] = total - amount, total
     return np.diff(np.interp(edges, knots, level))
-
-

@@ -12,7 +12,14 @@ import pandas as pd
 if TYPE_CHECKING:
     from gigaforge.operations.result import SimulationResult
 
-__all__ = ["goodput_waterfall", "power_trace", "save_figures", "simulation_figures", "tokens_against_demand", "validation_figure"]
+__all__ = [
+    "goodput_waterfall",
+    "power_trace",
+    "save_figures",
+    "simulation_figures",
+    "tokens_against_demand",
+    "validation_figure",
+]
 
 _WIDTH: Final = 720
 _GOOD, _LOST, _REST = "#1f7a5c", "#c8553d", "#8d99ae"
@@ -39,11 +46,20 @@ def goodput_waterfall(waterfall: dict[str, float], width: int = _WIDTH) -> alt.C
     table["share"] = [f"{r['to'] - r['from']:.1%}" for r in rows]
     low = max(0.0, float(np.floor((level - 0.05) * 10) / 10))
     table["from"] = table["from"].clip(lower=low)
-    base = alt.Chart(table).encode(x=alt.X("step:N", sort=[r["step"] for r in rows], title=None, axis=alt.Axis(labelAngle=-30)))
+    base = alt.Chart(table).encode(
+        x=alt.X("step:N", sort=[r["step"] for r in rows], title=None, axis=alt.Axis(labelAngle=-30))
+    )
     bars = base.mark_bar().encode(
-        y=alt.Y("from:Q", title="share of training rack time", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[low, 1.0])),
+        y=alt.Y(
+            "from:Q",
+            title="share of training rack time",
+            axis=alt.Axis(format="%"),
+            scale=alt.Scale(domain=[low, 1.0]),
+        ),
         y2="to:Q",
-        color=alt.Color("kind:N", legend=None, scale=alt.Scale(domain=["all", "lost", "kept"], range=[_REST, _LOST, _GOOD])),
+        color=alt.Color(
+            "kind:N", legend=None, scale=alt.Scale(domain=["all", "lost", "kept"], range=[_REST, _LOST, _GOOD])
+        ),
         tooltip=["step:N", "share:N"],
     )
     text = base.mark_text(dy=-6).encode(y="to:Q", text="share:N")
@@ -130,7 +146,12 @@ def simulation_figures(result: SimulationResult, width: int = _WIDTH) -> alt.VCo
     charts.append(power_trace(result, width))
     if (result.hourly["quantity"] == "demand").any():
         charts.append(tokens_against_demand(result, width))
-    return alt.vconcat(*charts).resolve_scale(color="independent").configure_view(stroke=None).configure_axis(grid=True, gridOpacity=0.4)
+    return (
+        alt.vconcat(*charts)
+        .resolve_scale(color="independent")
+        .configure_view(stroke=None)
+        .configure_axis(grid=True, gridOpacity=0.4)
+    )
 
 
 def save_figures(result: SimulationResult, path: Path | str) -> None:
