@@ -102,6 +102,17 @@ DIMENSIONS: Final[dict[str, tuple[dict[str, int], str, str, bool]]] = {
     "carbon_intensity": ({"mass": 1, "energy": -1}, "390 g/kWh", "g/J", False),
 }
 
+# Dimensions printed in the unit people use, not the SI one: (unit text, its SI size).
+_PEOPLE: Final[dict[str, tuple[str, float]]] = {
+    "energy_price": ("/MWh", 1e6 * _HOUR),
+    "money_per_power": ("M/MW", 1.0),
+    "money_per_power_time": ("/kW-month", 1e3 * _YEAR / 12),
+    "money_per_time": ("/hour", _HOUR),
+    "money_per_token": ("/Mtoken", 1e6),
+    "carbon_intensity": (" g/kWh", 1e6 * _HOUR),
+}
+_DURATIONS: Final = (("years", _YEAR), ("days", _DAY), ("h", _HOUR), ("min", 60.0))
+
 _TEXT: Final = re.compile(
     r"^\s*(?P<sign>[-+]?)\s*(?P<dollar>\$?)\s*(?P<number>(\d[\d_,]*\.?\d*|\.\d+)([eE][-+]?\d+)?)\s*(?P<rest>.*?)\s*$"
 )
@@ -229,6 +240,12 @@ def format_quantity(value: float, dimension: str, digits: int = 3) -> str:
         return "n/a"
     if dimension == "fraction":
         return f"{value * 100:.{max(digits - 2, 0)}f} %"
+    if dimension in _PEOPLE:
+        return _people(value, dimension, digits)
+    if dimension == "duration":
+        for name, size in _DURATIONS:
+            if abs(value) >= 2 * size:
+                return f"{_significant(value / size, digits)} {name}"
     money = dimension.startswith("money")
     steps = [("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)] if money or dimension in ("count", "tokens") else [
         ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)]  # fmt: skip
@@ -249,6 +266,18 @@ def format_quantity(value: float, dimension: str, digits: int = 3) -> str:
     if dimension in ("count", "tokens"):
         return f"{text}{prefix}{' tokens' if dimension == 'tokens' else ''}"
     return f"{text} {prefix}{unit}"
+
+
+def _people(value: float, dimension: str, digits: int) -> str:
+    """Print in the unit people use: "$60/MWh", "$130/kW-month", "390 g/kWh"."""
+    unit, scale = _PEOPLE[dimension]
+    number = value * scale
+    if dimension == "money_per_power" and abs(number) >= 1e3:
+        unit = "/W"  # "$1.5K/W" rather than thousands of millions
+    if dimension == "carbon_intensity":
+        return f"{_significant(number, digits)}{unit}"
+    name, size = next(((n, s) for n, s in (("B", 1e9), ("M", 1e6), ("K", 1e3)) if abs(number) >= s), ("", 1.0))
+    return f"{'-' if number < 0 else ''}${_significant(abs(number) / size, digits)}{name}{unit}"
 
 
 def _significant(number: float, digits: int) -> str:

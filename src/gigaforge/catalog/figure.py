@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    field_serializer,
+    model_validator,
+)
 
 from gigaforge.units import DIMENSIONS, format_quantity, parse_quantity
 
@@ -24,7 +33,18 @@ __all__ = [
     "PowerFigure",
     "TokensFigure",
     "figure_of",
+    "figures_in",
+    "si_text",
 ]
+
+# SI unit of a dimension where it is not the one that `format_quantity` prints with.
+_SI: Final = {"money": "USD", "energy": "J", "carbon_intensity": "kg/J"}
+
+
+def si_text(value: float, dimension: str) -> str | float:
+    """Write an SI float at full precision so that `parse_quantity` reads the same float back."""
+    _, _, unit, bare_allowed = DIMENSIONS[dimension]
+    return value if bare_allowed else f"{value!r} {_SI.get(dimension, unit)}"
 
 
 class Figure(BaseModel):
@@ -73,10 +93,17 @@ class Figure(BaseModel):
             out["source"] = [out["source"]]
         return out
 
+    @field_serializer("value", "low", "high", when_used="json")
+    def _write(self, value: float) -> str | float:
+        return si_text(value, self.dimension)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.low < 0:
+            raise ValueError(f"{si_text(self.low, self.dimension)} is negative; a figure is at least zero")
         if not (self.low <= self.value <= self.high):
-            raise ValueError(f"value {self.value:g} is outside its range {self.low:g} to {self.high:g} (SI units)")
+            value, low, high = (format_quantity(v, self.dimension, 4) for v in (self.value, self.low, self.high))
+            raise ValueError(f"value {value} is outside its range {low} to {high}")
         if not self.source and not self.assumption.strip():
             raise ValueError("a figure needs a source, or an assumption that says why")
         return self
@@ -107,6 +134,20 @@ def figure_of(dimension: str) -> type[Figure]:
     )
     made.dimension = property(lambda self: dimension)  # type: ignore[method-assign,assignment]  # noqa: ARG005
     return made
+
+
+def figures_in(entry: BaseModel, path: str = "") -> Iterator[tuple[str, Figure]]:
+    """Every figure in an entry, nested ones too, with the path to it ("energised.0.power")."""
+    if isinstance(entry, Figure):
+        yield path, entry
+        return
+    for name in type(entry).model_fields:
+        value = getattr(entry, name)
+        items = enumerate(value) if isinstance(value, list) else [("", value)]
+        for index, item in items:
+            if isinstance(item, BaseModel):
+                here = ".".join(str(part) for part in (path, name, index) if part != "")
+                yield from figures_in(item, here)
 
 
 if TYPE_CHECKING:  # one type to a checker; each reads its own units

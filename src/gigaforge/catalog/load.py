@@ -4,29 +4,57 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from gigaforge.catalog.schema import Accelerator, Entry, Model, Network, Partner, Site, Source, System
+from gigaforge.catalog.figure import figures_in
+from gigaforge.catalog.schema import (
+    Accelerator,
+    Fact,
+    Model,
+    Network,
+    Partner,
+    Shape,
+    Site,
+    Source,
+    System,
+)
 from gigaforge.errors import InputError
 
 __all__ = ["Catalog", "load_catalog", "read_yaml", "validation_problem"]
 
 # Folder in the catalogue -> type of its entries. One entry a file, or a list of them.
-KINDS: Final[dict[str, type[Entry]]] = {
+KINDS: Final[dict[str, type[BaseModel]]] = {
     "accelerators": Accelerator,
     "systems": System,
     "networks": Network,
     "models": Model,
     "sites": Site,
     "partners": Partner,
+    "facts": Fact,
+    "shapes": Shape,
 }
-E_ = TypeVar("E_", bound=Entry)
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+E_ = TypeVar("E_", bound=BaseModel)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, in C where there is one; a key given twice is an error, not the last one's win."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key.value, str):
+                continue
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key.value!r} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 @dataclass(frozen=True)
@@ -39,6 +67,8 @@ class Catalog:
     models: dict[str, Model] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)
     partners: dict[str, Partner] = field(default_factory=dict)
+    facts: dict[str, Fact] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
 
     def accelerator(self, name: str) -> Accelerator:
@@ -64,6 +94,14 @@ class Catalog:
     def network(self, name: str) -> Network:
         """Look one up; `InputError` names the nearest known one."""
         return _find(self.networks, name, "network")
+
+    def fact(self, name: str) -> Fact:
+        """Look one up; `InputError` names the nearest known one."""
+        return _find(self.facts, name, "fact")
+
+    def shape(self, name: str) -> Shape:
+        """Look one up; `InputError` names the nearest known one."""
+        return _find(self.shapes, name, "shape")
 
 
 def _find(entries: dict[str, E_], name: str, kind: str) -> E_:
@@ -145,15 +183,18 @@ def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _read_folder(folder: Path, catalog: dict[str, dict[str, Any]]) -> None:
-    """Add a folder's entries; an entry that exists is laid over field by field."""
-    for path in sorted(folder.glob("**/*.yaml")):
-        relative = path.relative_to(folder)
-        kind = relative.parts[0].removesuffix(".yaml")
+    """Add a folder's entries; one that an earlier folder has is laid over field by field."""
+    seen: dict[tuple[str, str], Path] = {}
+    for path in _yaml_files(folder):
+        kind = path.relative_to(folder).parts[0].removesuffix(".yaml").removesuffix(".yml")
         data = read_yaml(path)
         if kind == "sources":
             if not isinstance(data, dict):
                 raise InputError("a mapping of key: {title, url} is expected", str(path))
-            catalog["sources"].update({k: {**v, "_file": str(path)} for k, v in data.items()})
+            for key, source in data.items():
+                if not isinstance(source, dict):
+                    raise InputError(f"{key}: a mapping with title and url is expected", str(path))
+                catalog["sources"][str(key)] = {**source, "_file": str(path)}
             continue
         if kind not in KINDS:
             near = difflib.get_close_matches(kind, [*KINDS, "sources"], 1, 0.4)
@@ -162,8 +203,17 @@ def _read_folder(folder: Path, catalog: dict[str, dict[str, Any]]) -> None:
         for entry in data if isinstance(data, list) else [data]:
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
                 raise InputError("each entry must be a mapping with a name", str(path))
-            before = catalog[kind].get(entry["name"], {})
-            catalog[kind][entry["name"]] = {**before, **entry, "_file": str(path)}
+            name = entry["name"]
+            if (kind, name) in seen:
+                raise InputError(f"{name!r} is given twice (also in {seen[kind, name]}); keep one", str(path))
+            seen[kind, name] = path
+            catalog[kind][name] = {**catalog[kind].get(name, {}), **entry, "_file": str(path)}
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    """All YAML files below a folder, hidden ones left out, in a fixed order."""
+    found = (path for pattern in ("**/*.yaml", "**/*.yml") for path in folder.glob(pattern))
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def load_catalog(*overlays: Path | str) -> Catalog:
@@ -181,18 +231,24 @@ def load_catalog(*overlays: Path | str) -> Catalog:
         A file is not YAML, a field is unknown or wrong, a figure has no source, a name refers to nothing.
 
     """
-    return _load(tuple(str(Path(o)) for o in overlays))
+    folders = [Path(overlay) for overlay in overlays]
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError("no such folder", f"--catalog {folder}")
+    return _load(tuple((str(folder), _stamp(folder)) for folder in folders))
 
 
-@cache
-def _load(overlays: tuple[str, ...]) -> Catalog:
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What changes when a folder's files do, so that a long-lived process sees a user's edits."""
+    return tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in _yaml_files(folder))
+
+
+@lru_cache(maxsize=8)
+def _load(overlays: tuple[tuple[str, object], ...]) -> Catalog:
     raw: dict[str, dict[str, Any]] = {kind: {} for kind in (*KINDS, "sources")}
     _read_folder(Path(__file__).parent / "data", raw)
-    for overlay in overlays:
-        folder = Path(overlay)
-        if not folder.is_dir():
-            raise InputError("no such folder", f"--catalog {overlay}")
-        _read_folder(folder, raw)
+    for folder, _ in overlays:
+        _read_folder(Path(folder), raw)
     kinds: dict[str, dict[str, Any]] = {
         kind: {name: _parse(cls, data, name) for name, data in raw[kind].items()} for kind, cls in KINDS.items()
     }
@@ -211,7 +267,10 @@ def _parse(cls: type[Any], data: dict[str, Any], name: str) -> Any:
 
 
 def _check_references(catalog: Catalog, raw: dict[str, dict[str, Any]]) -> None:
-    """Every name that an entry uses must exist."""
+    """Every name and source that an entry uses must exist."""
+    for kind in KINDS:
+        for name, entry in getattr(catalog, kind).items():
+            _check_sources(entry, catalog.sources, f"{raw[kind][name]['_file']}: {name}")
     for system in catalog.systems.values():
         _refer(catalog.accelerator, system.accelerator, raw["systems"][system.name], system.name)
         if system.network:
@@ -220,6 +279,17 @@ def _check_references(catalog: Catalog, raw: dict[str, dict[str, Any]]) -> None:
         _refer(catalog.partner, site.partner, raw["sites"][site.name], site.name)
         for name in site.systems:
             _refer(catalog.system, name, raw["sites"][site.name], site.name)
+
+
+def _check_sources(entry: BaseModel, sources: dict[str, Source], where: str) -> None:
+    """A source is a key of sources.yaml or a web address."""
+    own = [("source", list(getattr(entry, "source", [])))]
+    for path, keys in own + [(f"{path}.source".lstrip("."), figure.source) for path, figure in figures_in(entry)]:
+        for key in keys:
+            if key not in sources and not key.startswith(("https://", "http://")):
+                near = difflib.get_close_matches(key, sources, 1, 0.4)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise InputError(f"{path}: {key!r} is neither a key of sources.yaml nor a web address{hint}", where)
 
 
 def _refer(find: Any, name: str, data: dict[str, Any], owner: str) -> None:

@@ -1,11 +1,11 @@
-"""What the catalogue holds: accelerators, systems, networks, models, sites, partners."""
+"""What the catalogue holds: accelerators, systems, networks, models, sites, partners, facts, traffic shapes."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from gigaforge.catalog.figure import (
     BandwidthFigure,
@@ -15,7 +15,6 @@ from gigaforge.catalog.figure import (
     EnergyPriceFigure,
     Figure,
     FlopRateFigure,
-    FractionFigure,
     MoneyFigure,
     MoneyPerPowerFigure,
     MoneyPerPowerTimeFigure,
@@ -23,11 +22,28 @@ from gigaforge.catalog.figure import (
     TokensFigure,
 )
 from gigaforge.quarters import Quarter
+from gigaforge.units import DIMENSIONS, parse_quantity
 
-__all__ = ["Accelerator", "EnergyStep", "Entry", "Model", "Network", "Partner", "Site", "Source", "System"]
+__all__ = [
+    "Accelerator",
+    "EnergyStep",
+    "Entry",
+    "Fact",
+    "Model",
+    "Network",
+    "Partner",
+    "Shape",
+    "Site",
+    "Source",
+    "System",
+]
 
 Status = Literal["shipping", "ramping", "announced", "announced_only", "cancelled", "retired"]
 Positive = Annotated[int, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$", description="identifier, e.g. 'gb300-nvl72'")]
+# YAML reads a bare 2025 as a number and 2025-09-22 as a date; both mean the text.
+DateText = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | date) else value)]
+Sources = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class Entry(BaseModel):
@@ -35,8 +51,10 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$", description="identifier, e.g. 'gb300-nvl72'")
+    name: Name
     label: str = Field(description="as people write it, e.g. 'GB300 NVL72'")
+    source: Sources = Field([], description="where the plain counts and dates were read: keys or addresses")
+    assumption: str = Field("", description="why, for what no source gives")
     note: str = ""
 
 
@@ -47,7 +65,7 @@ class Source(BaseModel):
 
     title: str
     url: str = Field(pattern=r"^https?://")
-    date: str = ""
+    date: DateText = ""
     reliability: Literal["first-party", "audited", "measured", "secondary", "derived"] = "secondary"
 
 
@@ -87,7 +105,6 @@ class Network(Entry):
     latency_us: float | None = None
     switch_ports: Positive | None = None
     status: Status = "shipping"
-    source: list[str] = []
 
 
 class System(Entry):
@@ -122,13 +139,11 @@ class Model(Entry):
 
     family: Literal["dense", "moe"]
     status: Literal["released", "assumption", "internal"] = "released"
-    source: list[str] = []
-    assumption: str = ""
     layers: Positive
     d_model: Positive
     heads: Positive
     kv_heads: Positive
-    head_dim: Positive
+    head_dim: Positive = Field(description="per head; of multi-head latent attention the part without rotation")
     d_ff: Positive = Field(description="hidden width of a dense feed-forward block")
     vocab: Positive
     max_context: Positive = 8192
@@ -142,7 +157,22 @@ class Model(Entry):
     experts_per_token: int = Field(0, ge=0)
     shared_experts: int = Field(0, ge=0)
     expert_d_ff: int = Field(0, ge=0)
-    dense_layers: int = Field(0, ge=0, description="leading layers with a dense feed-forward block")
+    shared_d_ff: int = Field(
+        0, ge=0, description="hidden width of all shared experts together (0: shared_experts × expert_d_ff)"
+    )
+    expert_d_model: int = Field(0, ge=0, description="width that experts work in (0: d_model)")
+    dense_layers: int = Field(0, ge=0, description="layers with a dense feed-forward block (mostly the leading ones)")
+    # Hybrids: some layers mix tokens with linear attention or a state space, some have no feed-forward block
+    attention_layers: int = Field(0, ge=0, description="layers with softmax attention (0: layers - linear_layers)")
+    linear_layers: int = Field(
+        0, ge=0, description="layers with linear attention or a state space (no growing cache)"
+    )
+    feed_forward_layers: int = Field(0, ge=0, description="layers with a feed-forward block (0: all)")
+    linear_key_dim: int = Field(0, ge=0, description="width of queries, and of keys, in a linear layer")
+    linear_value_dim: int = Field(0, ge=0, description="width of values, and of their gate, in a linear layer")
+    attention_gate: bool = Field(
+        False, description="softmax attention's output is gated (as many weights as queries)"
+    )
     # Multi-head latent attention (DeepSeek)
     q_lora_rank: int = Field(0, ge=0)
     kv_lora_rank: int = Field(0, ge=0)
@@ -166,6 +196,8 @@ class Model(Entry):
             raise ValueError(
                 "a mixture of experts needs experts, experts_per_token (at most experts) and expert_d_ff"
             )
+        if self.linear_layers and not (self.linear_key_dim and self.linear_value_dim):
+            raise ValueError("linear layers need linear_key_dim and linear_value_dim")
         if self.attention == "mla" and not (self.kv_lora_rank and self.rope_head_dim):
             raise ValueError("multi-head latent attention needs kv_lora_rank and rope_head_dim")
         return self
@@ -192,8 +224,8 @@ class Site(Entry):
         "cloud: the partner brings facility and systems, we rent GPU-hours"
     )
     energised: list[EnergyStep] = Field(min_length=1)
-    pue_mean: FractionFigure = Field(description="ratio, for energy")
-    pue_peak: FractionFigure = Field(description="ratio, against the site's power limit")
+    pue_mean: CountFigure = Field(description="ratio, for energy")
+    pue_peak: CountFigure = Field(description="ratio, against the site's power limit")
     energy_price: EnergyPriceFigure
     facility_cost: MoneyPerPowerFigure | None = Field(
         None, description="owned: shell, power and cooling per W of facility power"
@@ -201,7 +233,7 @@ class Site(Entry):
     lease_price: MoneyPerPowerTimeFigure | None = Field(
         None, description="leased: per W of facility power and second ('$130/kW-month')"
     )
-    cloud_price_multiple: FractionFigure | None = Field(
+    cloud_price_multiple: CountFigure | None = Field(
         None, description="cloud: rent of a system over its owner's annual cost"
     )
     rack_power_limit: PowerFigure | None = None
@@ -225,4 +257,54 @@ class Partner(Entry):
     """Who brings money, sites or systems."""
 
     role: Literal["investor", "operator", "supplier", "developer", "cloud", "lender"]
-    source: list[str] = []
+
+
+class Fact(Figure):
+    """A named figure that scenarios cite: users, messages, tokens a message, prices, hours of the day.
+
+    Attributes
+    ----------
+    measure : str
+        What it measures: a key of `gigaforge.units.DIMENSIONS` ("count", "money_per_token", ...).
+    date : str
+        When it held.
+
+    """
+
+    name: Name
+    label: str
+    measure: str
+    date: DateText = ""
+
+    @property
+    def dimension(self) -> str:
+        """Key of `gigaforge.units.DIMENSIONS`."""
+        return self.measure
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        measure = data.get("measure")
+        if measure not in DIMENSIONS:
+            raise ValueError(f"measure {measure!r} is unknown; known: {', '.join(DIMENSIONS)}")
+        bounds = ("value", "low", "high")
+        return {**data, **{key: parse_quantity(data[key], measure) for key in bounds if key in data}}
+
+
+HOURS_PER_WEEK: Final = 168
+
+
+class Shape(Entry):
+    """Relative load by hour of a week, Monday 00:00 UTC first, mean one."""
+
+    factors: list[float] = Field(min_length=HOURS_PER_WEEK, max_length=HOURS_PER_WEEK)
+
+    @field_validator("factors")
+    @classmethod
+    def _normal(cls, factors: list[float]) -> list[float]:
+        mean = sum(factors) / len(factors)
+        if min(factors) < 0 or abs(mean - 1) > 5e-3:
+            raise ValueError(f"factors must not be negative and average one; their mean is {mean:.4g}")
+        return factors

@@ -1,0 +1,5 @@
+"""Run as ``python -m gigaforge``."""
+
+from gigaforge.cli import main
+
+main()

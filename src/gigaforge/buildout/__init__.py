@@ -1,0 +1,1 @@
+"""The build-out programme: what to install where and when, with whose money."""

@@ -1,0 +1,317 @@
+"""A plan: what the programme decided, as tidy tables and a summary."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gigaforge.buildout.cash import cash_table, internal_rate_of_return
+from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.programme import GW, PETA, USD, Programme
+from gigaforge.buildout.solver import Solution
+from gigaforge.scenario import step
+
+__all__ = ["Decisions", "Plan", "decisions_from", "plan_from"]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The programme's decisions as arrays in SI units; racks are whole numbers.
+
+    Shapes: S sites, K systems, P points, W workloads, R runs, T quarters.
+    """
+
+    added: Array  # (S, K, T) racks
+    retired: Array  # (S, K, T)
+    online: Array  # (S, K, T)
+    serving_racks: Array  # (S, P, T)
+    training_racks: Array  # (R, S, K, T)
+    served: Array  # (W, T) output tokens
+    built_w: Array  # (S, T) facility power paid for
+    debt_usd: Array  # (T,)
+    tranches: NDArray[np.int_]  # (T,) released so far
+
+    def deployed_w(self, problem: Problem) -> Array:
+        """Cumulative accepted power on the commitment's own basis [W]. Shape (T,)."""
+        added = np.cumsum(self.added, axis=2)
+        return np.asarray(np.einsum("skt,sk->t", added, problem.deployed_w_per_rack))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan in memory: a summary that is `plan.json`, and tables that are Parquet files.
+
+    Attributes
+    ----------
+    summary : dict
+        See "plan.json" in the documentation.
+    tables : dict of pandas.DataFrame
+        ``deployment, sites, supply, allocation, cash, tranches, operating_points, demand``.
+    problem : Problem
+        What was asked.
+    decisions : Decisions
+        What was decided, as arrays.
+
+    """
+
+    summary: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+    problem: Problem = field(repr=False)
+    decisions: Decisions = field(repr=False)
+
+    def to_pandas(self, table: str = "deployment") -> pd.DataFrame:
+        """One of the tables."""
+        return self.tables[table]
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook: headline figures and the deployment by quarter."""
+        s = self.summary
+        last = max(s["deployed_w"], default=0.0) / 1e9
+        frame = self.tables["deployment"].groupby("quarter", sort=False)[["racks_added", "racks_online"]].sum()
+        return f"<h4>{s['title']}: {last:.1f} GW, NPV ${s['npv_usd'] / 1e9:.1f}B</h4>{frame.to_html()}"
+
+
+def _read(programme: Programme, solution: Solution) -> dict[str, Array]:
+    """Values of every variable, shaped as declared."""
+    by_label = np.zeros(int(solution.labels.max()) + 1)
+    by_label[solution.labels] = solution.values
+    out = {}
+    for name in programme.model.variables:
+        labels = programme.model.variables[name].labels.values
+        out[name] = np.where(labels >= 0, by_label[labels], 0.0)
+    return out
+
+
+def decisions_from(programme: Programme, solution: Solution) -> Decisions:
+    """Read a solution: racks rounded to whole blocks, tranches released the moment they are due."""
+    p, v = programme.problem, _read(programme, solution)
+    block, count = float(p.scenario.block), len(p.quarters)
+    added, retired = (np.rint(v[name]) * block + 0.0 for name in ("add", "retire"))
+    online = np.cumsum(added - retired, axis=2) + 0.0  # never a negative zero
+
+    def tidy(name: str, shape: tuple[int, ...], scale: float) -> Array:
+        values = v.get(name, np.zeros(shape)) * scale
+        return np.where(values > 1e-6 * scale, values, 0.0)
+
+    shape = (len(p.sites), len(p.systems))
+    out = Decisions(
+        added=added,
+        retired=retired,
+        online=online,
+        serving_racks=tidy("serve", (shape[0], len(p.points), count), block),
+        training_racks=tidy("train", (len(p.runs), *shape, count), block),
+        served=np.minimum(tidy("served", (len(p.workloads), count), PETA), p.demand),
+        built_w=np.minimum(v["built"] * GW, p.energised_w),
+        debt_usd=tidy("debt", (count,), USD),
+        tranches=np.zeros(count, dtype=int),
+    )
+    due = np.zeros(count, dtype=int)
+    if p.tranche_count:
+        due = np.floor(out.deployed_w(p) / p.tranche_w * (1 + 1e-9)).astype(int)
+    return Decisions(**{**out.__dict__, "tranches": np.minimum(due, p.tranche_count)})
+
+
+def plan_from(programme: Programme, solution: Solution) -> Plan:
+    """Turn a solution into a plan."""
+    p = programme.problem
+    d = decisions_from(programme, solution)
+    cash = cash_table(p, d)
+    tables = {
+        "deployment": _deployment(p, d),
+        "sites": _sites(p, d),
+        "supply": _supply(p),
+        "allocation": _allocation(p, d),
+        "cash": cash.table,
+        "tranches": _tranches(p, d),
+        "operating_points": _points(p),
+        "demand": _demand(p, d),
+    }
+    it_w = np.einsum("skt,k->t", d.online, p.rack_it_w)
+    facility_w = np.einsum("skt,sk->t", d.online, np.outer(p.pue_peak, p.rack_it_w))
+    runs = _training_runs(p, d)
+    zero = np.zeros(len(p.quarters))
+    summary = {
+        "name": p.scenario.name,
+        "title": p.scenario.title,
+        "status": solution.status,
+        "objective": p.scenario.objective,
+        "objective_value": solution.objective * USD
+        if p.scenario.objective in ("npv", "cost")
+        else solution.objective,
+        "mip_gap": solution.gap,
+        "bound": _objective(programme, solution.bound),
+        "solve_s": solution.seconds,
+        "quarters": [str(q) for q in p.quarters],
+        "it_power_w": it_w.tolist(),
+        "facility_power_w": facility_w.tolist(),
+        "deployed_w": d.deployed_w(p).tolist(),
+        "accelerators": np.einsum("skt,k->t", d.online, p.accelerators).tolist(),
+        "tokens_served": d.served.sum(axis=0).tolist(),
+        "tokens_demanded": p.demand.sum(axis=0).tolist(),
+        "tranches": tables["tranches"].replace({np.nan: None}).to_dict("records"),
+        "training_runs": runs,
+        "npv_usd": cash.net_present_value_usd,
+        "irr": internal_rate_of_return(cash.project_usd),
+        "capex_usd": cash.capex_usd,
+        "opex_usd": cash.opex_usd,
+        "revenue_usd": cash.revenue_usd,
+        "salvage_usd": cash.salvage_usd,
+        "cash_usd": cash.balance_usd.tolist(),
+        "dollars": p.scenario.finance.dollars,
+        "commitment": {"power_w": p.scenario.commitment.power, "basis": p.scenario.commitment.basis},
+        "debt_limit_usd": (step(debt.limit, p.quarters) if (debt := p.scenario.finance.debt) else zero).tolist(),
+        "shadow_prices": {},
+    }
+    return Plan(_clean(summary), tables, p, d)
+
+
+def _objective(programme: Programme, value: float) -> float:
+    """In dollars where the objective is money, with the constant that the solver does not see."""
+    money = programme.problem.scenario.objective in ("npv", "cost")
+    return (value + programme.constant) * USD if money else value
+
+
+def _clean(value: Any) -> Any:
+    """Plain JSON types, no NaN."""
+    if isinstance(value, dict):
+        return {k: _clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _index(p: Problem, *dims: str) -> pd.MultiIndex:
+    labels = {"site": p.sites, "system": p.systems, "quarter": [str(q) for q in p.quarters], "workload": p.workloads}
+    return pd.MultiIndex.from_product([labels[d] for d in dims], names=dims)
+
+
+def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "racks_added": d.added.ravel().astype(int),
+            "racks_retired": d.retired.ravel().astype(int),
+            "racks_online": d.online.ravel().astype(int),
+            "it_power_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
+            "facility_power_w": (d.online * np.outer(p.pue_peak, p.rack_it_w)[..., None]).ravel(),
+            "deployed_w": (np.cumsum(d.added, axis=2) * p.deployed_w_per_rack[..., None]).ravel(),
+        },
+        index=_index(p, "site", "system", "quarter"),
+    ).reset_index()
+    used = frame.groupby(["site", "system"])["racks_online"].transform("max") > 0
+    frame = frame[used].sort_values(["quarter", "site", "system"], kind="stable").reset_index(drop=True)
+    return frame[["quarter", "site", "system", *frame.columns[3:]]]
+
+
+def _sites(p: Problem, d: Decisions) -> pd.DataFrame:
+    index = _index(p, "site", "quarter")
+    frame = pd.DataFrame(
+        {
+            "energised_w": p.energised_w.ravel(),
+            "built_w": d.built_w.ravel(),
+            "facility_power_w": np.einsum("skt,sk->st", d.online, np.outer(p.pue_peak, p.rack_it_w)).ravel(),
+            "pue": np.repeat(p.pue_peak, len(p.quarters)),
+            "pue_mean": np.repeat(p.pue_mean, len(p.quarters)),
+        },
+        index=index,
+    ).reset_index()
+    frame["partner"] = frame["site"].map(dict(zip(p.sites, p.partners, strict=True)))
+    frame["tenure"] = frame["site"].map(dict(zip(p.sites, p.tenures, strict=True)))
+    return frame[["quarter", "site", *[c for c in frame.columns if c not in ("quarter", "site")]]]
+
+
+def _supply(p: Problem) -> pd.DataFrame:
+    """Systems that a quarter's supply allows, whichever configuration of the line is bought."""
+    rows = [
+        {"quarter": str(q), "system": s, "line": p.lines[p.line_of[k]], "racks_available": p.supply[p.line_of[k], t]}
+        for k, s in enumerate(p.systems)
+        for t, q in enumerate(p.quarters)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
+    rows = []
+    for s, i, t in zip(*np.nonzero(d.serving_racks), strict=True):
+        point, racks = p.points[i], d.serving_racks[s, i, t]
+        workload = p.point_workload[i]
+        tokens = racks * p.point_tokens[i, t] / p.peak_to_mean[workload]
+        rows.append((str(p.quarters[t]), p.sites[s], point.system, point.workload, point.id, racks, tokens))
+    for r, s, k, t in zip(*np.nonzero(d.training_racks), strict=True):
+        point, racks = p.training_points[r, k], d.training_racks[r, s, k, t]
+        tokens = racks * p.run_rate[r, k]
+        rows.append((str(p.quarters[t]), p.sites[s], p.systems[k], p.runs[r], point.id, racks, tokens))
+    columns = ["quarter", "site", "system", "workload", "point", "racks", "tokens"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.sort_values(["quarter", "site", "system", "workload"], kind="stable").reset_index(drop=True)
+
+
+def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
+    rows = []
+    for number in range(1, p.tranche_count + 1):
+        reached = np.flatnonzero(d.tranches >= number)
+        rows.append(
+            {
+                "index": number,
+                "threshold_w": number * p.tranche_w,
+                "amount_usd": p.tranche_usd,
+                "released": str(p.quarters[reached[0]]) if len(reached) else None,
+            }
+        )
+    return pd.DataFrame(rows, columns=["index", "threshold_w", "amount_usd", "released"])
+
+
+def _points(p: Problem) -> pd.DataFrame:
+    every = [*p.points, *p.training_points.values()]
+    rows = [
+        {
+            **{k: v for k, v in q.__dict__.items() if k != "strategy"},
+            "strategy": json.dumps(q.strategy, sort_keys=True),
+        }
+        for q in every
+    ]
+    return pd.DataFrame(rows)
+
+
+def _demand(p: Problem, d: Decisions) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "tokens_demanded": p.demand.ravel(),
+            "tokens_served": d.served.ravel(),
+            "usd_per_token": p.token_usd.ravel(),
+        },
+        index=_index(p, "workload", "quarter"),
+    ).reset_index()
+    return frame[["quarter", "workload", "tokens_demanded", "tokens_served", "usd_per_token"]]
+
+
+def _training_runs(p: Problem, d: Decisions) -> list[dict[str, Any]]:
+    out = []
+    for r, run in enumerate(p.scenario.training):
+        racks = d.training_racks[r]
+        active = np.flatnonzero(racks.sum(axis=(0, 1)))
+        sites = [p.sites[s] for s in np.flatnonzero(racks.sum(axis=(1, 2)))]
+        systems = [p.systems[k] for k in np.flatnonzero(racks.sum(axis=(0, 2)))]
+        out.append(
+            {
+                "name": run.name,
+                "model": run.model,
+                "system": systems[0] if systems else None,
+                "sites": sites,
+                "start": str(p.quarters[active[0]]) if len(active) else None,
+                "end": str(p.quarters[active[-1]]) if len(active) else None,
+                "racks": math.ceil(racks.sum(axis=(0, 1)).max()) if len(active) else 0,
+                "tokens": float(p.run_tokens[r]),
+                "window": [str(run.start), str(run.end)],
+            }
+        )
+    return out

@@ -1,0 +1,137 @@
+"""The main job: a scenario and the catalogue in, a checked and explained plan out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gigaforge.buildout.check import check_plan
+from gigaforge.buildout.conflict import explain_conflict
+from gigaforge.buildout.crosscheck import cross_checks
+from gigaforge.buildout.explain import milestones, sentences, shadow_prices
+from gigaforge.buildout.plan import Plan, plan_from
+from gigaforge.buildout.problem import Problem, problem_from
+from gigaforge.buildout.programme import build
+from gigaforge.buildout.provenance import assumptions, labels, sources_used
+from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
+from gigaforge.catalog import Catalog, load_catalog
+from gigaforge.codesign.operating_points import operating_points
+from gigaforge.codesign.point import OperatingPoint
+from gigaforge.errors import GigaforgeError, NoAnswerError
+from gigaforge.scenario import Scenario, check_against
+
+__all__ = ["Stage", "plan"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the planner is doing now, for a progress line.
+
+    Attributes
+    ----------
+    name : str
+        In words.
+    solver : Progress
+        The solver's state while it searches, else None.
+
+    """
+
+    name: str
+    solver: Progress | None = None
+
+
+def plan(
+    scenario: Scenario,
+    catalog: Catalog | None = None,
+    *,
+    options: SolverOptions | None = None,
+    points: Sequence[OperatingPoint] | None = None,
+    watch: Callable[[Stage], None] | None = None,
+) -> Plan:
+    """Plan the build-out of a scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        From `gigaforge.load_scenario`.
+    catalog : Catalog
+        Default: the shipped one.
+    options : SolverOptions
+        Gap, time limit, threads.
+    points : sequence of OperatingPoint
+        Ways to run the workloads; default: found by the performance model.
+    watch : callable
+        Told of each stage.
+
+    Returns
+    -------
+    Plan
+        Checked by an independent recomputation of every rule; its summary says why it is as it is.
+
+    Raises
+    ------
+    InputError
+        The scenario names what the catalogue does not have, or a workload that no system can run.
+    NoAnswerError
+        No plan satisfies the scenario; the reasons are an irreducible set of its statements.
+
+    """
+    tell = watch or (lambda _: None)
+    catalog = catalog or load_catalog()
+    options = options or SolverOptions()
+    started = time.perf_counter()
+    check_against(scenario, catalog, scenario.name)
+    tell(Stage("finding operating points"))
+    chosen = list(points) if points is not None else operating_points(scenario, catalog)
+    problem = problem_from(scenario, catalog, chosen)
+    tell(Stage("stating the programme"))
+    programme = build(problem)
+    tell(Stage("solving the relaxation"))
+    relaxation = relax(programme.model, options)
+    if not relaxation.feasible:
+        raise _infeasible(problem, tell)
+    tell(Stage("searching for the best plan"))
+    solution = solve(programme.model, options, progress=lambda p: tell(Stage("searching for the best plan", p)))
+    if solution.status == "infeasible":
+        raise _infeasible(problem, tell)
+    tell(Stage("checking the plan"))
+    result = plan_from(programme, solution)
+    checks = check_plan(result.summary, result.tables)
+    broken = [f"{c.rule}: {c.broken[0]}" for c in checks if not c.passed]
+    if broken:
+        raise GigaforgeError("the plan found breaks its own rules (please report this): " + "; ".join(broken))
+    prices = shadow_prices(problem, relaxation)
+    marks = milestones(problem, result.decisions, prices)
+    extra = {
+        "shadow_prices": prices,
+        "milestones": marks,
+        "explanations": sentences(problem, result.decisions, prices, marks),
+        "checks": {"passed": len(checks), "failed": []},
+        "cross_checks": cross_checks(problem, result.decisions, result.summary),
+        "description": scenario.description.strip(),
+        "finance": {
+            "discount_rate": scenario.finance.discount_rate,
+            "system_life_years": scenario.finance.system_life_years,
+            "facility_life_years": scenario.finance.facility_life_years,
+        },
+        "labels": labels(scenario, catalog),
+        "assumptions": assumptions(scenario, catalog),
+        "sources": sources_used(scenario, catalog),
+        "options": {**options.__dict__, "objective": scenario.objective, "block": scenario.block},
+        "versions": _versions(),
+        "relaxation_value": relaxation.objective,
+        "plan_s": time.perf_counter() - started,
+    }
+    return replace(result, summary=result.summary | extra)
+
+
+def _infeasible(problem: Problem, tell: Callable[[Stage], None]) -> NoAnswerError:
+    tell(Stage("finding out why there is no plan"))
+    reasons = explain_conflict(problem)
+    return NoAnswerError("no plan satisfies this scenario; these statements cannot hold together:", reasons)
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("gigaforge", "highspy", "linopy", "numpy")}

@@ -1,0 +1,333 @@
+"""A scenario as arrays: what the build-out programme decides over.
+
+Dimensions, always in this order: site, system, then workload, run or point, then quarter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigaforge.catalog import Catalog, Figure, Site, System
+from gigaforge.codesign.point import OperatingPoint
+from gigaforge.errors import InputError
+from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
+from gigaforge.scenario import Scenario, interpolate, step
+from gigaforge.scenario.schema import Platform, ScenarioSite, Serving
+
+__all__ = ["Problem", "problem_from"]
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything the programme needs, in SI units per quarter.
+
+    Shapes: S sites, K systems, L supply lines, P serving points, W serving workloads, R training runs, T quarters.
+    """
+
+    scenario: Scenario
+    quarters: list[Quarter]
+    sites: list[str]
+    partners: list[str]
+    tenures: list[str]
+    systems: list[str]
+    lines: list[str]
+    workloads: list[str]
+    runs: list[str]
+    points: list[OperatingPoint]
+    training_points: dict[tuple[int, int], OperatingPoint]
+
+    rack_it_w: Array  # (K,) nameplate, share of the network included
+    rack_idle_w: Array  # (K,)
+    accelerators: Array  # (K,)
+    counts: Mask  # (S, K) towards the commitment
+    can_host: Mask  # (S, K, T)
+    energised_w: Array  # (S, T) facility power
+    pue_peak: Array  # (S,)
+    pue_mean: Array  # (S,)
+    line_of: NDArray[np.int_]  # (K,)
+    supply: Array  # (L, T) systems per quarter
+    rack_price_usd: Array  # (K, T) system and its network
+    facility_usd_per_w: Array  # (S,) owned sites
+    lease_usd_per_w: Array  # (S,) leased sites, per quarter
+    cloud_usd_per_rack: Array  # (S, K, T) cloud sites, per quarter
+    energy_usd_per_j: Array  # (S,)
+    point_workload: NDArray[np.int_]  # (P,)
+    point_system: NDArray[np.int_]  # (P,)
+    point_tokens: Array  # (P, T) per rack and quarter at full load, availability included
+    point_power_w: Array  # (P,) mean over the day
+    demand: Array  # (W, T) output tokens
+    token_usd: Array  # (W, T) revenue per output token, its input included
+    peak_to_mean: Array  # (W,)
+    run_tokens: Array  # (R,) experiments included
+    run_rate: Array  # (R, K) tokens per rack and quarter, goodput included; 0 where it cannot run
+    run_power_w: Array  # (R, K)
+    run_max_racks: Array  # (R, K)
+    run_sites: Mask  # (R, S)
+    run_window: Mask  # (R, T)
+    discount: Array  # (T,) to the middle of each quarter
+    discount_end: float
+    economic_quarters: int
+    service_quarters: int
+
+    @property
+    def deployed_w_per_rack(self) -> Array:
+        """What one rack adds to the commitment, on its own basis [W]. Shape (S, K)."""
+        design = np.ones(len(self.sites)) if self.scenario.commitment.basis == "it" else self.pue_peak
+        return np.asarray(self.rack_it_w[None, :] * design[:, None] * self.counts)
+
+    @property
+    def tranche_w(self) -> float:
+        """Deployed power that releases one tranche [W]; 0 without tranches."""
+        investment = self.scenario.investment
+        return investment.per or 0.0 if investment else 0.0
+
+    @property
+    def tranche_usd(self) -> float:
+        """Sum of one tranche [USD]."""
+        investment = self.scenario.investment
+        if investment is None or investment.per is None:
+            return 0.0
+        return investment.amount or investment.ceiling * investment.per / self.scenario.commitment.power
+
+    @property
+    def tranche_count(self) -> int:
+        """Tranches that the ceiling allows."""
+        investment = self.scenario.investment
+        if investment is None or not self.tranche_usd:
+            return 0
+        return int((investment.ceiling - sum(investment.upfront.values())) / self.tranche_usd + 1e-9)
+
+
+def _need(figure: Figure | None, what: str, name: str) -> float:
+    if figure is None:
+        raise InputError(f"{name!r} has no {what} in the catalogue; add it in a folder given with --catalog")
+    return figure.value
+
+
+def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[OperatingPoint]) -> Problem:
+    """Turn a scenario, the catalogue and the operating points into arrays.
+
+    Raises
+    ------
+    InputError
+        A system without price or power, a workload that no system can run.
+
+    """
+    quarters = scenario.quarters
+    sites = [_site(catalog.site(s.site), s) for s in scenario.sites]
+    systems = [catalog.system(name) for line in scenario.platforms for name in line.systems]
+    line_of = np.array([i for i, line in enumerate(scenario.platforms) for _ in line.systems])
+    system_index = {s.name: k for k, s in enumerate(systems)}
+    asked = {w.name for w in (*scenario.serving, *scenario.training)}
+    points = [p for p in points if p.system in system_index and p.workload in asked]
+    serving = [p for p in points if p.kind == "serving"]
+    price = np.array([_rack_price(systems[k], scenario.platforms[line_of[k]], quarters) for k in range(len(systems))])
+    rack_it = np.array([_rack_power(s) for s in systems])
+    life = scenario.finance.system_life_years
+    own_cost = price / 4 * (1 / life + scenario.finance.discount_rate / 2 + scenario.operations.maintenance)
+    runs = _runs(scenario, points, system_index)
+    demand = np.array([_demand(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
+    workload_index = {s.name: w for w, s in enumerate(scenario.serving)}
+    _require_points(scenario, serving, runs)
+    peak = np.array([s.peak_to_mean for s in scenario.serving])
+    idle = np.array([_idle_power(s, catalog) for s in systems])
+    point_system = np.array([system_index[p.system] for p in serving], dtype=int)
+    point_workload = np.array([workload_index[p.workload] for p in serving], dtype=int)
+    full = np.array([p.it_power_w_per_rack for p in serving])
+    load = 1 / peak[point_workload] if serving else np.zeros(0)
+    pue_mean = np.array([s.pue_mean.value for s in sites])
+    time = np.arange(len(quarters))
+    return Problem(
+        scenario=scenario,
+        quarters=quarters,
+        sites=[s.name for s in sites],
+        partners=[s.partner for s in sites],
+        tenures=[s.tenure for s in sites],
+        systems=[s.name for s in systems],
+        lines=[p.name for p in scenario.platforms],
+        workloads=[s.name for s in scenario.serving],
+        runs=[r.name for r in scenario.training],
+        points=serving,
+        rack_it_w=rack_it,
+        rack_idle_w=idle,
+        accelerators=np.array([s.accelerators for s in systems], dtype=float),
+        counts=np.array([[_counts(s, site, scenario, catalog) for s in systems] for site in scenario.sites]),
+        can_host=_can_host(scenario, sites, systems, quarters),
+        energised_w=np.array([_energised(s, o, quarters) for s, o in zip(sites, scenario.sites, strict=True)]),
+        pue_peak=np.array([s.pue_peak.value for s in sites]),
+        pue_mean=pue_mean,
+        line_of=line_of,
+        supply=np.array([_supply(p, quarters) for p in scenario.platforms]),
+        rack_price_usd=price,
+        facility_usd_per_w=np.array([_tenure_price(s, "owned", s.facility_cost) for s in sites]),
+        lease_usd_per_w=np.array([_tenure_price(s, "leased", s.lease_price) for s in sites]) * SECONDS_PER_QUARTER,
+        cloud_usd_per_rack=np.array([_cloud_price(s, own_cost, rack_it, pue_mean[i]) for i, s in enumerate(sites)]),
+        energy_usd_per_j=np.array([0.0 if s.tenure == "cloud" else s.energy_price.value for s in sites]),
+        point_workload=point_workload,
+        point_system=point_system,
+        point_tokens=np.array([_yields(p, len(quarters)) for p in serving]).reshape(-1, len(quarters))
+        * (SECONDS_PER_QUARTER * scenario.operations.availability),
+        point_power_w=idle[point_system] + (full - idle[point_system]) * load if serving else np.zeros(0),
+        demand=demand,
+        token_usd=np.array([_token_price(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
+        * (1 - scenario.operations.overhead_of_revenue),
+        peak_to_mean=peak,
+        run_sites=np.array(
+            [[not r.sites or s.name in r.sites for s in sites] for r in scenario.training], dtype=bool
+        ),
+        run_window=np.array([[r.start <= q <= r.end for q in quarters] for r in scenario.training], dtype=bool),
+        discount=(1 + scenario.finance.discount_rate) ** (-(time + 0.5) / 4),
+        discount_end=float((1 + scenario.finance.discount_rate) ** (-len(quarters) / 4)),
+        economic_quarters=round(min(life, scenario.finance.service_life_years) * 4),
+        service_quarters=round(scenario.finance.service_life_years * 4),
+        **runs,
+    )
+
+
+def _site(site: Site, override: ScenarioSite) -> Site:
+    """Lay the scenario's view over the catalogue's; a lease or a building cost given here changes the tenure."""
+    changes: dict[str, object] = {}
+    for field, tenure in (("energy_price", None), ("lease_price", "leased"), ("facility_cost", "owned")):
+        value = getattr(override, field)
+        if value is not None:
+            changes[field] = Figure(value=value, low=value, high=value, assumption="given by the scenario")
+            if tenure:
+                changes["tenure"] = tenure
+    return site.model_copy(update=changes)
+
+
+def _energised(site: Site, override: ScenarioSite, quarters: list[Quarter]) -> Array:
+    series = override.power or {s.quarter: s.power.value for s in site.energised}
+    return step(series, quarters)
+
+
+def _can_host(scenario: Scenario, sites: list[Site], systems: list[System], quarters: list[Quarter]) -> Mask:
+    """Where and when systems may be installed: power per rack, the site's own list, ship dates."""
+    out = np.zeros((len(sites), len(systems), len(quarters)), dtype=bool)
+    lines = [line for line in scenario.platforms for _ in line.systems]
+    for s, site in enumerate(sites):
+        first = scenario.sites[s].first or quarters[0]
+        for k, system in enumerate(systems):
+            limit = site.rack_power_limit.value if site.rack_power_limit else np.inf
+            fits = (not site.systems or system.name in site.systems) and _need(
+                system.power, "power", system.name
+            ) <= limit
+            for t, quarter in enumerate(quarters):
+                ships = lines[k].ships <= quarter <= (lines[k].last or quarters[-1])
+                out[s, k, t] = fits and ships and quarter >= first
+    return out
+
+
+def _supply(line: Platform, quarters: list[Quarter]) -> Array:
+    supply = step(line.supply, quarters)
+    supply[[not line.ships <= q <= (line.last or quarters[-1]) for q in quarters]] = 0.0
+    return np.floor(supply)
+
+
+def _rack_price(system: System, line: Platform, quarters: list[Quarter]) -> Array:
+    price = _need(system.price, "price", system.name)
+    price += system.network_price.value if system.network_price else 0.0
+    years = np.maximum(0.0, np.array([q - line.ships for q in quarters]) / 4)
+    return np.asarray(price * (1 - (line.price_change or 0.0)) ** years)
+
+
+def _rack_power(system: System) -> float:
+    power = _need(system.power, "power", system.name)
+    return power + (system.overhead_power.value if system.overhead_power else 0.0)
+
+
+def _idle_power(system: System, catalog: Catalog) -> float:
+    """Idle power of a rack [W]: its accelerators' idle power, everything else as under load."""
+    chip = catalog.accelerator(system.accelerator)
+    limit = (system.accelerator_power or chip.power or Figure(value=0, low=0, high=0, assumption="none")).value
+    idle = chip.idle_power.value if chip.idle_power else 0.25 * limit
+    return max(_rack_power(system) - system.accelerators * (limit - idle), 0.2 * _rack_power(system))
+
+
+def _counts(system: System, site: ScenarioSite, scenario: Scenario, catalog: Catalog) -> bool:
+    return site.counts and catalog.accelerator(system.accelerator).vendor in scenario.commitment.suppliers
+
+
+def _tenure_price(site: Site, tenure: str, figure: Figure | None) -> float:
+    return figure.value if site.tenure == tenure and figure else 0.0
+
+
+def _cloud_price(site: Site, own_cost: Array, rack_it: Array, pue: float) -> Array:
+    """Rent of a system per quarter [USD], shape (K, T): its owner's cost times the cloud's multiple."""
+    if site.tenure != "cloud" or site.cloud_price_multiple is None:
+        return np.zeros_like(own_cost)
+    power = rack_it * pue
+    facility = site.facility_cost.value * power / 15 / 4 if site.facility_cost else 0.0 * power
+    energy = power * SECONDS_PER_QUARTER * site.energy_price.value
+    return np.asarray((own_cost + (facility + energy)[:, None]) * site.cloud_price_multiple.value)
+
+
+def _demand(serving: Serving, quarters: list[Quarter]) -> Array:
+    """Output tokens wanted in each quarter."""
+    weeks = SECONDS_PER_QUARTER / (7 * 86400)
+    users = interpolate(serving.weekly_users, quarters)
+    messages = interpolate(serving.messages_per_user_week, quarters)
+    return np.asarray(users * messages * weeks * interpolate(serving.output_tokens, quarters))
+
+
+def _token_price(serving: Serving, quarters: list[Quarter]) -> Array:
+    """Revenue per output token, with the input tokens that come with it [USD]. Shape (T,)."""
+    prices = serving.prices
+    ratio = interpolate(serving.input_tokens, quarters) / interpolate(serving.output_tokens, quarters)
+    cached = serving.cached_share
+    per_output = prices.output + ratio * (cached * prices.cached + (1 - cached) * prices.input)
+    years = np.array([q - (prices.since or quarters[0]) for q in quarters]) / 4
+    return np.asarray(per_output * (1 + prices.change_per_year) ** years)
+
+
+def _yields(point: OperatingPoint, quarters: int) -> Array:
+    """Tokens per second and rack in each quarter."""
+    return np.array(point.tokens_per_s_by_quarter or (point.tokens_per_s_per_rack,) * quarters)
+
+
+def _runs(scenario: Scenario, points: Sequence[OperatingPoint], system_index: dict[str, int]) -> dict[str, Any]:
+    shape = (len(scenario.training), len(system_index))
+    rate, power, most = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    chosen: dict[tuple[int, int], OperatingPoint] = {}
+    seconds = SECONDS_PER_QUARTER * scenario.operations.availability * scenario.operations.training_goodput
+    for r, run in enumerate(scenario.training):
+        for point in points:
+            if point.kind == "training" and point.workload == run.name:
+                k = system_index[point.system]
+                if point.tokens_per_s_per_rack * seconds > rate[r, k]:
+                    chosen[r, k] = point
+                    rate[r, k] = point.tokens_per_s_per_rack * seconds
+                    power[r, k], most[r, k] = point.it_power_w_per_rack, point.max_racks
+    return {
+        "training_points": chosen,
+        "run_tokens": np.array([r.tokens * r.compute_multiple for r in scenario.training]),
+        "run_rate": rate,
+        "run_power_w": power,
+        "run_max_racks": most,
+    }
+
+
+def _require_points(scenario: Scenario, serving: list[OperatingPoint], runs: dict[str, Any]) -> None:
+    have = {p.workload for p in serving}
+    systems = ", ".join(s for p in scenario.platforms for s in p.systems)
+    for workload in scenario.serving:
+        if workload.name not in have:
+            raise InputError(
+                f"serving.{workload.name}: no system of this scenario ({systems}) serves {workload.model!r} within "
+                f"TTFT {workload.ttft:g} s and TPOT {workload.tpot * 1e3:g} ms; relax the targets or add a system"
+            )
+    rate = np.asarray(runs["run_rate"])
+    for r, run in enumerate(scenario.training):
+        if not rate[r].any():
+            raise InputError(
+                f"training.{run.name}: {run.model!r} fits on no system of this scenario ({systems}) "
+                f"in {run.precision}; add a system or change the precision"
+            )

@@ -1,0 +1,370 @@
+"""The build-out programme as mathematics: what to install where and when, run what, and pay with what.
+
+Decisions by site s, system k, quarter t (in blocks of racks): ``add``, ``retire``, ``online``; racks given to serving
+points (``serve``) and training runs (``train``); facility power paid for (``built``); tokens served, tranches
+released, debt and cash. Units inside: blocks, GW, billions of dollars, 10^15 tokens: a well-scaled matrix.
+
+Every constraint's name begins with the statement of the scenario that it carries (before "|"), so that an
+infeasible scenario can be explained in its own words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import linopy
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from gigaforge.buildout.problem import Array, Problem
+from gigaforge.quarters import SECONDS_PER_QUARTER
+from gigaforge.scenario import step
+
+__all__ = ["GW", "PETA", "USD", "Programme", "build"]
+
+GW, USD, PETA = 1e9, 1e9, 1e15  # one unit of power, money and tokens in the matrix
+
+
+@dataclass(frozen=True)
+class Programme:
+    """The model and the expressions that a plan is read from; `constant` completes the objective [billion USD]."""
+
+    problem: Problem
+    model: linopy.Model
+    flows: dict[str, Any]
+    net_present_value: Any
+    constant: float
+
+
+def previous(variable: Any) -> Any:
+    """Value one quarter before; zero before the first."""
+    return (1 * variable).shift(quarter=1).fillna(0)
+
+
+def lagged(variable: Any, quarters: int) -> Any:
+    """Value some quarters before; zero before the first."""
+    return (1 * variable).shift(quarter=quarters).fillna(0)
+
+
+def _frame(problem: Problem) -> dict[str, pd.Index]:
+    """The labels of each dimension."""
+    return {
+        "site": pd.Index(problem.sites, name="site"),
+        "system": pd.Index(problem.systems, name="system"),
+        "quarter": pd.RangeIndex(len(problem.quarters), name="quarter"),
+        "line": pd.Index(problem.lines, name="line"),
+        "workload": pd.Index(problem.workloads, name="workload"),
+        "run": pd.Index(problem.runs, name="run"),
+        "point": pd.RangeIndex(len(problem.points), name="point"),
+    }
+
+
+class _Builder:
+    """Adds one subject after another to the model; each method reads as its paragraph of the docstring."""
+
+    def __init__(self, problem: Problem, *, tight: bool) -> None:
+        linopy.options["semantics"] = "v1"
+        self.p = problem
+        self.tight = tight
+        self.m = linopy.Model()
+        self.i = _frame(problem)
+        self.block = float(problem.scenario.block)
+        self.flows: dict[str, Any] = {}
+        self.penalties: list[Any] = []
+        self.constant = 0.0
+
+    def data(self, values: Array, *dims: str) -> xr.DataArray:
+        return xr.DataArray(values, coords={d: self.i[d] for d in dims}, dims=dims)
+
+    def variable(self, name: str, *dims: str, **options: Any) -> Any:
+        return self.m.add_variables(coords=[self.i[d] for d in dims], name=name, **{"lower": 0.0, **options})
+
+    def rule(self, statement: str, name: str, condition: Any, **options: Any) -> None:
+        self.m.add_constraints(condition, name=f"{statement}|{name}", **options)
+
+    # -- what is installed -------------------------------------------------------------------------------------
+
+    def installation(self) -> None:
+        p, dims = self.p, ("site", "system", "quarter")
+        most = np.where(p.can_host, np.floor(p.supply[p.line_of] / self.block)[None, :, :], 0.0)
+        power = np.floor(
+            p.energised_w[:, None, :] / (p.rack_it_w * self.block)[None, :, None] / p.pue_peak[:, None, None]
+        )
+        if not self.tight:
+            most = np.where(np.any(p.can_host, axis=2, keepdims=True), 1e6, np.zeros_like(most))
+            power = np.full_like(most, 1e6)
+        self.add = self.variable("add", *dims, integer=True, upper=self.data(np.minimum(most, power), *dims))
+        total = self.data(np.minimum(np.cumsum(most, axis=2), power), *dims)
+        # Systems retire between the end of their economic life and the end of their service life.
+        old = np.cumsum(most, axis=2) * (np.arange(len(p.quarters)) >= p.economic_quarters)
+        self.retire = self.variable("retire", *dims, integer=True, upper=self.data(old, *dims))
+        self.online = self.variable("online", *dims, upper=total)
+        self.rule("", "online", self.online == previous(self.online) + self.add - self.retire)
+        life = p.service_quarters
+        self.added = self.variable("added", *dims)
+        self.retired = self.variable("retired", *dims)
+        self.rule("", "added", self.added == previous(self.added) + self.add)
+        self.rule("", "retired", self.retired == previous(self.retired) + self.retire)
+        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters))
+        if life < len(p.quarters):
+            self.rule("finance.service_life_years", "retire", self.retired >= lagged(self.added, life))
+        for line, label in enumerate(p.lines):
+            systems = [p.systems[k] for k in np.flatnonzero(p.line_of == line)]
+            bought = self.add.sel(system=systems).sum(["site", "system"])
+            available = self.data(np.floor(p.supply[line] / self.block), "quarter")
+            self.rule(f"platforms.{label}.supply", "supply", bought <= available)
+
+    def power(self) -> None:
+        """Facility power of everything online stays within what is paid for, and that within what is energised."""
+        p = self.p
+        self.built = self.variable("built", "site", "quarter")
+        energised = self.data(p.energised_w / GW, "site", "quarter")
+        per_block = self.data(np.outer(p.pue_peak, p.rack_it_w) * self.block / GW, "site", "system")
+        needed = (self.online * per_block).sum("system")
+        for site in p.sites:
+            built = self.built.sel(site=site)
+            self.rule("", f"power {site}", needed.sel(site=site) <= built)
+            self.rule(f"sites.{site}.power", "energised", built <= energised.sel(site=site))
+        self.rule("", "built stays", self.built >= previous(self.built))
+
+    def commitment(self) -> None:
+        """Deployed power counts all that was ever accepted; a milestone missed is priced or forbidden."""
+        p, c = self.p, self.p.scenario.commitment
+        per_block = self.data(p.deployed_w_per_rack * self.block / GW, "site", "system")
+        self.deployed = self.variable("deployed", "quarter")
+        self.rule("", "deployed", self.deployed == (self.added * per_block).sum(["site", "system"]))
+        for milestone in c.milestones:
+            t = milestone.by - p.quarters[0]
+            statement = f"commitment.milestones.{milestone.by}"
+            if c.late_penalty is None:
+                self.rule(statement, "milestone", self.deployed.isel(quarter=t) >= milestone.power / GW)
+        if c.late_penalty is not None and c.milestones:
+            due = step({m.by: m.power for m in c.milestones}, p.quarters) / GW
+            self.late = self.variable("late", "quarter", upper=self.data(due, "quarter"))
+            self.rule("", "late", self.late + self.deployed >= self.data(due, "quarter"))
+            per_gw = c.late_penalty * SECONDS_PER_QUARTER * GW / USD
+            self.penalties.append((self.late * self.data(p.discount * per_gw, "quarter")).sum())
+
+    # -- what it does ------------------------------------------------------------------------------------------
+
+    def serving(self) -> None:
+        p = self.p
+        if not p.workloads:
+            self.served = None
+            return
+        can = np.asarray(p.can_host.any(axis=2))[:, p.point_system]
+        dims = ("site", "point", "quarter")
+        mask = self.data(np.broadcast_to(can[:, :, None], (*can.shape, len(p.quarters))).astype(float), *dims)
+        self.serve = self.variable("serve", *dims, upper=mask * 1e6)
+        self.served = self.variable("served", "workload", "quarter")
+        demand = self.data(p.demand / PETA, "workload", "quarter")
+        for w, workload in enumerate(p.workloads):
+            points = np.flatnonzero(p.point_workload == w)
+            rate = self.data(p.point_tokens * self.block / PETA, "point", "quarter").isel(point=points)
+            capacity = (self.serve.isel(point=points) * rate).sum(["site", "point"])
+            served = self.served.sel(workload=workload)
+            self.rule("", f"serve {workload}", served * float(p.peak_to_mean[w]) <= capacity)
+            self.rule(f"serving.{workload}.demand", "demand", served <= demand.sel(workload=workload))
+        # What is not served is penalised: the price of all demand, a constant, less that of what is served.
+        price = np.array([w.shortfall_penalty for w in p.scenario.serving])[:, None] * p.discount * PETA / USD
+        self.constant -= float((price * p.demand / PETA).sum())
+        self.penalties.append((self.served * self.data(-price, "workload", "quarter")).sum())
+
+    def training(self) -> None:
+        """A run gets its work done in its window, on one kind of system at one site."""
+        p = self.p
+        if not p.runs:
+            return
+        dims = ("run", "site", "system", "quarter")
+        most = p.run_max_racks[:, None, :] / self.block * p.run_sites[:, :, None]
+        if self.tight:
+            most = np.minimum(most, (p.can_host.any(axis=2) * p.supply[p.line_of].sum(axis=1) / self.block)[None])
+        most = np.where(p.run_rate[:, None, :] > 0, most, 0.0)
+        window = most[..., None] * p.run_window[:, None, None, :]
+        at_site = np.floor(
+            p.energised_w[:, None, :] / (p.rack_it_w * self.block)[None, :, None] / p.pue_peak[:, None, None]
+        )
+        if self.tight:
+            window = np.minimum(window, at_site[None])
+        self.train = self.variable("train", *dims, upper=self.data(window, *dims))
+        possible = self.data((window.max(3) > 0).astype(float), *dims[:3])
+        self.chosen = self.variable("chosen", *dims[:3], integer=True, upper=possible)
+        rate = self.data(p.run_rate * self.block / PETA, "run", "system")
+        done = (self.train * rate).sum("quarter")
+        work = self.data(p.run_tokens / PETA, "run")
+        for run in p.runs:
+            statement = f"training.{run}"
+            self.rule(statement, "one place", self.chosen.sel(run=run).sum(["site", "system"]) == 1)
+            self.rule(statement, "work", done.sel(run=run) >= self.chosen.sel(run=run) * float(work.sel(run=run)))
+            limit = self.data(window.max(3), *dims[:3]).sel(run=run)
+            self.rule(statement, "only there", self.train.sel(run=run) <= self.chosen.sel(run=run) * limit)
+
+    def capacity(self) -> None:
+        """Racks in use are online; those added in a quarter work half of it."""
+        p = self.p
+        used: Any = 0
+        if p.workloads:
+            group = xr.DataArray(
+                np.array(p.systems)[p.point_system], coords={"point": self.i["point"]}, name="system"
+            )
+            used = used + _by_system(self.serve, group, p)
+        if p.runs:
+            used = used + self.train.sum("run")
+        if p.workloads or p.runs:
+            self.rule("", "racks in use", used <= self.online - 0.5 * self.add)
+
+    # -- what it costs -----------------------------------------------------------------------------------------
+
+    def money(self) -> None:
+        p, f, o = self.p, self.p.scenario.finance, self.p.scenario.operations
+        owned = self.data(np.array([t != "cloud" for t in p.tenures], dtype=float), "site")
+        price = self.data(p.rack_price_usd * self.block / USD, "system", "quarter")
+        value = (self.add * price * owned).sum(["site", "system"])
+        deposit = f.deposit
+        ahead = (1 * value).shift(quarter=-1).fillna(0) * deposit
+        first = self.data(np.eye(1, len(p.quarters))[0], "quarter") * deposit
+        self.flows["system_purchase"] = value * (1 - deposit) + ahead + value * first
+        cost = self.data(p.facility_usd_per_w * GW / USD, "site")
+        self.flows["facility_construction"] = ((self.built - previous(self.built)) * cost).sum("site")
+        lease = self.data(p.lease_usd_per_w * GW / USD, "site")
+        self.flows["site_lease"] = (self.built * lease).sum("site")
+        rent = self.data(p.cloud_usd_per_rack * self.block / USD, "site", "system", "quarter")
+        self.flows["cloud_capacity"] = (self.online * rent).sum(["site", "system"])
+        self.flows["energy"] = self._energy()
+        kept = (
+            self.online * owned * self.data(p.rack_price_usd[:, 0] * self.block / USD * o.maintenance / 4, "system")
+        )
+        self.flows["maintenance"] = kept.sum(["site", "system"])
+        staff = self.data(
+            np.array([t != "cloud" for t in p.tenures]) * o.staff * SECONDS_PER_QUARTER * GW / USD, "site"
+        )
+        self.flows["staff"] = (self.built * staff).sum("site")
+        income: Any = None
+        if self.served is not None:
+            per_unit = self.data(p.token_usd * PETA / USD, "workload", "quarter")
+            income = (self.served * per_unit).sum("workload")
+        self.income = income
+
+    def _energy(self) -> Any:
+        """Cost of energy: idle power of all racks, and what work adds to it, at mean PUE."""
+        p = self.p
+        price = p.energy_usd_per_j * p.pue_mean * SECONDS_PER_QUARTER * self.block / USD
+        idle = self.data(np.outer(price, p.rack_idle_w), "site", "system")
+        total = (self.online * idle).sum(["site", "system"])
+        if p.workloads:
+            extra = p.point_power_w - p.rack_idle_w[p.point_system]
+            total = total + (self.serve * self.data(np.outer(price, extra), "site", "point")).sum(["site", "point"])
+        if p.runs:
+            extra = np.where(p.run_rate > 0, p.run_power_w - p.rack_idle_w[None, :], 0.0)
+            cost = self.data(price[None, :, None] * extra[:, None, :], "run", "site", "system")
+            total = total + (self.train * cost).sum(["run", "site", "system"])
+        return total
+
+    def financing(self) -> None:
+        """Tranches, debt and a purse that is never negative."""
+        p, f, investment = self.p, self.p.scenario.finance, self.p.scenario.investment
+        spent: Any = sum(self.flows.values(), 0)
+        fixed = _funding(
+            f.opening_cash, step_once(f.other_funding, p), step_once(investment.upfront, p) if investment else 0
+        )
+        balance: Any = -1 * spent if self.income is None else self.income - spent
+        self.tranches = None
+        if p.tranche_count:
+            self.tranches = self.variable("tranches", "quarter", integer=True, upper=float(p.tranche_count))
+            self.rule("", "tranches stay", self.tranches >= previous(self.tranches))
+            self.rule("investment.per", "release", self.tranches * (p.tranche_w / GW) <= self.deployed)
+            balance = balance + (self.tranches - previous(self.tranches)) * (p.tranche_usd / USD)
+        self.debt = None
+        if f.debt is not None:
+            limit = self.data(step(f.debt.limit, p.quarters) / USD, "quarter")
+            self.debt = self.variable("debt", "quarter", upper=limit)
+            interest = previous(self.debt) * (f.debt.interest / 4)
+            balance = balance + self.debt - previous(self.debt) - interest
+        self.cash = self.variable("cash", "quarter")
+        self.rule("finance", "cash", self.cash == previous(self.cash) + balance + self.data(fixed / USD, "quarter"))
+
+    def objective(self) -> Any:
+        """Net present value to the operator, or one of its alternatives."""
+        p, f = self.p, self.p.scenario.finance
+        discount = self.data(p.discount, "quarter")
+        spent: Any = sum(self.flows.values(), 0)
+        cost = (spent * discount).sum() - self._salvage()
+        income: Any = 0 if self.income is None else (self.income * discount).sum()
+        if self.debt is not None and f.debt is not None:
+            last = len(p.quarters) - 1
+            service = previous(self.debt) * (1 + f.debt.interest / 4) - self.debt
+            cost = cost + (service * discount).sum()
+            cost = cost + self.debt.isel(quarter=last) * (p.discount_end * (1 + f.debt.interest / 4))
+        penalty: Any = sum(self.penalties, 0)
+        value = income - cost
+        kind = p.scenario.objective
+        worth = value - penalty
+        if kind == "cost":
+            worth = -1 * cost - penalty
+        elif kind == "tokens" and self.served is not None:
+            worth = self.served.sum() + value * 1e-3
+        elif kind == "earliest":
+            reach = self.variable("towards", "quarter", upper=p.scenario.commitment.power / GW)
+            self.rule("", "towards", reach - self.deployed <= 0)
+            worth = reach.sum() * 100.0 + value * 1e-3
+        self.m.add_objective(worth, sense="max")
+        return value
+
+    def _salvage(self) -> Any:
+        """Book value, straight line, of systems and buildings at the end of the horizon, discounted from there."""
+        p, f = self.p, self.p.scenario.finance
+        age = len(p.quarters) - np.arange(len(p.quarters)) - 0.5
+        left = np.clip(1 - age / (4 * f.system_life_years), 0, None)
+        own = np.array([t != "cloud" for t in p.tenures], dtype=float)
+        book = own[:, None, None] * p.rack_price_usd[None] * left * self.block / USD * p.discount_end
+        total = (self.add * self.data(book, "site", "system", "quarter")).sum()
+        stay = np.clip(1 - age / (4 * f.facility_life_years), 0, None)
+        worth = self.data(np.outer(p.facility_usd_per_w, stay) * GW / USD * p.discount_end, "site", "quarter")
+        return total + ((self.built - previous(self.built)) * worth).sum()
+
+
+def step_once(series: dict[Any, float], problem: Problem) -> Array:
+    """Payments in the quarters given, those before the horizon in its first quarter."""
+    out = np.zeros(len(problem.quarters))
+    for quarter, amount in series.items():
+        t = max(quarter - problem.quarters[0], 0)
+        if t < len(out):
+            out[t] += amount
+    return out
+
+
+def _funding(opening: float, *payments: Any) -> Array:
+    total = sum(payments)
+    out = np.asarray(total, dtype=float).copy()
+    out[0] += opening
+    return out
+
+
+def _by_system(serve: Any, group: xr.DataArray, problem: Problem) -> Any:
+    """Sum points into their systems. Shape (site, system, quarter)."""
+    total = (1 * serve).groupby(group).sum()
+    return total.reindex(system=problem.systems).fillna(0)
+
+
+def build(problem: Problem, *, tight: bool = True) -> Programme:
+    """State the whole programme; `gigaforge.buildout.solver.solve` finds its optimum.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be decided.
+    tight : bool
+        Bound variables by what supply and power allow. Without, every limit is a named constraint alone, so that a
+        conflict can be traced to statements of the scenario.
+
+    """
+    b = _Builder(problem, tight=tight)
+    for part in (b.installation, b.power, b.commitment, b.serving, b.training, b.capacity, b.money, b.financing):
+        part()
+    value = b.objective()
+    flows = dict(b.flows)
+    if b.income is not None:
+        flows["revenue"] = b.income
+    return Programme(problem, b.m, flows, value, b.constant)

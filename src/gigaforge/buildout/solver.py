@@ -1,0 +1,270 @@
+"""Solve a programme with HiGHS: progress while it works, the best plan so far when it is stopped."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import highspy
+import linopy
+import numpy as np
+from numpy.typing import NDArray
+
+from gigaforge.errors import GigaforgeError
+
+__all__ = ["Progress", "Relaxation", "Solution", "SolverOptions", "make_highs", "relax", "solve"]
+
+Array = NDArray[np.float64]
+Status = Literal["optimal", "time_limit", "interrupted", "infeasible"]
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """How long and how exactly to search.
+
+    Attributes
+    ----------
+    gap : float
+        Relative distance to the bound at which to stop [fraction].
+    time_limit_s : float
+        [s]
+    threads : int
+        0 leaves it to HiGHS.
+    seed : int
+        HiGHS's random seed, so that a plan repeats.
+
+    """
+
+    gap: float = 0.005
+    time_limit_s: float = 300.0
+    threads: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the solver has so far."""
+
+    seconds: float
+    best: float
+    bound: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Values by linopy variable label, and how good they are.
+
+    Attributes
+    ----------
+    values : array
+        One value per column; `labels` names the linopy variable labels of the columns.
+    objective, bound : float
+        In the programme's own units; maximised.
+    gap : float
+        Relative distance between them [fraction].
+
+    """
+
+    status: Status
+    values: Array
+    labels: NDArray[np.int64]
+    objective: float
+    bound: float
+    gap: float
+    seconds: float
+    nodes: int
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """The programme without whole numbers: its optimum bounds any plan, its duals are shadow prices.
+
+    Attributes
+    ----------
+    duals : dict
+        Constraint name to array of duals, shaped like the constraint: what one more unit of its right-hand side is
+        worth in the objective's unit (programme units).
+
+    """
+
+    feasible: bool
+    objective: float
+    seconds: float
+    duals: dict[str, Any]
+
+
+def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) -> tuple[Any, Any]:
+    """Pass the matrix to HiGHS without its banner."""
+    matrices: Any = model.matrices
+    lp = highspy.HighsLp()
+    a = matrices.A.tocsc()
+    lp.num_col_, lp.num_row_ = a.shape[1], a.shape[0]
+    lp.col_cost_ = np.asarray(matrices.c, dtype=float)
+    lp.col_lower_, lp.col_upper_ = np.asarray(matrices.lb, float), np.asarray(matrices.ub, float)
+    rhs, sense = np.asarray(matrices.b, float), np.asarray(matrices.sense)
+    infinity = highspy.kHighsInf
+    lp.row_lower_ = np.where(sense == "<", -infinity, rhs)
+    lp.row_upper_ = np.where(sense == ">", infinity, rhs)
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = a.indptr, a.indices, a.data
+    lp.sense_ = highspy.ObjSense.kMaximize if model.objective.sense == "max" else highspy.ObjSense.kMinimize
+    if not relaxed:
+        kinds = np.asarray(matrices.vtypes)
+        whole, free = highspy.HighsVarType.kInteger, highspy.HighsVarType.kContinuous
+        lp.integrality_ = [free if kind == "C" else whole for kind in kinds]
+    highs = _quiet_highs()
+    highs.setOptionValue("output_flag", False)
+    highs.setOptionValue("mip_rel_gap", options.gap)
+    highs.setOptionValue("time_limit", options.time_limit_s)
+    highs.setOptionValue("random_seed", options.seed)
+    if options.threads:
+        highs.setOptionValue("threads", options.threads)
+    highs.passModel(lp)
+    return highs, matrices
+
+
+def _quiet_highs() -> Any:
+    """Make a HiGHS object; its constructor prints a banner on the first call, which would spoil ``--json``."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 (a descriptor, not a path)
+            os.dup2(nowhere.fileno(), 1)
+            return highspy.Highs()  # type: ignore[no-untyped-call]
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def relax(model: linopy.Model, options: SolverOptions | None = None) -> Relaxation:
+    """Solve without whole numbers and return the duals by constraint."""
+    options = options or SolverOptions()
+    started = time.perf_counter()
+    highs, matrices = make_highs(model, options, relaxed=True)
+    if _run(highs):
+        raise KeyboardInterrupt
+    status = highs.getModelStatus()
+    seconds = time.perf_counter() - started
+    if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
+        return Relaxation(False, float("nan"), seconds, {})
+    if status != highspy.HighsModelStatus.kOptimal:
+        raise GigaforgeError(
+            f"the relaxed programme was not solved ({highs.modelStatusToString(status)}) within "
+            f"{options.time_limit_s:g} s; allow more with --time-limit"
+        )
+    row_dual = np.asarray(highs.getSolution().row_dual)
+    by_label = np.full(int(np.max(matrices.clabels)) + 1, 0.0)
+    by_label[np.asarray(matrices.clabels)] = row_dual
+    duals = {}
+    for name in model.constraints:
+        labels = model.constraints[name].labels
+        duals[name] = labels.copy(data=np.where(labels.values >= 0, by_label[labels.values], 0.0))
+    return Relaxation(True, float(highs.getInfo().objective_function_value), seconds, duals)
+
+
+def solve(
+    model: linopy.Model,
+    options: SolverOptions | None = None,
+    *,
+    start: Array | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Solution:
+    """Find the best whole-number plan.
+
+    Parameters
+    ----------
+    model : linopy.Model
+        What `gigaforge.buildout.programme.build` states.
+    options : SolverOptions
+        Gap and time limit.
+    start : array
+        Values of all columns to start from, e.g. a standing plan.
+    progress : callable
+        Called with a `Progress` a few times a second.
+
+    Returns
+    -------
+    Solution
+        The best found when it ended, was stopped by Ctrl-C or ran out of time; ``status`` says which. HiGHS may
+        say "time limit" with nothing found: then the values are empty and the status is "infeasible" only where
+        that was proved.
+
+    Raises
+    ------
+    GigaforgeError
+        Nothing feasible was found before the time limit or the interrupt.
+
+    """
+    options = options or SolverOptions()
+    highs, matrices = make_highs(model, options, relaxed=False)
+    if start is not None:
+        guess = highspy.HighsSolution()
+        guess.col_value = list(start)
+        highs.setSolution(guess)
+    started = time.perf_counter()
+    if progress is not None:
+        _report(highs, progress, started)
+    stopped = _run(highs)
+    seconds = time.perf_counter() - started
+    status = highs.getModelStatus()
+    labels = np.asarray(matrices.vlabels)
+    if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
+        return Solution("infeasible", np.zeros(0), labels, np.nan, np.nan, np.nan, seconds, 0)
+    info = highs.getInfo()
+    values = np.asarray(highs.getSolution().col_value)
+    # Trap: HiGHS answers "time limit" with an all-zero vector when it found nothing; trust only its own flag.
+    found = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+    if not found or not np.isfinite(values).all() or not np.isfinite(info.objective_function_value):
+        why = "it was interrupted" if stopped else f"{options.time_limit_s:g} s were over"
+        raise GigaforgeError(f"no feasible plan was found before {why}; allow more time with --time-limit")
+    kind: Status = "optimal"
+    if status != highspy.HighsModelStatus.kOptimal:
+        kind = "interrupted" if stopped else "time_limit"
+    objective, bound = float(info.objective_function_value), float(info.mip_dual_bound)
+    gap = abs(bound - objective) / max(abs(objective), 1e-9)
+    return Solution(kind, values, labels, objective, bound, gap, seconds, int(info.mip_node_count))
+
+
+def _report(highs: Any, progress: Callable[[Progress], None], started: float) -> None:
+    last = [0.0]
+
+    def show(event: Any) -> None:
+        now = time.perf_counter() - started
+        if now - last[0] > 0.2:
+            last[0] = now
+            data = event.data_out
+            progress(Progress(now, data.mip_primal_bound, data.mip_dual_bound, data.mip_gap))
+
+    highs.cbMipInterrupt.subscribe(show)
+
+
+def _run(highs: Any) -> bool:
+    """Run HiGHS in a thread of its own; True where Ctrl-C stopped it. A second Ctrl-C goes through.
+
+    Python delivers signals between byte codes of the main thread only, so the main thread waits in small steps.
+    """
+    asked = threading.Event()
+
+    def stop(event: Any) -> None:
+        if asked.is_set():
+            event.interrupt()
+
+    for callback in (highs.cbMipInterrupt, highs.cbSimplexInterrupt, highs.cbIpmInterrupt):
+        callback.subscribe(stop)
+    worker = threading.Thread(target=highs.run, daemon=True)
+    worker.start()
+    while worker.is_alive():
+        try:
+            worker.join(_POLL_S)
+        except KeyboardInterrupt:
+            if asked.is_set():
+                raise
+            asked.set()
+    return asked.is_set()

@@ -1,0 +1,76 @@
+"""The command line: thin verbs over the Python API."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Final
+
+import typer
+
+from gigaforge.errors import GigaforgeError, NoAnswerError
+
+__all__ = ["app", "main"]
+
+# Each module registers its own commands; they import what is heavy only when they run.
+_VERBS: Final = ("plan", "init", "catalog", "train")
+
+app = typer.Typer(
+    name="gigaforge",
+    help="From a power commitment and a roadmap to tokens, dollars and milestones.\n\n"
+    "Start with: gigaforge init my.yaml; gigaforge plan my.yaml",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"gigaforge {version('gigaforge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    del version
+
+
+def _register_all() -> None:
+    for verb in _VERBS:
+        importlib.import_module(f"gigaforge.cli.{verb}").register(app)
+
+
+def main() -> None:
+    """Run the command line; every known failure ends in one clear message and its exit code."""
+    _register_all()
+    try:
+        app(standalone_mode=True)
+    except GigaforgeError as problem:
+        _complain(problem)
+        sys.exit(problem.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader (head, less) went away
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _complain(problem: GigaforgeError) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(Text("error: ", style="bold red"), Text(str(problem)), sep="")
+    if "--json" in sys.argv:
+        reasons = problem.reasons if isinstance(problem, NoAnswerError) else []
+        sys.stdout.write(
+            json.dumps({"error": str(problem), "exit_code": problem.exit_code, "reasons": reasons}) + "\n"
+        )

@@ -1,0 +1,38 @@
+"""Options that several verbs share, and readers for people's units on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gigaforge.errors import InputError
+
+if TYPE_CHECKING:
+    from gigaforge.catalog import Catalog
+
+__all__ = ["CatalogOption", "JsonOption", "catalog_from", "quantity"]
+
+CatalogOption = Annotated[
+    list[Path] | None,
+    typer.Option("--catalog", help="Folder of your own figures, laid over the shipped catalogue; may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+
+
+def catalog_from(folders: list[Path] | None) -> Catalog:
+    """Load the catalogue with the user's folders laid over it."""
+    from gigaforge.catalog import load_catalog
+
+    return load_catalog(*(folders or []))
+
+
+def quantity(text: str, dimension: str, option: str) -> float:
+    """Read an option such as ``--ttft "2 s"``; `InputError` names the option."""
+    from gigaforge.units import parse_quantity
+
+    try:
+        return parse_quantity(text, dimension)
+    except ValueError as problem:
+        raise InputError(str(problem), option) from None

@@ -1,0 +1,115 @@
+"""`gigaforge plan`: the main job."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gigaforge.buildout.planner import Stage
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plan")(plan)
+
+
+def plan(
+    scenario: Annotated[Path, typer.Argument(help="Scenario file, e.g. scenarios/alliance-10gw.yaml")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Plan folder to write [default: plans/NAME]", show_default=False)
+    ] = None,
+    gap: Annotated[str, typer.Option("--gap", help="Stop this close to the bound, e.g. '0.5 %'")] = "0.5 %",
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", help="Stop searching after this, e.g. '2 min'")
+    ] = "5 min",
+    objective: Annotated[
+        str | None, typer.Option("--objective", help="npv, tokens, cost or earliest, instead of the scenario's")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Solver threads (0: let it choose)")] = 0,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan a build-out: what to install where and when, with whose money.
+
+    Writes a plan folder (plan.json, Parquet tables, report.html) and prints a summary. Ctrl-C during the search keeps
+    the best plan so far.
+
+    Example: gigaforge plan scenarios/single-site.yaml --out plans/one --gap "1 %"
+    """
+    from rich.console import Console
+
+    from gigaforge.buildout.folder import write_plan_folder
+    from gigaforge.buildout.planner import plan as make_plan
+    from gigaforge.buildout.provenance import input_hashes
+    from gigaforge.buildout.solver import SolverOptions
+    from gigaforge.cli.plan_summary import print_summary
+    from gigaforge.report.html import write_report
+    from gigaforge.scenario import load_scenario, with_objective
+
+    options = SolverOptions(
+        gap=quantity(gap, "fraction", "--gap"),
+        time_limit_s=quantity(time_limit, "duration", "--time-limit"),
+        threads=threads,
+    )
+    chosen = load_scenario(scenario)
+    if objective is not None:
+        chosen = with_objective(chosen, objective)
+    target = out or Path("plans") / chosen.name
+    errors = Console(stderr=True)
+    with _progress(errors) as watch:
+        result = make_plan(chosen, catalog_from(catalog), options=options, watch=watch)
+        result.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
+        watch_report(watch)
+        write_plan_folder(
+            result, target, {"report.html": lambda path: write_report((result.summary, result.tables), path)}
+        )
+    if as_json:
+        sys.stdout.write(json.dumps(result.summary) + "\n")
+    else:
+        print_summary(result.summary, result.tables, Console(), folder=target)
+
+
+def watch_report(watch: Callable[[Stage], None]) -> None:
+    """Say that the report is being written."""
+    from gigaforge.buildout.planner import Stage
+
+    watch(Stage("writing the report"))
+
+
+@contextmanager
+def _progress(console: object) -> Iterator[Callable[[Stage], None]]:
+    """A line on stderr that says what is being done; plain lines where stderr is no terminal."""
+    from rich.console import Console
+
+    assert isinstance(console, Console)
+    last = [""]
+
+    def words(stage: Stage) -> str:
+        text = stage.name
+        if stage.solver and abs(stage.solver.best) < 1e29:
+            text += f": best {stage.solver.best:,.2f}, bound {stage.solver.bound:,.2f}, gap {stage.solver.gap:.2%}"
+        return text + (f" ({stage.solver.seconds:.0f} s)" if stage.solver else "")
+
+    if console.is_terminal:
+        with console.status("starting") as status:
+            yield lambda stage: status.update(words(stage))
+        return
+
+    def line(stage: Stage) -> None:
+        if stage.name != last[0]:
+            console.print(stage.name, highlight=False)
+            last[0] = stage.name
+
+    yield line

@@ -1,0 +1,198 @@
+"""``gigaforge train``: rank training strategies, or explain one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gigaforge.errors import NoAnswerError
+
+if TYPE_CHECKING:
+    from gigaforge.perf.training import TrainingResults
+
+__all__ = ["register"]
+
+_DEGREES = ("tensor_parallel", "pipeline_parallel", "virtual_pipeline", "context_parallel", "expert_parallel",
+            "expert_tensor_parallel", "data_parallel", "micro_batch")  # fmt: skip
+Degree = Annotated[int | None, typer.Option(min=1)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train")(train)
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="Model in the catalogue, e.g. llama-3.1-405b.")],
+    system: Annotated[str, typer.Argument(help="System in the catalogue, e.g. gb300-nvl72.")],
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="Accelerators that the run uses.")],
+    global_batch: Annotated[int, typer.Option("--global-batch", min=1, help="Sequences of one optimizer step.")],
+    seq: Annotated[int, typer.Option("--seq", min=1, help="Tokens of a sequence.")],
+    precision: Annotated[str, typer.Option(help="bf16, fp8, mxfp8 or nvfp4.")] = "bf16",
+    tensor_parallel: Annotated[int | None, typer.Option("--tensor-parallel", "--tp", min=1)] = None,
+    pipeline_parallel: Annotated[int | None, typer.Option("--pipeline-parallel", "--pp", min=1)] = None,
+    virtual_pipeline: Annotated[int | None, typer.Option("--virtual-pipeline", "--vpp", min=1)] = None,
+    context_parallel: Annotated[int | None, typer.Option("--context-parallel", "--cp", min=1)] = None,
+    expert_parallel: Annotated[int | None, typer.Option("--expert-parallel", "--ep", min=1)] = None,
+    expert_tensor_parallel: Annotated[int | None, typer.Option("--expert-tensor-parallel", "--etp", min=1)] = None,
+    data_parallel: Annotated[int | None, typer.Option("--data-parallel", "--dp", min=1)] = None,
+    micro_batch: Annotated[int | None, typer.Option("--micro-batch", "--mbs", min=1)] = None,
+    recompute: Annotated[str | None, typer.Option(help="none, selective or full.")] = None,
+    sharding: Annotated[str | None, typer.Option(help="none, optimizer, gradients or full (FSDP).")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="1f1b (interleaved with --vpp), zero-bubble-1p, zero-bubble-2p, v-half or all.")
+    ] = None,
+    software: Annotated[
+        str, typer.Option(help="Software family whose measured overheads apply.")
+    ] = "megatron-bridge",
+    parameters: Annotated[Path | None, typer.Option(help="Parameter file of `gigaforge calibrate training`.")] = None,
+    power_cap: Annotated[str | None, typer.Option(help="Cap per accelerator, e.g. '900 W'.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many strategies to show.")] = 10,
+    figure: Annotated[Path | None, typer.Option(help="Write the waterfall: .html, .png or .svg.")] = None,
+    catalog: Annotated[
+        list[Path] | None, typer.Option("--catalog", help="Your own figures; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Rank training strategies by step time; with all degrees given, explain that one."""
+    from gigaforge.catalog import load_catalog
+    from gigaforge.perf.hardware import Hardware
+    from gigaforge.perf.training import TrainingJob, TrainingParameters, search
+    from gigaforge.perf.transformer import Transformer
+    from gigaforge.units import parse_quantity
+
+    books = load_catalog(*(catalog or []))
+    machine = books.system(system)
+    hardware = Hardware.from_catalog(machine, books.accelerator(machine.accelerator))
+    transformer = Transformer.from_catalog(books.model(model))
+    job = TrainingJob(gpus, global_batch, seq, precision, software)
+    given = {
+        "tensor_parallel": tensor_parallel, "pipeline_parallel": pipeline_parallel,
+        "virtual_pipeline": virtual_pipeline, "context_parallel": context_parallel, "expert_parallel": expert_parallel,
+        "expert_tensor_parallel": expert_tensor_parallel, "data_parallel": data_parallel, "micro_batch": micro_batch,
+    }  # fmt: skip
+    space = _space(given, recompute, sharding, schedule)
+    own = TrainingParameters.read(parameters) if parameters else None
+    cap = parse_quantity(power_cap, "power") if power_cap else None
+    results = search(transformer, hardware, job, space=space, keep=max(top, 20), parameters=own, power_cap_w=cap)
+    _write_figure(results, figure)
+    if as_json:
+        print(json.dumps(_summary(results, model, system, job, top)))
+    else:
+        _show(results, f"{model} on {gpus} x {system}", hardware.hbm_bytes, top)
+    if not results.feasible_count:
+        over = float(results.memory_over_bytes[0]) / 1e9
+        raise NoAnswerError(
+            f"no strategy fits in memory; the nearest is {over:.1f} GB over",
+            [_words(results.strategies.row(0))],
+        )
+
+
+def _space(given: dict[str, int | None], recompute: str | None, sharding: str | None, schedule: str | None) -> Any:
+    from gigaforge.perf.training import RECOMPUTE, SCHEDULES, SHARDING, SearchSpace
+
+    fixed: dict[str, Any] = {name: (value,) for name, value in given.items() if value is not None}
+    for name, word, words in (
+        ("recompute", recompute, RECOMPUTE),
+        ("sharding", sharding, SHARDING),
+        ("schedule", None if schedule == "all" else schedule, SCHEDULES),
+    ):
+        if word is not None:
+            fixed[name] = (_choice(name, word, words),)
+    return SearchSpace(**fixed) if schedule else SearchSpace.usual(**fixed)
+
+
+def _choice(name: str, word: str, words: tuple[str, ...]) -> int:
+    from gigaforge.errors import InputError
+
+    if word not in words:
+        raise InputError(f"{word!r} is none of {', '.join(words)}", f"--{name}")
+    return words.index(word)
+
+
+def _summary(results: TrainingResults, model: str, system: str, job: Any, top: int) -> dict[str, Any]:
+    return {
+        "model": model,
+        "system": system,
+        "gpus": job.accelerators,
+        "global_batch": job.global_batch,
+        "seq_len": job.seq_len,
+        "precision": job.precision,
+        "software": job.software,
+        "evaluated": results.evaluated,
+        "feasible": results.feasible_count,
+        "wall_s": results.wall_s,
+        "best": results.records(top),
+    }
+
+
+def _write_figure(results: TrainingResults, path: Path | None) -> None:
+    if path is None:
+        return
+    from gigaforge.report.performance_figures import training_waterfall, write_figure
+
+    write_figure(training_waterfall(results), path)
+
+
+def _words(row: dict[str, Any]) -> str:
+    names = {"tensor_parallel": "tp", "pipeline_parallel": "pp", "virtual_pipeline": "vpp", "context_parallel": "cp",
+             "expert_parallel": "ep", "expert_tensor_parallel": "etp", "data_parallel": "dp", "micro_batch": "mbs"}  # fmt: skip
+    degrees = " ".join(
+        f"{short}={row[name]}" for name, short in names.items() if row[name] > 1 or short in {"tp", "dp"}
+    )
+    again = row["recompute"] + (f" {row['recompute_share']:.0%}" if row["recompute"] == "full" else "")
+    extra = ["sp"] * row["sequence_parallel"] + ["vocab-parallel"] * row["vocab_parallel"]
+    plan = [] if row["schedule"] == "1f1b" else [row["schedule"]]
+    return ", ".join([degrees, f"recompute {again}", f"sharding {row['sharding']}", *plan, *extra])
+
+
+def _show(results: TrainingResults, title: str, hbm_bytes: Any, top: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=title, title_justify="left")
+    table.add_column("strategy", overflow="fold")
+    for head in ("step", "tokens/s/GPU", "MFU", "memory", "W/GPU", "J/token"):
+        table.add_column(head, justify="right")
+    for r in results.records(top):
+        over = r["memory_over_bytes"] / 1e9
+        memory = f"{r['memory_bytes'] / 1e9:.0f} GB" + (f" [red]({over:.1f} GB over)[/red]" if over else "")
+        table.add_row(
+            _words(r), _seconds(r["step_time_s"]), f"{r['tokens_per_s_per_gpu']:,.0f}", f"{r['mfu']:.1%}", memory,
+            f"{r['power_w']:,.0f}", f"{r['joules_per_token']:.3g}",
+        )  # fmt: skip
+    console.print(table)
+    spread = f"80 % interval of step time: x{results.low:.2f} to x{results.high:.2f}"
+    console.print(
+        f"{results.evaluated:,} strategies evaluated in {results.wall_s:.2f} s, {results.feasible_count:,} fit in "
+        f"{float(hbm_bytes) / 1e9:.0f} GB; {spread}",
+        style="dim",
+    )
+    best = results.records(1)[0]
+    console.print(f"\nWhere the time of the {'only' if results.evaluated == 1 else 'first'} one goes")
+    _bars(console, best["breakdown"], best["step_time_s"], _seconds)
+    console.print("\nand its memory")
+    _bars(console, best["memory"], best["memory_bytes"], lambda x: f"{x / 1e9:.2f} GB")
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g} s" if value >= 1 else f"{value * 1e3:.3g} ms"
+
+
+def _bars(console: Any, parts: dict[str, float], total: float, text: Any) -> None:
+    """A waterfall: each bar starts where the last one ended."""
+    width, start = 44, 0.0
+    for name, value in parts.items():
+        if value <= 0:
+            continue
+        left = round(start / total * width)
+        bar = " " * left + "█" * max(round((start + value) / total * width) - left, 0)
+        start += value
+        share = value / total
+        console.print(
+            f"  {name.replace('_', ' '):14} {bar or ' ':{width}} {text(value):>9} {share:6.1%}", highlight=False
+        )

@@ -1,0 +1,1 @@
+"""Search over the performance model: operating points, hardware, model shapes."""

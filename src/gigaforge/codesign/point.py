@@ -1,0 +1,73 @@
+"""An operating point: one way to run one workload on one system, and what it yields and draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gigaforge.perf.hardware import Hardware
+
+__all__ = ["OperatingPoint", "full_power_w", "rack_power_w"]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """One way to run one workload on one system.
+
+    Attributes
+    ----------
+    id : str
+        Unique: ``workload/system/number``.
+    workload, kind, system, model : str
+        What runs where; kind is "serving" or "training".
+    layout : str
+        The strategy in words, e.g. ``"12 GPUs, attention DP 12, EP 12, batch 768"``.
+    tokens_per_s_per_rack : float
+        Output tokens (serving, the best quarter) or trained tokens (training) per second and system [token/s].
+    it_power_w_per_rack : float
+        IT power of the system while it does so, its share of the network included [W].
+    racks_per_unit : int
+        Systems that one replica needs (serving), or that the estimate was made for (training).
+    max_racks : float
+        Most systems that a training run can use: its gang, times the gangs of its experiments.
+    ttft_s, tpot_s : float
+        Mean latency [s]; NaN for training.
+    mfu : float
+        Model FLOP/s over dense peak [fraction]; NaN for serving.
+    low, high : float
+        80 % interval of the yield, as factors around one.
+    tokens_per_s_by_quarter : tuple of float
+        Serving: the yield at each quarter's lengths of prompt and answer, 0 where targets are missed [token/s].
+    strategy : dict
+        The degrees of parallelism, batch and precision.
+
+    """
+
+    id: str
+    workload: str
+    kind: Literal["serving", "training"]
+    system: str
+    model: str
+    layout: str
+    tokens_per_s_per_rack: float
+    it_power_w_per_rack: float
+    racks_per_unit: int = 1
+    max_racks: float = float("inf")
+    ttft_s: float = float("nan")
+    tpot_s: float = float("nan")
+    mfu: float = float("nan")
+    low: float = 1.0
+    high: float = 1.0
+    tokens_per_s_by_quarter: tuple[float, ...] = ()
+    strategy: dict[str, int | float | str | bool] = field(default_factory=dict)
+
+
+def full_power_w(hardware: Hardware) -> float:
+    """IT power of one system at full load, its share of the network included [W]."""
+    return float(hardware.system_power_w) + float(hardware.overhead_power_w)
+
+
+def rack_power_w(hardware: Hardware, accelerator_w: float) -> float:
+    """IT power of one system whose accelerators draw so much: everything else as at full load [W]."""
+    spared = hardware.accelerators * (float(hardware.power_limit_w) - accelerator_w)
+    return max(full_power_w(hardware) - spared, 0.2 * full_power_w(hardware))

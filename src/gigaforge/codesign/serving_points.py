@@ -1,0 +1,154 @@
+"""Serving points: the best configurations at a few moments of the horizon, evaluated in every quarter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigaforge.codesign.point import OperatingPoint, rack_power_w
+from gigaforge.perf.hardware import Hardware
+from gigaforge.perf.inference import ServingConfigurations, ServingResults, Traffic, evaluate, search
+from gigaforge.perf.transformer import Transformer
+from gigaforge.quarters import Quarter
+from gigaforge.scenario import interpolate
+from gigaforge.scenario.schema import Serving
+
+__all__ = ["serving_points", "traffic_by_quarter"]
+
+_PRECISIONS = {"fp4": "nvfp4", "fp8": "fp8", "bf16": "bf16"}
+_MOMENTS = 4  # searches over the horizon; lengths in between change little
+
+
+def traffic_by_quarter(serving: Serving, quarters: list[Quarter]) -> list[Traffic]:
+    """The requests of each quarter: lengths, cache hits and targets on the mean."""
+    prompt = interpolate(serving.input_tokens, quarters)
+    answer = interpolate(serving.output_tokens, quarters)
+    return [
+        Traffic(
+            float(np.round(i)),
+            float(np.round(o)),
+            prefix_hit=serving.cached_share,
+            ttft_s=serving.ttft,
+            tpot_s=serving.tpot,
+            percentile="mean",
+        )
+        for i, o in zip(prompt, answer, strict=True)
+    ]
+
+
+def serving_points(
+    transformer: Transformer, hardware: Hardware, serving: Serving, quarters: list[Quarter]
+) -> list[OperatingPoint]:
+    """The configurations worth having on one system: fastest and thriftiest at a few moments.
+
+    Raises
+    ------
+    InputError
+        The chip lacks the precision.
+
+    """
+    precision = _PRECISIONS.get(serving.precision, serving.precision)
+    traffic = traffic_by_quarter(serving, quarters)
+    moments = sorted({round(i) for i in np.linspace(0, len(quarters) - 1, _MOMENTS)})
+    found = [_best(search(transformer, hardware, traffic[t], precision=precision)) for t in moments]
+    rows = [c for c in found if c is not None]
+    if not rows:
+        return []
+    chosen = _unique(_join(rows))
+    unique = {(t.input_len, t.output_len): t for t in traffic}
+    results = {key: evaluate(transformer, hardware, one, chosen, precision=precision) for key, one in unique.items()}
+    yields = np.stack([_yield(results[t.input_len, t.output_len], hardware) for t in traffic], axis=1)
+    reference = results[traffic[-1].input_len, traffic[-1].output_len]
+    return [
+        _point(number, i, chosen, reference, yields[i], hardware, serving, precision)
+        for number, i in enumerate(_worth_having(yields, reference))
+    ]
+
+
+def _best(results: ServingResults) -> ServingConfigurations | None:
+    """Highest throughput, and highest tokens per joule, within the targets."""
+    good = np.flatnonzero(results.meets_targets)
+    if not good.size:
+        return None
+    fast = good[np.argmax(results.tokens_per_s_per_gpu[good])]
+    thrifty = good[np.argmin(results.joules_per_token[good])]
+    return results.configurations.take(np.unique([fast, thrifty]))
+
+
+def _join(parts: list[ServingConfigurations]) -> ServingConfigurations:
+    names = vars(parts[0])
+    return ServingConfigurations(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+
+
+def _unique(configurations: ServingConfigurations) -> ServingConfigurations:
+    table = np.stack([getattr(configurations, n) for n in vars(configurations)], axis=1)
+    _, first = np.unique(table, axis=0, return_index=True)
+    return configurations.take(np.sort(first))
+
+
+def _yield(results: ServingResults, hardware: Hardware) -> NDArray[np.float64]:
+    """Output tokens per second and system; 0 where memory or targets forbid it."""
+    return np.where(results.meets_targets, results.tokens_per_s_per_gpu, 0.0) * hardware.accelerators
+
+
+def _worth_having(yields: NDArray[np.float64], results: ServingResults) -> list[int]:
+    """Points that no other one matches in every quarter at no more power."""
+    kept = []
+    for i in range(len(yields)):
+        better = (yields >= yields[i]).all(axis=1) & (results.power_w <= results.power_w[i])
+        better[i] = False
+        strictly = better & ((yields > yields[i]).any(axis=1) | (results.power_w < results.power_w[i]))
+        if yields[i].any() and not strictly.any():
+            kept.append(i)
+    return kept
+
+
+def _point(
+    number: int,
+    i: int,
+    chosen: ServingConfigurations,
+    results: ServingResults,
+    yields: NDArray[np.float64],
+    hardware: Hardware,
+    serving: Serving,
+    precision: str,
+) -> OperatingPoint:
+    row: dict[str, Any] = {name: float(column[i]) for name, column in vars(chosen).items()}
+    low, high = ((bounds or {}).get("throughput", 1.0) for bounds in (results.low, results.high))
+    return OperatingPoint(
+        id=f"{serving.name}/{hardware.name}/{number}",
+        workload=serving.name,
+        kind="serving",
+        system=hardware.name,
+        model=serving.model,
+        layout=_words(row),
+        tokens_per_s_per_rack=float(yields.max()),
+        it_power_w_per_rack=rack_power_w(hardware, float(results.power_w[i])),
+        racks_per_unit=int(np.ceil(row["accelerators"] / hardware.accelerators)),
+        ttft_s=float(results.ttft_s[i]),
+        tpot_s=float(results.tpot_s[i]),
+        low=low,
+        high=high,
+        tokens_per_s_by_quarter=tuple(float(y) for y in yields),
+        strategy=row | {"precision": precision},
+    )
+
+
+def _words(row: dict[str, Any]) -> str:
+    """A layout as people say it."""
+    tensor = row["accelerators"] / row["attention_data_parallel"] / row["pipeline_parallel"]
+    parts = [f"{row['accelerators']:.0f} GPUs"]
+    for name, degree in (
+        ("TP", tensor),
+        ("attention DP", row["attention_data_parallel"]),
+        ("EP", row["expert_parallel"]),
+        ("PP", row["pipeline_parallel"]),
+    ):
+        if degree > 1:
+            parts.append(f"{name} {degree:.0f}")
+    parts.append(f"batch {row['batch']:.0f}")
+    if row["prefill_accelerators"]:
+        parts.append(f"{row['prefill_share']:.2g} prefill workers of {row['prefill_accelerators']:.0f} GPUs each")
+    return ", ".join(parts)

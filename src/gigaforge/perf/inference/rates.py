@@ -1,0 +1,153 @@
+"""What a forward pass needs to know of a machine and a precision, as numbers or as arrays with one row per case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
+
+import numpy as np
+
+from gigaforge.perf.arrays import Array
+from gigaforge.perf.hardware import Hardware, precision_family
+from gigaforge.perf.kernels import PRECISIONS, Precision, compute_precision
+from gigaforge.perf.parameters import constants
+
+__all__ = ["PrecisionPlan", "Rates"]
+
+
+@dataclass(frozen=True)
+class PrecisionPlan:
+    """Which part of a model is held and computed in which precision.
+
+    Attributes
+    ----------
+    experts, linears : str
+        Routed experts (or the feed-forward of a dense model); attention projections, shared experts and head.
+    kv : str
+        KV cache, ``"bf16"`` or ``"fp8"``.
+
+    """
+
+    experts: str
+    linears: str
+    kv: str
+
+    @classmethod
+    def of(cls, precision: str, *, moe: bool, kv: str | None = None) -> Self:
+        """What serving stacks do with a checkpoint: fp4 mixtures keep attention in bf16; fp4 implies an fp8 cache."""
+        cache = kv or ("fp8" if precision in ("nvfp4", "fp8") else "bf16")
+        linears = "bf16" if moe and precision in ("nvfp4", "mxfp4", "int4") else precision
+        return cls(precision, linears, cache)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Peaks, bandwidths and fitted kernel constants; see `gigaforge.perf.kernels` for the laws they enter.
+
+    `peak_linear`, `peak_experts`, `peak_attention`, `peak_bf16` in FLOP/s; `bandwidth`, `scale_up`, `scale_out` in
+    byte/s; ``*_weight`` and ``*_activation`` in byte per element; `t0_*` in s; the rest unitless.
+    """
+
+    peak_linear: Array
+    peak_experts: Array
+    peak_attention: Array
+    peak_bf16: Array
+    bandwidth: Array
+    multiprocessors: Array
+    scale_up: Array
+    scale_out: Array
+    domain: Array
+    linear_weight: Array
+    linear_activation: Array
+    linear_eta_c: Array
+    linear_k0: Array
+    linear_eta_m: Array
+    quantise_bytes: Array
+    experts_weight: Array
+    experts_activation: Array
+    experts_eta_c: Array
+    experts_k0: Array
+    experts_eta_m: Array
+    experts_pad: Array
+    kv_element: Array
+    prefill_eta_64: Array
+    prefill_eta_128: Array
+    prefill_eta_256: Array
+    decode_eta_m: Array
+    decode_eta_c: Array
+    latent_eta_m: Array
+    latent_eta_c: Array
+
+    @classmethod
+    def of(cls, hardware: Hardware, plan: PrecisionPlan) -> Self:
+        """Gather the constants of one machine at one precision plan.
+
+        Raises
+        ------
+        InputError
+            The chip lacks the arithmetic of the plan.
+
+        """
+        linear, experts = compute_precision(hardware, plan.linears), compute_precision(hardware, plan.experts)
+        where = (hardware.chip, hardware.generation)
+        gemm = constants("gemm", *where, linear.kernel)
+        grouped = constants("grouped_gemm", *where, experts.grouped_kernel or experts.kernel)
+        fp8_cache = plan.kv == "fp8"
+        prefill = constants("attention_prefill", *where, "bf16")
+        cache = "fp8" if fp8_cache else "bf16"
+        decode = constants("attention_decode", *where, cache)
+        latent = constants("mla_decode", *where, cache)
+        passes = {"bf16": 0.0, "fp8": 2.0}.get(linear.kernel, 1.0)
+        return cls(
+            peak_linear=_peak(hardware, linear),
+            peak_experts=_peak(hardware, experts),
+            peak_attention=hardware.peak_flop_s["bf16"],
+            peak_bf16=hardware.peak_flop_s["bf16"],
+            bandwidth=hardware.hbm_bandwidth_bytes_s,
+            multiprocessors=hardware.multiprocessors,
+            scale_up=hardware.scale_up_bytes_s,
+            scale_out=hardware.scale_out_bytes_s,
+            domain=float(hardware.nvlink_domain),
+            linear_weight=linear.weight_bytes,
+            linear_activation=linear.activation_bytes,
+            linear_eta_c=gemm["eta_c"],
+            linear_k0=gemm["k0"],
+            linear_eta_m=gemm["eta_m"],
+            quantise_bytes=(2.0 * passes + linear.activation_bytes) / gemm["eta_q"] if passes else 0.0,
+            experts_weight=experts.weight_bytes,
+            experts_activation=experts.activation_bytes,
+            experts_eta_c=grouped["eta_c"],
+            experts_k0=grouped["k0"],
+            experts_eta_m=grouped["eta_m"],
+            experts_pad=grouped["pad"],
+            kv_element=1.0 if fp8_cache else 2.0,
+            prefill_eta_64=prefill["eta_64"],
+            prefill_eta_128=prefill["eta_128"],
+            prefill_eta_256=prefill["eta_256"],
+            decode_eta_m=decode["eta_m"],
+            decode_eta_c=decode["eta_c"],
+            latent_eta_m=latent["eta_m"],
+            latent_eta_c=latent["eta_c"],
+        )
+
+    @classmethod
+    def stack(cls, several: Sequence[Rates]) -> Self:
+        """One `Rates` of arrays, shape (several,)."""
+        numbers: dict[str, Any] = {
+            f.name: np.array([getattr(r, f.name) for r in several], dtype=np.float64) for f in fields(cls)
+        }
+        return cls(**numbers)
+
+    def take(self, index: Any) -> Self:
+        """Rows of stacked rates (NumPy indexing)."""
+        numbers: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name))[index] for f in fields(self)}
+        return type(self)(**numbers)
+
+
+_PEAK: Final = {name: precision_family(p.kernel) for name, p in PRECISIONS.items()}
+
+
+def _peak(hardware: Hardware, kind: Precision) -> Array:
+    family = "bf16" if kind.kernel == "bf16" else _PEAK[kind.name]
+    return hardware.peak_flop_s[family]

@@ -1,0 +1,171 @@
+"""What an evaluation or a search gives back: struct of arrays over configurations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ServingConfigurations", "ServingResults"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ServingConfigurations:
+    """How the accelerators are used; every field an array, shape (configurations,).
+
+    Attributes
+    ----------
+    accelerators, attention_data_parallel, expert_parallel, pipeline_parallel
+        Of one replica (of one decode worker when disaggregated).
+    batch
+        Requests in flight on one replica.
+    prefill_accelerators, prefill_attention_data_parallel, prefill_expert_parallel
+        Of one prefill worker; zero accelerators: aggregated.
+    prefill_share
+        Prefill workers per decode worker (any fraction; a system rounds it). [unitless]
+
+    """
+
+    accelerators: Floats
+    attention_data_parallel: Floats
+    expert_parallel: Floats
+    pipeline_parallel: Floats
+    batch: Floats
+    prefill_accelerators: Floats
+    prefill_attention_data_parallel: Floats
+    prefill_expert_parallel: Floats
+    prefill_share: Floats
+
+    @classmethod
+    def aggregated(
+        cls,
+        accelerators: Any,
+        batch: Any,
+        attention_data_parallel: Any = 1.0,
+        expert_parallel: Any = 1.0,
+        pipeline_parallel: Any = 1.0,
+    ) -> Self:
+        """Replicas that prefill and decode in turn."""
+        columns = np.broadcast_arrays(
+            *(
+                np.atleast_1d(np.asarray(x, dtype=np.float64))
+                for x in (accelerators, attention_data_parallel, expert_parallel, pipeline_parallel, batch)
+            )
+        )
+        zero = np.zeros(columns[0].shape)
+        return cls(*columns, zero, zero + 1.0, zero + 1.0, zero)
+
+    @property
+    def disaggregated(self) -> NDArray[np.bool_]:
+        """Whether prefill has a pool of its own."""
+        return np.asarray(self.prefill_accelerators > 0)
+
+    def take(self, index: Any) -> Self:
+        """Rows (NumPy indexing)."""
+        return type(self)(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.accelerators)
+
+
+@dataclass(frozen=True)
+class ServingResults:
+    """Performance of every configuration; arrays of shape (configurations,).
+
+    Attributes
+    ----------
+    configurations : ServingConfigurations
+        What was evaluated.
+    feasible : array of bool
+        Weights and the batch's cache fit.
+    meets_targets : array of bool
+        Feasible and within the traffic's TTFT and TPOT targets.
+    ttft_s, ttft_p99_s, tpot_s, tpot_p99_s
+        Latency, mean and 99th percentile. [s]
+    tokens_per_s_per_gpu, tokens_per_s_per_user
+        Output tokens, over all accelerators in use (prefill pool included); 1/TPOT. [token/s]
+    requests_per_s_per_gpu
+        [1/s]
+    memory_bytes, weights_bytes, kv_bytes
+        Per accelerator of a replica (decode worker). [byte]
+    power_w, system_power_w
+        Per accelerator, mean over those in use; and its share of the whole system's IT power. [W]
+    joules_per_token
+        IT energy per output token. [J]
+    evaluated : int
+        Complete evaluations behind this result.
+    wall_s : float
+        Time of the search alone. [s]
+    low, high : dict of metric to float
+        Factors of the 80 % interval, by ``"tpot"``, ``"ttft"``, ``"throughput"``.
+
+    """
+
+    configurations: ServingConfigurations
+    feasible: NDArray[np.bool_]
+    meets_targets: NDArray[np.bool_]
+    ttft_s: Floats
+    ttft_p99_s: Floats
+    tpot_s: Floats
+    tpot_p99_s: Floats
+    tokens_per_s_per_gpu: Floats
+    tokens_per_s_per_user: Floats
+    requests_per_s_per_gpu: Floats
+    memory_bytes: Floats
+    weights_bytes: Floats
+    kv_bytes: Floats
+    power_w: Floats
+    system_power_w: Floats
+    joules_per_token: Floats
+    evaluated: int = 0
+    wall_s: float = 0.0
+    low: dict[str, float] | None = None
+    high: dict[str, float] | None = None
+
+    def __len__(self) -> int:
+        return len(self.configurations)
+
+    def take(self, index: Any) -> Self:
+        """Rows (NumPy indexing)."""
+        values: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            values[f.name] = (
+                value.take(index)
+                if isinstance(value, ServingConfigurations)
+                else value[index]
+                if isinstance(value, np.ndarray)
+                else value
+            )
+        return type(self)(**values)
+
+    def pareto(self) -> Self:
+        """Feasible rows that no other beats in both tokens/s per GPU and tokens/s per user, fastest user first."""
+        order = np.lexsort((-self.tokens_per_s_per_gpu, -self.tokens_per_s_per_user))
+        order = order[self.feasible[order]]
+        best = np.maximum.accumulate(self.tokens_per_s_per_gpu[order]) if len(order) else order
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = self.tokens_per_s_per_gpu[order][1:] > best[:-1]
+        return self.take(order[first])
+
+    def best(self) -> Self:
+        """The row with most tokens/s per GPU among those that meet the targets (none: empty)."""
+        rows = np.flatnonzero(self.meets_targets)
+        if not len(rows):
+            return self.take(rows)
+        return self.take(rows[[int(np.argmax(self.tokens_per_s_per_gpu[rows]))]])
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per configuration."""
+        import pandas as pd  # noqa: PLC0415 (slow to import)
+
+        config = {f.name: getattr(self.configurations, f.name) for f in fields(self.configurations)}
+        mine = {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), np.ndarray)}
+        return pd.DataFrame({**config, **mine})

@@ -1,0 +1,90 @@
+"""Electrical power of an accelerator at a load, and what a cap on it does to the clock.
+
+References
+----------
+.. [1] Board power of sustained kernels on H200, B200 and GB200 published with ai-dynamo/aiconfigurator (commit
+   095f58a), https://github.com/ai-dynamo/aiconfigurator: an active board draws 0.2-0.3 of its limit before any work;
+   streaming HBM at full rate 0.7 of it; tensor cores at 0.35-0.4 of their dense peak reach the limit.
+.. [2] MLPerf Inference v5.1 closed power (8 x B200, server): 9.0-10.4 kW at the wall under LLM load,
+   https://github.com/mlcommons/inference_results_v5.1.
+
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigaforge.perf.arrays import Array
+from gigaforge.perf.hardware import Hardware
+
+__all__ = ["active_power_w", "clock_factor", "demand_power_w", "system_power_w"]
+
+_ACTIVE_SHARE: Final = 0.25
+"""Of the limit, clocks up and nothing running [1]_."""
+_MEMORY_SHARE: Final = 0.50
+"""Of the limit, added by HBM at its full rate [1]_."""
+_COMPUTE_SHARE: Final = 1.25
+"""Of the limit, times the square root of the compute utilisation: 0.25 + 1.25·√0.36 = 1 [1]_."""
+_CLOCK_EXPONENT: Final = 2.4
+"""Dynamic power over clock: voltage falls with frequency, P ~ f·V² (assumption: between the linear law at the voltage
+floor and the cubic law in the scaling range)."""
+_CLOCK_FLOOR: Final = 0.35
+"""Lowest clock over the boost clock that a cap can force (H100 SXM: 345-660 of 1,980 MHz; assumption: middle)."""
+
+
+def demand_power_w(hardware: Hardware, compute_utilisation: Array, memory_utilisation: Array) -> NDArray[np.float64]:
+    """Power that the board would draw without its limit. [W]
+
+    Parameters
+    ----------
+    hardware : Hardware
+        The machine.
+    compute_utilisation, memory_utilisation : array
+        Achieved over dense peak FLOP/s, and over HBM bandwidth, from 0 to 1. [unitless]
+
+    """
+    share = (
+        _ACTIVE_SHARE
+        + _MEMORY_SHARE * np.asarray(memory_utilisation)
+        + _COMPUTE_SHARE * np.sqrt(np.maximum(compute_utilisation, 0.0))
+    )
+    return np.asarray(hardware.power_limit_w * share)
+
+
+def active_power_w(
+    hardware: Hardware, compute_utilisation: Array, memory_utilisation: Array, cap_w: Array | None = None
+) -> NDArray[np.float64]:
+    """Power of one accelerator at a load, never above its limit nor the cap, never below idle. [W]"""
+    limit = hardware.power_limit_w if cap_w is None else np.minimum(hardware.power_limit_w, cap_w)
+    demand = demand_power_w(hardware, compute_utilisation, memory_utilisation)
+    return np.asarray(np.clip(demand, hardware.idle_w, np.maximum(limit, hardware.idle_w)))
+
+
+def clock_factor(hardware: Hardware, cap_w: Array, full_w: Array | None = None) -> NDArray[np.float64]:
+    """Clock under a power cap over the clock without it, for work that draws `full_w` uncapped. [unitless]
+
+    Only what lies above the active floor scales with the clock: ``f = ((cap - floor)/(full - floor))^(1/2.4)``.
+
+    Parameters
+    ----------
+    hardware : Hardware
+        The machine.
+    cap_w : array
+        Cap per accelerator. [W]
+    full_w : array, optional
+        Power of this work without the cap; default the board's limit. [W]
+
+    """
+    floor = _ACTIVE_SHARE * hardware.power_limit_w
+    full = np.minimum(hardware.power_limit_w if full_w is None else full_w, hardware.power_limit_w)
+    share = np.maximum(np.asarray(cap_w) - floor, 0.0) / np.maximum(full - floor, 1e-9)
+    return np.asarray(np.clip(np.minimum(share, 1.0) ** (1.0 / _CLOCK_EXPONENT), _CLOCK_FLOOR, 1.0))
+
+
+def system_power_w(hardware: Hardware, accelerator_w: Array) -> NDArray[np.float64]:
+    """IT power of a whole system whose accelerators draw this much: host and fans follow half-way. [W]"""
+    load = np.clip(accelerator_w / hardware.power_limit_w, 0.0, 1.0)
+    return np.asarray(hardware.accelerators * (accelerator_w + hardware.overhead_w * (0.5 + 0.5 * load)))

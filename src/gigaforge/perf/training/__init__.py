@@ -1,0 +1,15 @@
+"""How long a training step takes, what it needs and draws, and which strategy is best."""
+
+from __future__ import annotations
+
+from gigaforge.perf.training.constants import software_family
+from gigaforge.perf.training.job import RECOMPUTE, SCHEDULES, SHARDING, TrainingJob, TrainingStrategies
+from gigaforge.perf.training.parameters import TrainingParameters, shipped
+from gigaforge.perf.training.search import TrainingResults, evaluate, search
+from gigaforge.perf.training.space import SearchSpace
+from gigaforge.perf.training.step import BREAKDOWN, MEMORY
+
+__all__ = [
+    "BREAKDOWN", "MEMORY", "RECOMPUTE", "SCHEDULES", "SHARDING", "SearchSpace", "TrainingJob", "TrainingParameters",
+    "TrainingResults", "TrainingStrategies", "evaluate", "search", "shipped", "software_family",
+]  # fmt: skip

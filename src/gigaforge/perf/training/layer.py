@@ -1,0 +1,317 @@
+"""Time of one average block for one micro-batch on one rank, forward and backward, part by part.
+
+Everything here depends only on the *shape* of the work on a rank (micro-batch, sequence share, tensor and expert
+degrees), so that a search computes it once for each distinct shape and looks it up for millions of strategies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+from gigaforge.perf.arrays import Array
+from gigaforge.perf.collectives import Fabric, all_gather_s, all_to_all_s, local_members
+from gigaforge.perf.training.constants import Constants
+from gigaforge.perf.training.machine import Machine
+from gigaforge.perf.transformer import Linear, Transformer
+
+__all__ = ["LayerTimes", "Shape", "fabric_of", "gemm_s", "layer_times"]
+
+Floats = Any
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a rank works on: sequences of a micro-batch, their length, and the degrees that cut a layer.
+
+    `trainable` 0 freezes the weights (LoRA): their gradient is not computed.
+    """
+
+    micro_batch: Array
+    seq_len: Array
+    tensor_parallel: Array
+    context_parallel: Array
+    expert_parallel: Array
+    expert_tensor_parallel: Array
+    sequence_parallel: Array
+    trainable: Array = 1.0
+
+    @property
+    def tokens(self) -> Floats:
+        """Tokens of one micro-batch on one rank (context parallelism splits the sequence)."""
+        return np.asarray(self.micro_batch, dtype=float) * self.seq_len / self.context_parallel
+
+    @property
+    def norm_split(self) -> Floats:
+        """Ranks that share element-wise work outside the tensor-parallel region."""
+        return np.where(np.asarray(self.sequence_parallel) > 0, self.tensor_parallel, 1.0)
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """Seconds per average block and micro-batch; head and embedding per micro-batch of the stage that holds them.
+
+    Forward and backward: `linear` (matrix multiplications with precision conversion), `expert` (routed experts with
+    routing and permutation), `attention` (scores, values, Mamba-2 scans), `elementwise`, `launch` (host time that the
+    GPU waits for). Communication (tensor, context, expert) is the exposed part plus the slow-down by the hidden part.
+    """
+
+    linear_f: Floats
+    linear_b: Floats
+    expert_f: Floats
+    expert_b: Floats
+    attention_f: Floats
+    attention_b: Floats
+    elementwise_f: Floats
+    elementwise_b: Floats
+    launch_f: Floats
+    launch_b: Floats
+    tensor_f: Floats
+    tensor_b: Floats
+    context_f: Floats
+    context_b: Floats
+    experts_comm_f: Floats
+    experts_comm_b: Floats
+    head: Floats
+    embedding: Floats
+
+    def take(self, index: Any) -> Self:
+        """Look the rows up."""
+        return type(self)(**{f.name: np.asarray(getattr(self, f.name))[index] for f in fields(self)})
+
+    @property
+    def compute_f(self) -> Floats:
+        """Forward without communication. [s]"""
+        return self.linear_f + self.expert_f + self.attention_f + self.elementwise_f + self.launch_f
+
+    @property
+    def compute_b(self) -> Floats:
+        """Backward without communication. [s]"""
+        return self.linear_b + self.expert_b + self.attention_b + self.elementwise_b + self.launch_b
+
+    @property
+    def comm_f(self) -> Floats:
+        """Forward communication that costs time. [s]"""
+        return self.tensor_f + self.context_f + self.experts_comm_f
+
+    @property
+    def comm_b(self) -> Floats:
+        """Backward communication that costs time. [s]"""
+        return self.tensor_b + self.context_b + self.experts_comm_b
+
+
+def gemm_s(
+    m: Array,
+    n: Array,
+    k: Array,
+    rate: Array,
+    k0: Array,
+    wave: Array,
+    units: Array,
+    moved_bytes: Array,
+    hbm_bytes_s: Array,
+) -> Floats:
+    """One matrix multiplication of ``2 m n k`` FLOPs at a sustained rate. [s]
+
+    ``((2mn(k + k0)/rate · (1 + wave/waves))⁴ + (bytes/bandwidth)⁴)^¼``, waves of 128x256 tiles over the multiprocessors:
+    prologue of the inner loop, the last wave part-filled, memory-bound ends. Zero where a width is zero.
+    """
+    waves = np.asarray(m * n, dtype=float) / (128.0 * 256.0 * np.asarray(units))
+    compute = 2.0 * m * n * (k + np.where(np.asarray(k) > 0, k0, 0.0)) / rate * (1.0 + wave / np.maximum(waves, 1e-9))
+    return _smooth_max(compute, moved_bytes / np.asarray(hbm_bytes_s))
+
+
+def _smooth_max(a: Floats, b: Floats) -> Floats:
+    a2, b2 = np.square(a), np.square(b)
+    return np.sqrt(np.sqrt(a2 * a2 + b2 * b2))
+
+
+def fabric_of(machine: Machine, c: Constants) -> Fabric:
+    """The machine's networks as achieved."""
+    return Fabric(
+        domain=machine.domain,
+        scale_up_bytes_s=machine.scale_up_bytes_s * np.asarray(c.scale_up),
+        scale_out_bytes_s=machine.scale_out_bytes_s * np.asarray(c.scale_out),
+    )
+
+
+def _three(
+    m: Floats, n: Floats, k: Floats, rate: Floats, b: Floats, machine: Machine, c: Constants, trainable: Array
+) -> tuple[Floats, Floats]:
+    """Forward, and both backward multiplications (of the input's and the weight's gradient)."""
+    bw = np.asarray(machine.hbm_bytes_s) * c.hbm
+    args = (c.wave, machine.multiprocessors)
+    forward = gemm_s(m, n, k, rate, c.k0, *args, (m * k + n * k) * b + 2.0 * m * n, bw)
+    inputs = gemm_s(m, k, n, rate, c.k0, *args, (m * n + n * k) * b + 2.0 * m * k, bw)
+    weights = gemm_s(n, k, m, rate, c.k0, *args, (m * k + m * n) * b + 8.0 * n * k, bw)
+    return forward, inputs + trainable * weights
+
+
+def _cut(linear: Linear, tp: Floats, etp: Floats) -> tuple[Floats, Floats]:
+    """Width out and in of one rank's share."""
+    out = {"column": tp, "vocab": tp, "expert_column": etp}.get(linear.split, 1.0)
+    inner = {"row": tp, "expert_row": etp}.get(linear.split, 1.0)
+    return linear.n / out, linear.k / inner
+
+
+def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) -> LayerTimes:
+    """All parts of the average block, for arrays of models, machines or shapes that broadcast.
+
+    Parameters
+    ----------
+    t, machine, c, shape
+        Numbers or arrays that broadcast against each other.
+
+    """
+    blocks = np.asarray(t.layers, dtype=float)
+    tp = np.asarray(shape.tensor_parallel, dtype=float)
+    etp = np.where(np.asarray(shape.expert_tensor_parallel) > 0, shape.expert_tensor_parallel, tp)
+    tokens, split = shape.tokens, shape.norm_split
+    bw = np.asarray(machine.hbm_bytes_s) * c.hbm
+    low = np.asarray(machine.element_bytes) < 2.0
+    rate, rate16 = np.asarray(machine.peak_flop_s) * c.gemm, np.asarray(machine.peak_bf16_flop_s) * c.gemm_bf16
+    linear_f: Floats = np.zeros(())
+    linear_b: Floats = np.zeros(())
+    expert_f: Floats = np.zeros(())
+    expert_b: Floats = np.zeros(())
+    head: Floats = np.zeros(())
+    pairs = tokens / tp * np.asarray(t.experts_per_token) * etp
+    local = np.maximum(np.asarray(t.experts) / np.asarray(shape.expert_parallel), 1e-9)
+    for linear in t.linears():
+        if not np.any(linear.layers * linear.n * linear.k):
+            continue
+        n, k = _cut(linear, tp, etp)
+        per_block = linear.layers / blocks
+        if linear.split.startswith("expert"):
+            # All experts of a rank in one grouped multiplication; each one's rows are padded to a tile.
+            each = pairs / local
+            rows = pairs * (1.0 + 64.0 / np.maximum(each, 16.0))
+            forward, backward = _three(
+                rows, n, k, rate * c.moe_efficiency, machine.element_bytes, machine, c, shape.trainable
+            )
+            extra = (local - 1.0) * n * k / bw
+            forward = forward + np.where(each < 512, 0.5, 0.0) * extra * machine.element_bytes
+            cast = np.where(low, c.quantise * 5.0 * pairs / bw, 0.0)
+            expert_f = expert_f + per_block * (forward + cast * k)
+            expert_b = expert_b + per_block * (backward + extra * 8.0 + cast * n)
+        elif linear.name == "head":
+            forward, backward = _three(tokens, n, k, rate16, 2.0, machine, c, shape.trainable)
+            logits = c.elementwise * 20.0 * tokens * n / bw
+            head = linear.layers * (forward + backward + logits)
+        else:
+            share = np.where(linear.split == "replicated", tokens / split, tokens)
+            plain = linear.name in {"router", "mtp_projection"}
+            forward, backward = _three(
+                share,
+                n,
+                k,
+                rate16 if plain else rate,
+                2.0 if plain else machine.element_bytes,
+                machine,
+                c,
+                shape.trainable,
+            )
+            cast = 0.0 if plain else np.where(low, c.quantise * 5.0 * share / bw, 0.0)
+            linear_f = linear_f + per_block * (forward + cast * k)
+            linear_b = linear_b + per_block * (backward + cast * n)
+    moe = (np.asarray(t.moe_layers) + np.where(np.asarray(t.moe_layers) > 0, t.mtp_layers, 0)) / blocks
+    permute = moe * 4.0 * c.moe_traffic * pairs * np.asarray(t.expert_d_model) / bw
+    expert_f = expert_f + permute
+    expert_b = expert_b + permute
+    attention_f, attention_b = _attention(t, machine, c, shape, blocks)
+    element_f = _elementwise_bytes(t, shape, tp, etp, blocks) * c.elementwise / bw
+    kernels = _kernels(t, blocks)
+    fixed = moe * c.moe_fixed
+    gpu_f = linear_f + expert_f + attention_f + element_f
+    gpu_b = linear_b + expert_b + attention_b + 2.0 * element_f
+    launch_f = _smooth_max(gpu_f, kernels * c.launch) - gpu_f + fixed
+    launch_b = _smooth_max(gpu_b, 1.6 * kernels * c.launch) - gpu_b + fixed
+    tensor = _tensor(t, machine, c, shape, blocks, tp, etp)
+    context = _context(t, machine, c, shape, blocks, tp)
+    experts = _expert_exchange(t, machine, c, shape, moe, tp, etp)
+    return LayerTimes(
+        linear_f, linear_b, expert_f, expert_b, attention_f, attention_b, element_f, 2.0 * element_f, launch_f, launch_b,
+        tensor, 1.2 * tensor, context, 2.0 * context, experts, experts, head, 12.0 * tokens * np.asarray(t.d_model) / bw,
+    )  # fmt: skip
+
+
+def _attention(t: Transformer, machine: Machine, c: Constants, shape: Shape, blocks: Floats) -> tuple[Floats, Floats]:
+    """Causal scores and values, and Mamba-2 scans, of one rank. [s]"""
+    heads = np.asarray(t.heads) / np.asarray(shape.tensor_parallel)
+    width = np.asarray(t.query_dim) + np.asarray(t.value_dim)
+    # Measured efficiency falls with narrow heads (64: half the rate) and rises with wide ones.
+    narrow = np.minimum((width / 256.0) ** 0.6, 1.2)
+    rate = np.minimum(np.asarray(c.attention) * narrow, 0.95) * machine.peak_bf16_flop_s
+    pairs = np.asarray(shape.micro_batch) * t.attended_keys(shape.seq_len) * shape.seq_len / shape.context_parallel
+    layers = np.asarray(t.attention_layers) + np.asarray(t.mtp_layers)
+    forward = layers / blocks * 2.0 * heads * width * pairs / rate
+    scan = t.mamba_flops_per_token() * shape.tokens / np.asarray(shape.tensor_parallel) / blocks
+    scan = scan / (np.asarray(machine.peak_bf16_flop_s) * c.mamba)
+    return forward + scan, 2.5 * forward / c.attention_backward + 2.5 * scan
+
+
+def _elementwise_bytes(t: Transformer, shape: Shape, tp: Floats, etp: Floats, blocks: Floats) -> Floats:
+    """HBM traffic of norms, residuals, rotary positions and activations in one forward block. [B]"""
+    tokens = shape.tokens
+    d = np.asarray(t.d_model)
+    mixers = np.asarray(t.attention_layers) + np.asarray(t.mamba_layers) + np.asarray(t.dense_layers) + t.moe_layers
+    norms = mixers / blocks * 14.0 * tokens * d / shape.norm_split
+    qkv = np.asarray(t.heads) * t.query_dim + np.asarray(t.kv_heads) * (np.asarray(t.head_dim) + t.value_dim)
+    rotary = np.asarray(t.attention_layers) / blocks * 4.0 * tokens * qkv / tp
+    act = 2.0 * np.asarray(t.ff_matrices)
+    dense = np.asarray(t.dense_layers) / blocks * act * tokens * np.asarray(t.d_ff) / tp
+    shared = np.asarray(t.moe_layers) / blocks * act * tokens * np.asarray(t.shared_d_ff) / tp
+    pairs = tokens / tp * np.asarray(t.experts_per_token) * etp
+    experts = np.asarray(t.moe_layers) / blocks * act * pairs * np.asarray(t.expert_d_ff) / etp
+    mamba = np.asarray(t.mamba_layers) / blocks * 24.0 * tokens * np.asarray(t.mamba_inner) / tp
+    return norms + rotary + dense + shared + experts + mamba
+
+
+def _kernels(t: Transformer, blocks: Floats) -> Floats:
+    """Kernels that the host launches for one forward block. [count]"""
+    return (
+        14.0 * np.asarray(t.attention_layers)
+        + 16.0 * np.asarray(t.mamba_layers)
+        + 7.0 * np.asarray(t.dense_layers)
+        + 20.0 * np.asarray(t.moe_layers)
+    ) / blocks
+
+
+def _paid(exposed: Array, c: Constants, comm: Floats) -> Floats:
+    """Exposed communication, and the slow-down that the hidden rest causes. [s]"""
+    return comm * (np.asarray(exposed) + (1.0 - np.asarray(exposed)) * c.contention)
+
+
+def _tensor(
+    t: Transformer, machine: Machine, c: Constants, shape: Shape, blocks: Floats, tp: Floats, etp: Floats
+) -> Floats:
+    """Forward all-gathers and reduce-scatters (or all-reduces, the same volume) of one block. [s]"""
+    cut_experts = np.where(etp > 1, 1.0, 0.0) * np.asarray(t.moe_layers)
+    parts = np.asarray(t.attention_layers) + np.asarray(t.mamba_layers) + np.asarray(t.dense_layers)
+    parts = (parts + np.maximum(np.where(np.asarray(t.shared_d_ff) > 0, t.moe_layers, 0), cut_experts)) / blocks
+    data = 2.0 * shape.tokens * np.asarray(t.d_model)
+    local = local_members(tp, 1.0, machine.domain)
+    once = all_gather_s(tp, local, data, fabric_of(machine, c))
+    return _paid(c.tp_exposed, c, 2.0 * parts * once)
+
+
+def _context(t: Transformer, machine: Machine, c: Constants, shape: Shape, blocks: Floats, tp: Floats) -> Floats:
+    """Keys and values passed around the ring (an all-gather moves as much). [s]"""
+    cp = np.asarray(shape.context_parallel, dtype=float)
+    data = 2.0 * shape.tokens * cp * np.asarray(t.kv_width) / tp * np.asarray(t.attention_layers) / blocks
+    local = local_members(cp, tp, machine.domain)
+    return _paid(c.cp_exposed, c, all_gather_s(cp, local, data, fabric_of(machine, c)))
+
+
+def _expert_exchange(
+    t: Transformer, machine: Machine, c: Constants, shape: Shape, moe: Floats, tp: Floats, etp: Floats
+) -> Floats:
+    """Dispatch and combine of one forward block; a token goes once to each rank that it needs. [s]"""
+    ep = np.asarray(shape.expert_parallel, dtype=float)
+    chosen = np.asarray(t.experts_per_token)
+    ranks = ep * (1.0 - (1.0 - 1.0 / ep) ** chosen)
+    data = 2.0 * shape.tokens / tp * etp * np.asarray(t.expert_d_model) * ranks
+    local = local_members(ep, etp, machine.domain)
+    return _paid(c.ep_exposed, c, 2.0 * moe * all_to_all_s(ep, local, data, fabric_of(machine, c)))

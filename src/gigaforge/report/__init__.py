@@ -1,0 +1,1 @@
+"""Figures and the self-contained report of a plan, the same for notebook, command line and page."""

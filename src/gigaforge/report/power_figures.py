@@ -1,0 +1,208 @@
+"""Figures about gigawatts: deployment against the commitment, tranches, each site against its limit."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from gigaforge.report import theme
+from gigaforge.report.view import REST, PlanView, tidy
+
+__all__ = ["deployment_by_platform", "deployment_by_site", "site_power", "tranche_timeline"]
+
+GW = 1e9
+
+
+def deployment_by_site(plan: PlanView) -> theme.Chart | None:
+    """Deployed power by quarter, stacked by site, against the commitment; None where nothing is deployed."""
+    frame = plan.deployed_by("site").rename(columns=plan.site_groups)
+    return _deployment(plan, frame.T.groupby(level=0, sort=False).sum().T, plan.site_colours, "site")
+
+
+def deployment_by_platform(plan: PlanView) -> theme.Chart | None:
+    """The same power, stacked by system."""
+    frame = plan.deployed_by("system").rename(columns=plan.label)
+    return _deployment(plan, frame, plan.system_colours, "system")
+
+
+def _deployment(plan: PlanView, frame: pd.DataFrame, colours: dict[str, str], kind: str) -> theme.Chart | None:
+    if frame.empty or not frame.to_numpy().any():
+        return None
+    names = list(colours)
+    bars_of = tidy(frame, kind, "gw")
+    bars_of["gw"] = (bars_of["gw"] / GW).round(4)
+    bars_of["order"] = bars_of[kind].map({name: i for i, name in enumerate(names)})
+    bars_of = bars_of[bars_of["gw"] > 0]
+    top = max(float(frame.sum(axis=1).max()), plan.commitment_w) / GW
+    heading = f"GW deployed ({plan.basis} power)"
+    bars = (
+        alt.Chart(bars_of)
+        .mark_bar()
+        .encode(
+            x=theme.quarter_x(plan.quarters),
+            y=alt.Y("gw:Q", title=heading, scale=alt.Scale(domain=[0, top * 1.08], nice=False)),
+            color=alt.Color(f"{kind}:N", scale=alt.Scale(domain=names, range=list(colours.values()))),
+            order=alt.Order("order:Q"),
+            tooltip=[
+                alt.Tooltip("quarter:O", title="Quarter"),
+                alt.Tooltip(f"{kind}:N", title=kind.title()),
+                alt.Tooltip("gw:Q", title="Deployed [GW]", format=".2f"),
+            ],
+        )
+    )
+    chart = alt.layer(bars, *_commitment(plan))
+    words = f"Stacked bars: gigawatts deployed by quarter and {kind}, with the commitment and its milestones."
+    return theme.finish(chart, f"Deployed power by {kind} against the commitment", words, height=320)
+
+
+def _commitment(plan: PlanView) -> list[alt.Chart]:
+    """A dashed line at the committed power, and a mark per milestone: filled where met."""
+    if not plan.commitment_w:
+        return []
+    gw = plan.commitment_w / GW
+    line = pd.DataFrame({"gw": [gw], "text": [f"{gw:g} GW committed"], "quarter": [plan.quarters[0]]})
+    layers = [
+        alt.Chart(line).mark_rule(strokeDash=[6, 4], strokeWidth=1.6, color=theme.accent("ink")).encode(y="gw:Q"),
+        alt.Chart(line)
+        .mark_text(align="left", baseline="bottom", dy=-5, fontSize=12, fontWeight="bold")
+        .encode(y="gw:Q", x=alt.value(2), text="text:N"),
+    ]
+    marks = milestone_frame(plan)
+    if len(marks):
+        met = alt.Scale(
+            domain=["Milestone met", "Milestone missed"], range=[theme.accent("good"), theme.accent("bad")]
+        )
+        layers.append(
+            alt.Chart(marks)
+            .mark_point(filled=True, size=150, stroke=theme.accent("surface"), strokeWidth=1.4, opacity=1)
+            .encode(
+                x=theme.quarter_x(plan.quarters),
+                y="gw:Q",
+                fill=alt.Fill("state:N", scale=met, legend=None),
+                shape=alt.Shape("state:N", scale=alt.Scale(domain=met.domain, range=["diamond", "triangle-down"]),
+                                legend=None),
+                tooltip=[
+                    alt.Tooltip("quarter:O", title="Milestone"),
+                    alt.Tooltip("gw:Q", title="Promised [GW]", format=".2f"),
+                    alt.Tooltip("deployed:Q", title="Deployed then [GW]", format=".2f"),
+                    alt.Tooltip("state:N", title="Outcome"),
+                ],
+            )
+        )  # fmt: skip
+        inner = marks[marks["gw"] < gw * 0.97].assign(text=[f"{v:g} GW" for v in marks["gw"] if v < gw * 0.97])
+        text = alt.Chart(inner).mark_text(dy=-14, fontSize=11, color=theme.accent("muted"))
+        layers.append(text.encode(x=theme.quarter_x(plan.quarters), y="gw:Q", text="text:N"))
+    return layers
+
+
+def milestone_frame(plan: PlanView) -> pd.DataFrame:
+    """Milestones inside the horizon: quarter, gw, deployed, state."""
+    deployed = dict(zip(plan.quarters, plan.series("deployed_w"), strict=True))
+    rows = []
+    for m in plan.milestones:
+        if m["by"] not in deployed:
+            continue
+        reached = float(m.get("deployed_w") or deployed[m["by"]])
+        state = "Milestone met" if reached >= m["power_w"] * (1 - 1e-6) else "Milestone missed"
+        rows.append({"quarter": m["by"], "gw": m["power_w"] / GW, "deployed": reached / GW, "state": state})
+    return pd.DataFrame(rows, columns=["quarter", "gw", "deployed", "state"])
+
+
+def tranche_timeline(plan: PlanView) -> theme.Chart | None:
+    """Deployed power climbing through the thresholds that release equity; None without tranches."""
+    tranches = plan.summary.get("tranches") or []
+    if not tranches:
+        return None
+    deployed = pd.DataFrame({"quarter": plan.quarters, "gw": (plan.series("deployed_w") / GW).round(4)})
+    rows, total = [], 0.0
+    for t in tranches:
+        total += t["amount_usd"] if t["released"] else 0.0
+        rows.append(
+            {
+                "gw": t["threshold_w"] / GW,
+                "quarter": t["released"] or plan.quarters[-1],
+                "state": "Released" if t["released"] else "Not released in the horizon",
+                "amount": t["amount_usd"] / 1e9,
+                "sum": total / 1e9,
+                "text": f"${t['amount_usd'] / 1e9:g}B"
+                + (f" · {t['released']}" if t["released"] else ", not released"),
+            }
+        )
+    marks = pd.DataFrame(rows)
+    x = theme.quarter_x(plan.quarters)
+    top = max(float(deployed["gw"].max()), float(marks["gw"].max())) * 1.08
+    y = alt.Y("gw:Q", title=f"GW deployed ({plan.basis} power)", scale=alt.Scale(domain=[0, top], nice=False))
+    area = (
+        alt.Chart(deployed)
+        .mark_bar(color=theme.accent("faint"), strokeWidth=0)
+        .encode(x=x, y=y, tooltip=["quarter:O", alt.Tooltip("gw:Q", title="Deployed [GW]", format=".2f")])
+    )
+    scale = alt.Scale(
+        domain=["Released", "Not released in the horizon"], range=[theme.accent("equity"), theme.accent("bad")]
+    )
+    base = alt.Chart(marks).encode(x=x, y="gw:Q", color=alt.Color("state:N", scale=scale))
+    rules = base.mark_rule(strokeDash=[2, 3], opacity=0.55).encode(x2=alt.value(0))
+    points = base.mark_point(filled=True, size=100, opacity=1, shape="circle").encode(
+        tooltip=[
+            alt.Tooltip("text:N", title="Tranche"),
+            alt.Tooltip("gw:Q", title="Threshold [GW]", format=".2f"),
+            alt.Tooltip("sum:Q", title="Released so far [$B]", format=",.1f"),
+            alt.Tooltip("state:N", title="State"),
+        ]
+    )
+    text = base.mark_text(align="left", dx=9, dy=-1, fontSize=11).transform_filter(_left_half(plan))
+    left = base.mark_text(align="right", dx=-9, dy=-8, fontSize=11).transform_filter(f"!({_left_half(plan)})")
+    words = "Bars: deployed power by quarter. Dots: thresholds at the quarter in which each tranche is released."
+    return theme.finish(
+        alt.layer(area, rules, points, text.encode(text="text:N"), left.encode(text="text:N")),
+        "Equity released as power is deployed", words, height=320,
+    )  # fmt: skip
+
+
+def _left_half(plan: PlanView) -> str:
+    """Vega expression: the quarter leaves room for a label on its right."""
+    early = plan.quarters[: max(1, round(len(plan.quarters) * 0.3))]
+    return f"indexof({early}, datum.quarter) >= 0"
+
+
+def site_power(plan: PlanView, columns: int = 3) -> theme.Chart | None:
+    """Facility power at each site against what is energised and what is built: small multiples."""
+    frame = plan.table("sites", "quarter", "site", "energised_w", "built_w", "facility_power_w")
+    if frame.empty:
+        return None
+    order = [s for s in plan.sites if s in set(frame["site"])]
+    tidy = pd.DataFrame(
+        {
+            "quarter": frame["quarter"],
+            "site": frame["site"].map(plan.label),
+            "limit": (frame["energised_w"] / GW).round(4),
+            "used": (frame["facility_power_w"] / GW).round(4),
+            "colour": frame["site"].map(lambda s: plan.site_groups.get(s, REST)),
+        }
+    )
+    base = alt.Chart().encode(x=theme.quarter_x(plan.quarters))
+    used = base.mark_bar().encode(
+        y=alt.Y("used:Q", title=None, scale=alt.Scale(nice=3), axis=alt.Axis(tickCount=3, minExtent=30, maxExtent=30)),
+        color=alt.Color("colour:N", legend=None, scale=alt.Scale(
+            domain=list(plan.site_colours) or [REST],
+            range=list(plan.site_colours.values()) or [theme.accent("site-rest")])),
+        tooltip=[
+            alt.Tooltip("site:N", title="Site"),
+            alt.Tooltip("quarter:O", title="Quarter"),
+            alt.Tooltip("used:Q", title="In use [GW]", format=".2f"),
+            alt.Tooltip("limit:Q", title="Energised [GW]", format=".2f"),
+        ],
+    )  # fmt: skip
+    limit = base.mark_line(interpolate="step", strokeWidth=1.5, color=theme.accent("ink")).encode(y="limit:Q")
+    chart = alt.layer(used, limit).properties(width=200, height=105)
+    faceted = alt.FacetChart(
+        data=tidy,
+        spec=chart,
+        facet=alt.Facet("site:N", sort=[plan.label(s) for s in order], title=None),
+        columns=columns,
+        spacing={"row": 46, "column": 50},
+        bounds="flush",
+    ).resolve_scale(y="independent")
+    words = "For each site, bars: facility power in use at peak by quarter; line: power energised. Gigawatts."
+    title = "Power at each site against its limit [GW]"
+    return theme.finish(faceted, title, words, height=None, width=None)

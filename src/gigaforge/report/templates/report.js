@@ -1,0 +1,55 @@
+"use strict";
+(() => {
+  const read = (id) => document.getElementById(id).textContent;
+
+  // A chart as wide as its column: single charts stretch, small multiples choose how many stand in a row.
+  const fitted = (spec, width) => {
+    if (spec.facet) {
+      const gap = spec.spacing.column;
+      spec.columns = Math.max(2, Math.min(4, Math.floor(width / 200)));
+      spec.spec.width = Math.floor((width - 36 - gap * (spec.columns - 1)) / spec.columns);
+      if (width < 480) spec.spec.height = 80;
+    } else {
+      spec.width = "container";
+      spec.autosize = { type: "fit-x", contains: "padding" };
+    }
+    return spec;
+  };
+
+  // As many legend entries in a row as the longest name allows.
+  const legendColumns = (spec, width) => {
+    const names = [spec, ...(spec.layer || [])].flatMap((part) => part.encoding?.color?.scale?.domain || []);
+    const longest = Math.max(names.length ? 8 : 3, ...names.map((name) => String(name).length));
+    return Math.max(1, Math.min(6, Math.floor((width - 50) / (longest * 6.4 + 34))));
+  };
+
+  const draw = async (element) => {
+    const name = element.dataset.chart;
+    const figure = element.closest(".chart");
+    const config = JSON.parse(read("chart-config"));
+    config.legend.columns = legendColumns(JSON.parse(read("chart-" + name)), element.closest(".chart").clientWidth);
+    figure.classList.add("ready");
+    const spec = fitted(JSON.parse(read("chart-" + name)), element.clientWidth);
+    if (element.view) element.view.finalize();
+    try {
+      const shown = await window.vegaEmbed(element, spec, { actions: false, renderer: "svg", config });
+      element.view = shown.view;
+      element.dataset.width = String(element.clientWidth);
+      element.dataset.state = "drawn";
+    } catch (problem) {
+      figure.classList.remove("ready");
+      console.error(name, problem);
+    }
+  };
+
+  const charts = [...document.querySelectorAll("[data-chart]")];
+  const all = async () => { for (const element of charts) await draw(element); };
+  let waiting;
+  window.addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      if (charts.some((c) => Math.abs(c.clientWidth - Number(c.dataset.width)) > 4)) all();
+    }, 200);
+  });
+  window.reportReady = all();
+})();

@@ -1,0 +1,140 @@
+"""Read a scenario file; find what is wrong with it before anything is computed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gigaforge.catalog import Catalog
+from gigaforge.catalog.load import read_yaml, validation_problem
+from gigaforge.errors import InputError
+from gigaforge.scenario.schema import Scenario
+
+__all__ = [
+    "check_against",
+    "figures_without_reason",
+    "load_scenario",
+    "parse_scenario",
+    "scenario_json_schema",
+    "with_objective",
+]
+
+
+def load_scenario(path: Path | str) -> Scenario:
+    """Read and validate one scenario file.
+
+    Parameters
+    ----------
+    path : path
+        A YAML file; `scenario_json_schema` describes it.
+
+    Raises
+    ------
+    InputError
+        Not YAML, unknown keys (with the nearest known one), wrong units, dates out of order, negative figures.
+
+    """
+    return parse_scenario(read_yaml(Path(path)), str(path))
+
+
+def parse_scenario(data: Any, where: str = "scenario") -> Scenario:
+    """Validate the content of a scenario file."""
+    if not isinstance(data, dict):
+        raise InputError(
+            "is not a scenario: a mapping with name, horizon, commitment, ... is expected (`gigaforge init` writes one)",
+            where,
+        )
+    try:
+        scenario = Scenario.model_validate(data)
+    except ValidationError as problem:
+        raise validation_problem(problem, Scenario, where) from None
+    _check_reasons(scenario, data, where)
+    return scenario
+
+
+def check_against(scenario: Scenario, catalog: Catalog, where: str = "scenario") -> None:
+    """Every name in the scenario must exist in the catalogue; `InputError` names field and nearest known one."""
+    wanted: list[tuple[str, Any, str]] = [
+        *((f"platforms.{p.name}.systems", catalog.system, s) for p in scenario.platforms for s in p.systems),
+        *((f"sites.{s.site}", catalog.site, s.site) for s in scenario.sites),
+        *((f"training.{r.name}.model", catalog.model, r.model) for r in scenario.training),
+        *((f"serving.{s.name}.model", catalog.model, s.model) for s in scenario.serving),
+    ]
+    if scenario.investment:
+        wanted += [
+            (f"investment.{role}", catalog.partner, getattr(scenario.investment, role))
+            for role in ("investor", "recipient")
+        ]
+    for path, reason in scenario.because.items():
+        if not (reason.startswith(("assumption:", "http")) or reason in catalog.facts or reason in catalog.sources):
+            near = difflib.get_close_matches(reason, [*catalog.facts, *catalog.sources], 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(
+                f"because.{path}: {reason!r} is neither a fact nor a source of the catalogue, nor an address, nor "
+                f"'assumption: why'{hint}",
+                where,
+            )
+    for field, find, name in wanted:
+        try:
+            find(name)
+        except InputError as problem:
+            raise InputError(f"{field}: {problem.problem}", where) from None
+
+
+def _leaves(data: Any, path: str = "") -> list[str]:
+    """Dotted paths of all quantities; entries of lists go by their name."""
+    if isinstance(data, dict):
+        return [leaf for key, value in data.items() for leaf in _leaves(value, f"{path}.{key}".lstrip("."))]
+    if isinstance(data, list):
+        out = []
+        for index, item in enumerate(data):
+            name = item.get("name") or item.get("site") if isinstance(item, dict) else None
+            out += _leaves(item, f"{path}.{name or index}")
+        return out
+    return [path]
+
+
+def figures_without_reason(data: dict[str, Any]) -> list[str]:
+    """Paths of figures that no entry of ``because`` explains, itself or by an ancestor."""
+    plain = {"schema", "name", "title", "description", "because", "objective", "block"}
+    words = {"site", "model", "name", "precision", "systems", "basis", "investor", "recipient", "dollars", "lender",
+             "counts", "suppliers", "sites"}  # fmt: skip
+    reasons = data.get("because") or {}
+    missing = []
+    for leaf in _leaves({k: v for k, v in data.items() if k not in plain}):
+        parts = leaf.split(".")
+        if parts[-1] in words or any(p in ("systems", "sites", "suppliers") for p in parts[1:]):
+            continue
+        # A part may itself hold a dot (a site or run may not; decimal keys do not occur).
+        if not any(".".join(parts[: n + 1]) in reasons for n in range(len(parts))):
+            missing.append(leaf)
+    return missing
+
+
+def _check_reasons(scenario: Scenario, data: dict[str, Any], where: str) -> None:
+    known: set[str] = set()
+    for leaf in _leaves({k: v for k, v in data.items() if k != "because"}):
+        parts = leaf.split(".")
+        known.update(".".join(parts[: n + 1]) for n in range(len(parts)))
+    for key in scenario.because:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"because.{key}: explains a figure that the scenario does not have{hint}", where)
+
+
+def scenario_json_schema() -> str:
+    """JSON Schema of a scenario file, as text."""
+    return json.dumps(Scenario.model_json_schema(by_alias=True), indent=1)
+
+
+def with_objective(scenario: Scenario, objective: str) -> Scenario:
+    """The same scenario with another objective; `InputError` names the known ones."""
+    known = ("npv", "tokens", "cost", "earliest")
+    if objective not in known:
+        raise InputError(f"{objective!r} is not an objective; known: {', '.join(known)}", "--objective")
+    return scenario.model_copy(update={"objective": objective})
