@@ -1,0 +1,280 @@
+"""``gigaforge simulate``: operate a planned fleet, compare policies, validate, replay traces."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gigaforge.operations import Comparison, Fleet, Replications, SimulationResult
+    from gigaforge.operations.validation import Row
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("simulate")(simulate)
+
+
+def simulate(
+    plan: Annotated[Path | None, typer.Argument(help="Plan folder, or a fleet YAML.")] = None,
+    years: Annotated[float | None, typer.Option(help="Horizon; default the whole plan.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    first: Annotated[str, typer.Option("--from", help="First quarter, e.g. 2029-Q1.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for 5-minute tables and figures; continues a stopped run.")
+    ] = None,
+    events: Annotated[bool, typer.Option("--events", help="Write every failure to --out.")] = False,
+    replications: Annotated[int, typer.Option(help="Runs with consecutive seeds, for intervals.")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    scheduler: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
+    compare: Annotated[
+        str, typer.Option(help="A second fleet YAML or plan, or a policy: mode=elastic,spares=8.")
+    ] = "",
+    validate: Annotated[bool, typer.Option("--validate", help="Reproduce published outcomes.")] = False,
+    replay: Annotated[Path | None, typer.Option(help="Job or request trace to replay.")] = None,
+    trace_format: Annotated[
+        str, typer.Option("--format", help="philly, alibaba, azure, burstgpt, mooncake; default by columns.")
+    ] = "",
+    racks: Annotated[int, typer.Option(help="With --replay of jobs: racks of the cluster.")] = 64,
+    domain: Annotated[int, typer.Option(help="With --replay of jobs: accelerators of a rack.")] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Operate a fleet: failures, repair, training, serving, power and cooling."""
+    from gigaforge.errors import InputError
+    from gigaforge.operations import run as runs
+
+    if validate:
+        _validate(as_json, out)
+        return
+    if replay is not None:
+        _replay(replay, trace_format, racks, domain, seed, as_json, out)
+        return
+    if plan is None:
+        raise InputError("give a plan folder or a fleet YAML (or --validate, or --replay TRACE)", "simulate")
+    fleet = runs.load_fleet(plan, years=years, first=first)
+    if compare:
+        other = _other(fleet, compare, years, first)
+        done = runs.compare(
+            fleet, other, replications=max(replications, 5), seed=seed, workers=workers, scheduler=scheduler
+        )
+        _print_comparison(done, as_json)
+        return
+    if replications > 1:
+        _print_replications(
+            runs.replicate(fleet, replications, seed=seed, workers=workers, scheduler=scheduler), as_json
+        )
+        return
+    result = _run(fleet, seed, out, events, as_json)
+    if out is not None:
+        _save(result, out)
+    if as_json:
+        print(json.dumps(result.summary()))
+    else:
+        _print_result(result)
+
+
+def _run(fleet: Fleet, seed: int, out: Path | None, events: bool, quiet: bool) -> SimulationResult:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from gigaforge.operations import run as runs
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("quarters"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("", total=fleet.windows)
+        try:
+            return runs.simulate(
+                fleet, seed, out=out, events=events, progress=lambda done, _: bar.update(task, completed=done)
+            )
+        except KeyboardInterrupt:
+            kept = (
+                f"; {out} keeps the quarters that are done, run again with the same --out to continue" if out else ""
+            )
+            print(f"stopped{kept}", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+def _save(result: SimulationResult, out: Path) -> None:
+    from gigaforge.report.operations_figures import save_figures
+
+    (out / "simulation.json").write_text(json.dumps(result.summary(), indent=1), encoding="utf-8")
+    save_figures(result, out / "simulation.html")
+
+
+def _other(fleet: Fleet, text: str, years: float | None, first: str) -> Fleet:
+    """A second fleet, or this one under a changed training policy."""
+    from gigaforge.errors import InputError
+    from gigaforge.operations import run as runs
+
+    if Path(text).exists():
+        return runs.load_fleet(text, years=years, first=first)
+    if "=" not in text:
+        raise InputError(f"{text!r} is neither a fleet nor a policy such as mode=elastic,spares=8", "--compare")
+    return runs.with_policy(fleet, **runs.policy_changes(text))
+
+
+def _bar(share: float, width: int = 28) -> str:
+    return "█" * round(share * width) or "▏"
+
+
+def _print_result(result: SimulationResult) -> None:
+    from rich.columns import Columns
+    from rich.console import Console
+    from rich.table import Table
+
+    from gigaforge.units import format_quantity
+
+    console, summary = Console(), result.summary()
+    years = summary["simulated_s"] / (365.25 * 86400.0)
+    console.print(
+        f"[bold]{summary['name']}[/]  {summary['racks']:,} racks, {summary['accelerators']:,} accelerators, {years:.2g} years, "
+        f"{summary['events']:,} failures in {summary['wall_s']:.1f} s"
+    )
+    facts = Table.grid(padding=(0, 2))
+    for label, value in (
+        ("goodput", f"[bold green]{summary['goodput']:.1%}[/]"),
+        ("availability", f"{summary['availability']:.2%}"),
+        ("peak power", format_quantity(summary["peak_power_w"], "power")),
+        ("energy", format_quantity(summary["energy_j"], "energy")),
+        ("PUE", f"{summary['pue']:.3f}"),
+        ("energy cost", format_quantity(summary["cost_usd"], "money")),
+        ("carbon", f"{summary['carbon_kg'] / 1e6:,.0f} kt"),
+        ("trained", format_quantity(summary["tokens_trained"], "tokens")),
+        (
+            "served",
+            f"{format_quantity(summary['tokens_served'], 'tokens')} of {format_quantity(summary['tokens_demanded'], 'tokens')}",
+        ),
+        ("missed target", f"{summary['slo_violations']:.3%}"),
+    ):
+        facts.add_row(f"[dim]{label}[/]", value)
+    fall = Table(box=None, show_header=False, padding=(0, 1), title="training rack time", title_style="dim")
+    for name, share in summary["waterfall"].items():
+        colour = "green" if name == "productive" else "red" if share > 0.02 else "yellow"
+        fall.add_row(name, f"{share:7.2%}", f"[{colour}]{_bar(share)}[/]")
+    console.print(Columns([facts, fall], padding=(0, 4)))
+    _print_runs(console, summary)
+    if summary["out"]:
+        console.print(f"[dim]tables and simulation.html in {summary['out']}[/]")
+
+
+def _print_runs(console: Any, summary: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    if not summary["training"]:
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    for name in ("run", "mode", "racks", "goodput", "expected", "stops", "save every", "best", "spares"):
+        table.add_column(name, justify="left" if name in ("run", "mode") else "right")
+    shown = sorted(summary["training"], key=lambda r: -r["racks"])[:12]
+    for run in shown:
+        table.add_row(run["name"], run["mode"], f"{run['racks']:,}", f"{run['goodput']:.1%}", f"{run['expected_goodput']:.1%}",
+                      f"{run['interruptions']:,}", f"{run['checkpoint_interval_s']:.0f} s",
+                      f"{run['best_checkpoint_interval_s']:.0f} s", str(run["spares"]))  # fmt: skip
+    console.print(table)
+
+
+def _print_replications(done: Replications, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = {name: dict(zip(("mean", "half_width_95"), done.interval(name), strict=True)) for name in done.values}
+    if as_json:
+        print(json.dumps({"replications": len(done.seeds), "seeds": list(done.seeds), "values": rows}))
+        return
+    table = Table("figure", "mean", "± 95 %", box=None)
+    for name, row in rows.items():
+        table.add_row(name, f"{row['mean']:.6g}", f"{row['half_width_95']:.2g}")
+    Console().print(table)
+
+
+def _print_comparison(done: Comparison, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    names = list(done.difference)
+    if as_json:
+        print(json.dumps({
+            "replications": len(done.first.seeds),
+            "difference": {n: {
+                "first": done.first.interval(n)[0], "second": done.second.interval(n)[0], "mean": done.difference[n][0],
+                "half_width_95": done.difference[n][1], "half_width_95_independent": done.alone[n],
+            } for n in names},
+        }))  # fmt: skip
+        return
+    table = Table("figure", "first", "second", "second - first", "± 95 %", "± if independent", box=None)
+    for n in names:
+        table.add_row(n, f"{done.first.interval(n)[0]:.6g}", f"{done.second.interval(n)[0]:.6g}", f"{done.difference[n][0]:+.4g}",
+                      f"{done.difference[n][1]:.2g}", f"{done.alone[n]:.2g}")  # fmt: skip
+    Console().print(table)
+
+
+def _validate(as_json: bool, out: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from gigaforge.operations.validation import validate
+
+    rows = validate()
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "validation.json").write_text(json.dumps(_rows(rows), indent=1), encoding="utf-8")
+        from gigaforge.report.operations_figures import validation_figure
+
+        validation_figure(rows).save(str(out / "validation.html"), inline=True)
+    if as_json:
+        print(json.dumps({"cases": _rows(rows), "reproduced": sum(r.reproduced for r in rows), "rows": len(rows)}))
+        return
+    table = Table("published outcome", "published", "simulated", "95 %", "", "role", box=None, header_style="dim")
+    for r in rows:
+        mark = "[green]yes[/]" if r.reproduced else "[red]no[/]"
+        table.add_row(r.case.name, r.case.published, f"{r.simulated:.4g} {r.case.unit}", f"{r.simulated_low:.3g}-{r.simulated_high:.3g}",
+                      mark, r.case.role)  # fmt: skip
+    console = Console()
+    console.print(table)
+    untouched = [r for r in rows if r.case.role == "untouched"]
+    console.print(f"{sum(r.reproduced for r in rows)} of {len(rows)} reproduced; {sum(r.reproduced for r in untouched)} of "
+                  f"{len(untouched)} untouched by any fit. Sources and inputs: --json")  # fmt: skip
+
+
+def _rows(rows: list[Row]) -> list[dict[str, Any]]:
+    return [
+        {
+            "case": r.case.name, "source": r.case.source, "inputs": r.case.inputs, "published": r.case.published, "unit": r.case.unit,
+            "low": r.case.low, "high": r.case.high, "simulated": r.simulated, "simulated_low": r.simulated_low,
+            "simulated_high": r.simulated_high, "reproduced": r.reproduced, "role": r.case.role, "note": r.case.note,
+        }
+        for r in rows
+    ]  # fmt: skip
+
+
+def _replay(path: Path, form: str, racks: int, domain: int, seed: int, as_json: bool, out: Path | None) -> None:
+    from rich.console import Console
+
+    from gigaforge.operations.replay import replay
+
+    summary, table = replay(path, form, racks=racks, domain=domain, seed=seed)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        table.to_parquet(out / "replay.parquet", index=False)
+        table.reset_index(drop=True).to_feather(out / "replay.arrow")
+    if as_json:
+        print(json.dumps(summary))
+        return
+    console = Console()
+    for name, value in summary.items():
+        console.print(
+            f"[dim]{name:22s}[/] {value:,.4g}" if isinstance(value, float) else f"[dim]{name:22s}[/] {value}"
+        )

@@ -1,0 +1,219 @@
+"""The books: totals of a run that must balance, whatever happened in it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from gigaforge.errors import NoAnswerError
+from gigaforge.operations.fleet import Fleet
+
+if TYPE_CHECKING:
+    from gigaforge.operations.fleet import ServingWorkload
+    from gigaforge.operations.serving import ServingWindow
+    from gigaforge.operations.sitepower import SiteWindow
+    from gigaforge.operations.window import GroupWindow, SiteFailures
+
+__all__ = ["WATERFALL", "Books", "GroupBook", "ServingBook", "SiteBook"]
+
+WATERFALL: Final = ("productive", "checkpoint", "rework", "restart", "wait", "straggler", "power", "idle")
+_TOLERANCE: Final = 1e-9
+
+
+@dataclass
+class GroupBook:
+    """One group's totals. [rack s], [token], [J]"""
+
+    rack_s: float = 0.0
+    down_s: float = 0.0
+    tokens: float = 0.0
+    energy_j: float = 0.0
+    failures: int = 0
+    interruptions: int = 0
+    possible_tokens: float = 0.0
+    capacity_s: float = 0.0
+    interval_s: float = 0.0
+    spares: int = 0
+    racks: int = 0
+    accounts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WATERFALL, 0.0))
+
+
+@dataclass
+class ServingBook:
+    """One workload's totals. [token], [rack s]"""
+
+    demanded: float = 0.0
+    served_paid: float = 0.0
+    served_free: float = 0.0
+    shed: float = 0.0
+    late: float = 0.0
+    active_s: float = 0.0
+    needed_s: float = 0.0
+    backfill_s: float = 0.0
+    up_s: float = 0.0
+
+
+@dataclass
+class SiteBook:
+    """One site's totals. [J], [W], [USD], [g]"""
+
+    it_j: float = 0.0
+    facility_j: float = 0.0
+    grid_j: float = 0.0
+    peak_w: float = 0.0
+    peak_grid_w: float = 0.0
+    cost_usd: float = 0.0
+    carbon_g: float = 0.0
+    over_limit_s: float = 0.0
+    responses: int = 0
+    solar_j: float = 0.0
+    waited_s: float = 0.0
+    repairs: int = 0
+    ramp_w: float = 0.0
+
+
+class Books:
+    """All totals of a run."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.groups = [GroupBook() for _ in fleet.groups]
+        self.serving = {w.name: ServingBook() for w in fleet.serving}
+        self.sites = [SiteBook() for _ in fleet.sites]
+        self.modes: dict[str, int] = {k.kind: 0 for k in (*fleet.table.modes, *fleet.table.outages)}
+        self.peak_w = 0.0
+        self.events = 0
+        self.time_s = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the state file."""
+        return {
+            "groups": [asdict(g) for g in self.groups],
+            "serving": {name: asdict(w) for name, w in self.serving.items()},
+            "sites": [asdict(s) for s in self.sites],
+            "modes": self.modes,
+            "peak_w": self.peak_w,
+            "events": self.events,
+            "time_s": self.time_s,
+        }
+
+    @classmethod
+    def from_dict(cls, fleet: Fleet, data: dict[str, Any]) -> Books:
+        """Read back."""
+        books = cls(fleet)
+        books.groups = [GroupBook(**g) for g in data["groups"]]
+        books.serving = {name: ServingBook(**w) for name, w in data["serving"].items()}
+        books.sites = [SiteBook(**s) for s in data["sites"]]
+        books.modes, books.peak_w, books.events = data["modes"], data["peak_w"], data["events"]
+        books.time_s = data["time_s"]
+        return books
+
+    def add(self, fleet: Fleet, window: int, groups: list[GroupWindow | None],
+            serving: list[tuple[ServingWorkload, ServingWindow]], sites: list[SiteWindow],
+            failures: list[SiteFailures]) -> None:  # fmt: skip
+        """Book one window and check that it balances."""
+        step = fleet.step_s
+        self.time_s += fleet.window_s
+        for index, found in enumerate(groups):
+            if found is not None:
+                self._group(fleet, index, found, window)
+        for workload, result in serving:
+            _book_serving(self.serving[workload.name], result, step, workload.name)
+        _book_energy(fleet, self.groups, groups, serving, sites)
+        facility = np.zeros(round(fleet.window_s / step))
+        for book, site in zip(self.sites, sites, strict=True):
+            _book_site(book, site, step)
+            facility += site.facility_w
+        self.peak_w = max(self.peak_w, float(facility.max()))
+        for book, found_failures in zip(self.sites, failures, strict=True):
+            down = found_failures.down
+            book.waited_s += float(down.waited_s.sum())
+            book.repairs += int(down.events.by_hand.sum())
+            self.events += down.events.size
+            kinds = np.bincount(down.events.mode, minlength=len(self.modes))
+            for name, count in zip(self.modes, kinds.tolist(), strict=True):
+                self.modes[name] += count
+            for group, count in enumerate(np.bincount(down.events.group, minlength=len(groups)).tolist()):
+                self.groups[group].failures += count
+
+    def _group(self, fleet: Fleet, index: int, found: GroupWindow, window: int) -> None:
+        book, length = self.groups[index], fleet.window_s
+        book.rack_s += found.racks * length
+        book.down_s += found.down_rack_s
+        book.tokens += float(found.tokens.sum())
+        book.capacity_s += float(found.up.sum()) * fleet.step_s
+        book.possible_tokens += found.racks * length * float(found.group.tokens_per_s[window])
+        book.interruptions += found.interruptions
+        book.interval_s, book.spares, book.racks = found.interval_s, found.spares, max(book.racks, found.racks)
+        if found.accounts:
+            _balance(sum(found.accounts.values()), found.racks * length, f"time of {found.group.name}")
+            for name, value in found.accounts.items():
+                book.accounts[name] += value
+        if not -_TOLERANCE * found.racks * length <= found.down_rack_s <= found.racks * length * (1 + _TOLERANCE):
+            raise NoAnswerError(
+                f"{found.group.name}: racks down {found.down_rack_s:g} of {found.racks * length:g} rack-s"
+            )
+
+
+def _balance(got: float, expected: float, what: str) -> None:
+    if abs(got - expected) > _TOLERANCE * max(abs(expected), 1.0):
+        raise NoAnswerError(f"{what} does not balance: {got!r} against {expected!r}; please report this")
+
+
+def _book_serving(book: ServingBook, result: ServingWindow, step: float, name: str) -> None:
+    demanded, shed = float(result.demand.sum()) * step, float(result.shed.sum()) * step
+    paid, free = float(result.served_paid.sum()) * step, float(result.served_free.sum()) * step
+    _balance(paid + free + shed, demanded, f"tokens of {name}")
+    book.demanded += demanded
+    book.served_paid += paid
+    book.served_free += free
+    book.shed += shed
+    book.late += float(((result.served_paid + result.served_free) * result.late).sum()) * step
+    book.active_s += float(result.active.sum()) * step
+    book.needed_s += float(result.needed.sum()) * step
+    book.backfill_s += float(result.backfill.sum()) * step
+    book.up_s += float((result.active + result.backfill).sum()) * step
+
+
+def _book_energy(fleet: Fleet, books: list[GroupBook], groups: list[GroupWindow | None],
+                 serving: list[tuple[ServingWorkload, ServingWindow]], sites: list[SiteWindow]) -> None:  # fmt: skip
+    """Energy by group after throttling; the sum over groups is the sites' IT energy."""
+    step, total = fleet.step_s, 0.0
+    before = sum(b.energy_j for b in books)
+    power = [None if g is None else g.power_w for g in groups]
+    for workload, result in serving:
+        mine = [g for g, found in enumerate(groups)
+                if found is not None and found.group.kind == "serving" and found.group.workload == workload.name]  # fmt: skip
+        for row, g in enumerate(mine):
+            power[g] = result.power_w[row]
+    used = [0.0] * len(sites)
+    for g, series in enumerate(power):
+        if series is not None:
+            books[g].energy_j += float(series.sum()) * step
+            used[fleet.groups[g].site] += float(series.sum()) * step
+    for index, site in enumerate(sites):
+        it = float(site.it_w.sum()) * step
+        cut = used[index] - it
+        if cut < -_TOLERANCE * max(used[index], 1.0):
+            raise NoAnswerError(f"energy of {fleet.sites[index].name} does not balance: {it!r} of {used[index]!r} J")
+        # what throttling saved is shared by the site's groups
+        for g, series in enumerate(power):
+            if series is not None and fleet.groups[g].site == index and used[index] > 0.0:
+                books[g].energy_j -= cut * float(series.sum()) * step / used[index]
+        total += it
+    _balance(sum(b.energy_j for b in books) - before, total, "energy of all groups")
+
+
+def _book_site(book: SiteBook, site: SiteWindow, step: float) -> None:
+    book.it_j += float(site.it_w.sum()) * step
+    book.facility_j += float(site.facility_w.sum()) * step
+    book.grid_j += float(site.grid_w.sum()) * step
+    book.peak_w = max(book.peak_w, float(site.facility_w.max()))
+    book.peak_grid_w = max(book.peak_grid_w, float(site.grid_w.max()))
+    book.cost_usd += site.cost_usd
+    book.carbon_g += site.carbon_g
+    book.over_limit_s += site.over_limit_s
+    book.responses += site.responses
+    book.solar_j += site.solar_j
+    book.ramp_w = max(book.ramp_w, float(np.abs(np.diff(site.facility_w)).max(initial=0.0)))

@@ -1,0 +1,169 @@
+"""A fleet as the simulator sees it: sites, groups of like racks with one job each, serving workloads, in SI units.
+
+Time runs in windows of one quarter, so counts of racks, limits and demand change at quarters; everything inside a
+window is exact in time or on the 5-minute grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+
+from gigaforge.errors import InputError
+from gigaforge.operations.failures import Cohort
+from gigaforge.operations.gang import GangShape
+from gigaforge.operations.intervals import Array, IntArray
+from gigaforge.operations.modes import FailureTable, RackClass, default_failures
+from gigaforge.operations.policy import TrainingPolicy
+from gigaforge.operations.power import Cooling, PowerPolicy, Storage
+from gigaforge.operations.queueing import spares_needed
+from gigaforge.operations.serving import ServingPolicy
+from gigaforge.operations.traffic import DemandShape
+from gigaforge.operations.weather import Climate
+from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
+
+__all__ = ["STEP_S", "Fleet", "Group", "ServingWorkload", "Site", "gang_shape"]
+
+STEP_S: Final = 300.0
+GroupKind = Literal["training", "serving", "research"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A campus.
+
+    Attributes
+    ----------
+    limit_w, pue_mean : (window,) arrays
+        Facility power energised [W]; mean PUE at full load.
+    built_w : (window,) array
+        IT power that cooling was built for [W].
+    price_usd_per_j, carbon_g_per_j : float
+    technicians, parts : int or None
+        People on shift at once and spare parts on the shelf; None for no limit.
+    pod_racks, hall_racks : int
+        Racks that share a scale-out pod, and a hall's feeds and loop.
+    solar_w, firm_w : float
+        On-site generation: peak of the sun's, and constant. [W]
+
+    """
+
+    name: str
+    limit_w: Array
+    pue_mean: Array
+    built_w: Array
+    climate: Climate
+    latitude: float = 38.0
+    price_usd_per_j: float = 50.0 / 3.6e9
+    price_daily: float = 0.0
+    carbon_g_per_j: float = 390.0 / 3.6e6
+    technicians: int | None = None
+    parts: int | None = None
+    pod_racks: int = 8
+    hall_racks: int = 128
+    cooling: Cooling = Cooling()
+    power: PowerPolicy = PowerPolicy()
+    storage: Storage | None = None
+    solar_w: float = 0.0
+    firm_w: float = 0.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Like racks at one site with one workload.
+
+    Attributes
+    ----------
+    racks : (window,) array of int
+        Allocated, hot spares included.
+    tokens_per_s : (window,) array
+        Of one rack at full use.
+    full_w, idle_w : float
+        IT power of one rack at work and idle [W].
+    cohorts : tuple of lists
+        Racks by date of delivery, for each window.
+    use : float
+        Share of up racks that work (research). [fraction]
+
+    """
+
+    name: str
+    site: int
+    rack: RackClass
+    kind: GroupKind
+    workload: str
+    racks: IntArray
+    tokens_per_s: Array
+    full_w: float
+    idle_w: float
+    cohorts: tuple[list[Cohort], ...]
+    policy: TrainingPolicy = TrainingPolicy()
+    use: float = 0.9
+
+
+@dataclass(frozen=True)
+class ServingWorkload:
+    """Demand that several groups serve together; mean by window [token/s]."""
+
+    name: str
+    demand: Array
+    shape: DemandShape = DemandShape()
+    policy: ServingPolicy = ServingPolicy()
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Everything one simulation needs."""
+
+    name: str
+    start: Quarter
+    sites: tuple[Site, ...]
+    groups: tuple[Group, ...]
+    serving: tuple[ServingWorkload, ...] = ()
+    table: FailureTable = field(default_factory=default_failures)
+    window_s: float = SECONDS_PER_QUARTER
+    step_s: float = STEP_S
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise fail far away."""
+        if not self.groups or not self.sites:
+            raise InputError("a fleet needs at least one site with racks", self.name)
+        if abs(self.window_s / self.step_s - round(self.window_s / self.step_s)) > 1e-9:
+            raise InputError(
+                f"a window of {self.window_s:g} s is not a whole number of {self.step_s:g} s steps", self.name
+            )
+        counts = np.array([g.racks for g in self.groups])
+        if (counts < 0).any():
+            raise InputError("racks below zero", self.name)
+
+    @property
+    def windows(self) -> int:
+        """How many."""
+        return int(self.groups[0].racks.size)
+
+    def offsets(self) -> IntArray:
+        """First rack number of each group at its site, shape (group,)."""
+        used = dict.fromkeys(range(len(self.sites)), 0)
+        out = []
+        for group in self.groups:
+            out.append(used[group.site])
+            used[group.site] += int(group.racks.max(initial=0))
+        return np.array(out, dtype=np.int64)
+
+
+def gang_shape(group: Group, racks: int, table: FailureTable) -> GangShape:
+    """Spares of a run: given, or the fewest that cover the policy's share of time."""
+    policy = group.policy
+    if policy.spares is not None:
+        if policy.spares >= racks > 0:
+            raise InputError(f"{policy.spares} spares of {racks} racks leave none to work", group.name)
+        return GangShape(racks, policy.spares if racks else 0, policy.replica_racks)
+    spares = min(spares_needed(table.mean_down_s(group.rack) * racks, policy.spare_cover), racks // 2)
+    if policy.mode != "synchronous":
+        # Missing replicas only shrink the run: covering the mean is enough.
+        spares = min(spares, round(table.mean_down_s(group.rack) * racks))
+    replica = max(policy.replica_racks, 1)
+    spares += (racks - spares) % replica if racks > replica else 0
+    return GangShape(racks, spares, replica)

@@ -1,0 +1,177 @@
+"""From racks that go down to what a gang feels: interruptions, incomplete gangs, missing replicas, slow members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gigaforge.operations.intervals import Array, IntArray, above, count_at, union
+from gigaforge.operations.modes import FailureTable, RackClass
+from gigaforge.operations.policy import RestartStages, TrainingPolicy
+from gigaforge.operations.training import Interruptions, Shares
+
+__all__ = ["GangShape", "draw_stalls", "incomplete", "interruptions", "missing_replicas", "slow_members"]
+
+
+@dataclass(frozen=True, slots=True)
+class GangShape:
+    """Racks of one run in one window: ``racks`` allocated, of which ``spares`` are hot spares."""
+
+    racks: int
+    spares: int
+    replica_racks: int
+
+    @property
+    def active(self) -> int:
+        """Racks that compute."""
+        return self.racks - self.spares
+
+    @property
+    def replicas(self) -> int:
+        """Data-parallel replicas."""
+        return max(1, self.active // max(self.replica_racks, 1))
+
+
+def draw_stalls(rng: np.random.Generator, count: int, stages: RestartStages) -> tuple[Array, Array]:
+    """Random part of each restart: detection, and a person where one is needed [s]."""
+    detect = rng.exponential(stages.detect_s, count)
+    person = rng.random(count) < stages.attended_share
+    spread = stages.tail_sigma
+    minutes = stages.attended_s * np.exp(spread * rng.standard_normal(count) - 0.5 * spread**2)
+    return detect, np.where(person, minutes, 0.0)
+
+
+def interruptions(
+    rng: np.random.Generator,
+    length_s: float,
+    failures: tuple[Array, IntArray, Array],
+    down: tuple[Array, Array],
+    shape: GangShape,
+    table: FailureTable,
+    policy: TrainingPolicy,
+    forced_s: Array,
+    blocked_s: Array,
+) -> tuple[Interruptions, Array]:
+    """Which failures stop the gang, and for how long.
+
+    Racks are alike, so a failure strikes an active one with probability active / up.
+
+    Parameters
+    ----------
+    rng : Generator
+        For the restart stages.
+    length_s : float
+        Window [s].
+    failures : (time, mode, dice)
+        Real failures of the group, sorted.
+    down : (start, end)
+        Down times of its racks, those carried in too.
+    shape, table, policy
+    forced_s : array
+        Planned stops at given times (a change of size) [s].
+    blocked_s : array
+        When the gang becomes incomplete; a drained rack that leaves it so stops it as planned [s].
+
+    Returns
+    -------
+    hits : Interruptions
+    restart_s : (interruption,) array
+        Time until the struck replica is back, whatever the rest does [s].
+
+    """
+    time, mode, dice = failures
+    kinds = [*table.modes, *table.outages]
+    share = np.array([getattr(k, "interrupts", 1.0) for k in kinds])[mode]
+    cordon = np.array([getattr(k, "cordon", True) for k in kinds], dtype=np.bool_)[mode]
+    up = np.maximum(shape.racks - count_at(time, *down), 1)
+    chance = np.where(cordon, np.minimum(shape.active / up, 1.0), 1.0) * share
+    struck = np.flatnonzero(dice < chance)
+    drained = blocked_s[(blocked_s >= 0.0) & (blocked_s < length_s) & ~np.isin(blocked_s, time[struck])]
+    planned = rng.random(rng.poisson(policy.planned_per_s * length_s)) * length_s
+    planned = np.concatenate((planned, forced_s, drained))
+    times = np.concatenate((time[struck], planned))
+    order = np.argsort(times, kind="stable")
+    kind = np.concatenate((mode[struck], np.full(planned.size, -1)))[order]
+    return _stalls(rng, times[order], kind, kinds, policy)
+
+
+def _stalls(rng: np.random.Generator, times: Array, kind: IntArray, kinds: list[object],
+            policy: TrainingPolicy) -> tuple[Interruptions, Array]:  # fmt: skip
+    count, stages = times.size, policy.restart
+    detect, person = draw_stalls(rng, count, stages)
+    tiers = policy.checkpoint.tiers
+    tier = np.minimum(np.array([getattr(k, "tier", 0) for k in kinds] + [0])[kind], len(tiers) - 1)
+    load = np.array([t.load_s for t in tiers])[tier]
+    notice = np.array([getattr(k, "detect_s", 0.0) for k in kinds] + [0.0])[kind]
+    swap = np.where(
+        np.array([getattr(k, "cordon", True) for k in kinds] + [False], dtype=np.bool_)[kind], stages.swap_s, 0.0
+    )
+    full = notice + detect + person + swap + stages.init_s + stages.warmup_s + load
+    if policy.stall_s is not None:
+        full = np.full(count, policy.stall_s)
+    plan = kind < 0
+    full = np.where(plan, policy.planned_s, full)
+    back = np.array([getattr(k, "rollback_s", 0.0) for k in kinds] + [0.0])[kind]
+    # a fault that began earlier, or one that took the near snapshots, rolls back in every mode
+    whole = np.ones(count, dtype=np.bool_) if policy.mode == "synchronous" else rng.random(count) < policy.fallback
+    whole |= (back > 0.0) & ~plan
+    stall = np.where(whole | plan, full, policy.hiccup_s) + policy.ramp_s
+    hits = Interruptions(times, stall, whole & ~plan, tier.astype(np.int64), back)
+    return hits, np.where(plan, 0.0, full)
+
+
+def incomplete(down: tuple[Array, Array], shape: GangShape, policy: TrainingPolicy) -> tuple[Array, Array]:
+    """Times in which a synchronous gang lacks racks; the other modes go on smaller."""
+    if policy.mode != "synchronous":
+        return np.empty(0), np.empty(0)
+    return above(*down, shape.spares)
+
+
+def missing_replicas(length_s: float, hits: Interruptions, restart_s: Array, down: tuple[Array, Array], shape: GangShape,
+                     policy: TrainingPolicy) -> Shares | None:  # fmt: skip
+    """Share of the gang that is away while the rest goes on, as disjoint pieces."""
+    if policy.mode == "synchronous":
+        return None
+    start, end = down
+    away = (np.empty(0), np.empty(0))
+    if policy.mode == "fault_tolerant":
+        alone = ~hits.rolls_back & (restart_s > 0.0)
+        away = (hits.time_s[alone], hits.time_s[alone] + restart_s[alone])
+    times = np.concatenate((start, end, *away))
+    racks = np.concatenate((np.ones(start.size), -np.ones(end.size), np.zeros(2 * away[0].size)))
+    restarting = np.concatenate((np.zeros(2 * start.size), np.ones(away[0].size), -np.ones(away[0].size)))
+    times = np.clip(times, 0.0, length_s)
+    order = np.argsort(times, kind="stable")
+    lacking = np.maximum(np.cumsum(racks[order]) - shape.spares, 0.0)
+    group = max(policy.replica_racks, 1)
+    gone = np.ceil(lacking / group) if policy.mode == "elastic" else lacking + np.cumsum(restarting[order])
+    share = np.clip(gone / shape.replicas, 0.0, 1.0)
+    begin, finish = times[order], np.append(times[order][1:], length_s)
+    keep = (share > 0.0) & (finish > begin)
+    return begin[keep], finish[keep], share[keep]
+
+
+def slow_members(rng: np.random.Generator, length_s: float, rack: RackClass, active: int, table: FailureTable,
+                 levels: int = 6) -> Shares | None:  # fmt: skip
+    """Pace lost to slow links and throttling: the gang runs at the pace of its slowest member.
+
+    Slowdowns are uniform up to twice the table's mean, here on a few levels of equal probability; the worst one
+    present is a sum of steps, one for each level reached.
+    """
+    rate = table.degraded_rate * rack.accelerators * active
+    count = int(rng.poisson(rate * length_s)) if rate > 0.0 else 0
+    if count == 0:
+        return None
+    begin = rng.random(count) * length_s
+    finish = np.minimum(begin + rng.exponential(table.degraded_s, count), length_s)
+    level = rng.integers(0, levels, count)
+    middle = 2.0 * table.degraded_slowdown * (np.arange(levels) + 0.5) / levels
+    loss = middle / (1.0 + middle)
+    pieces = [
+        (*union(begin[level >= k], finish[level >= k]), loss[k] - (loss[k - 1] if k else 0.0)) for k in range(levels)
+    ]
+    start = np.concatenate([p[0] for p in pieces])
+    end = np.concatenate([p[1] for p in pieces])
+    weight = np.concatenate([np.full(p[0].size, p[2]) for p in pieces])
+    return start, end, weight

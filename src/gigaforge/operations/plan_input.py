@@ -1,0 +1,292 @@
+"""A plan folder as a fleet: what the programme deployed and allocated, quarter by quarter."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from gigaforge.catalog import Catalog, load_catalog
+from gigaforge.errors import InputError
+from gigaforge.operations.build import IDLE_SHARE, default_parts, default_technicians
+from gigaforge.operations.closed_form import best_policy
+from gigaforge.operations.failures import Cohort
+from gigaforge.operations.fleet import Fleet, Group, GroupKind, ServingWorkload, Site
+from gigaforge.operations.modes import FailureTable, RackClass, default_failures
+from gigaforge.operations.policy import TrainingPolicy
+from gigaforge.operations.serving import ServingPolicy
+from gigaforge.operations.traffic import DemandShape
+from gigaforge.operations.weather import climate_at
+from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
+
+__all__ = ["fleet_of_plan"]
+
+_COLUMNS: Final = {
+    "deployment": ("quarter", "site", "system", "racks_online"),
+    "sites": ("quarter", "site", "energised_w", "pue"),
+    "allocation": ("quarter", "site", "system", "workload", "point", "racks"),
+    "operating_points": ("id", "workload", "kind", "system", "tokens_per_s_per_rack", "it_power_w_per_rack"),
+}
+
+
+def _read(folder: Path, name: str) -> pd.DataFrame:
+    path = folder / f"{name}.parquet"
+    if not path.exists():
+        raise InputError("is missing; `gigaforge plan` writes it", str(path))
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as problem:
+        raise InputError(f"is not a Parquet table ({problem})", str(path)) from None
+    lacking = [c for c in _COLUMNS[name] if c not in table.columns]
+    if lacking:
+        raise InputError(f"lacks the column {', '.join(lacking)}", str(path))
+    return table
+
+
+def fleet_of_plan(folder: Path | str, *, years: float | None = None, first: str = "", catalog: Catalog | None = None,
+                  table: FailureTable | None = None, policies: dict[str, TrainingPolicy] | None = None) -> Fleet:  # fmt: skip
+    """Read a plan folder.
+
+    Parameters
+    ----------
+    folder : path
+        With ``plan.json`` and the tables of a plan.
+    years : float, optional
+        Horizon; default all of the plan from its first rack on.
+    first : str
+        First quarter, e.g. ``"2029-Q1"``; default the first with racks.
+    catalog : Catalog, optional
+        For accelerators of a system, and a site's place, price and carbon; default the shipped one.
+    table : FailureTable, optional
+    policies : dict, optional
+        Training policy by workload; default the best by expected goodput.
+
+    Raises
+    ------
+    InputError
+        A file, column or system is missing, or allocation exceeds deployment.
+
+    """
+    folder = Path(folder)
+    if not (folder / "plan.json").is_file():
+        raise InputError("no plan.json here; give the folder that `gigaforge plan` wrote", str(folder))
+    try:
+        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    except json.JSONDecodeError as problem:
+        raise InputError(f"is not JSON ({problem})", str(folder / "plan.json")) from None
+    tables = {name: _read(folder, name) for name in _COLUMNS}
+    quarters = _quarters(tables["deployment"], plan, years, first, folder)
+    rates = table or default_failures()
+    known = load_catalog() if catalog is None else catalog
+    return _Builder(folder, plan, tables, quarters, rates, known, policies or {}).fleet()
+
+
+def _quarters(
+    deployment: pd.DataFrame, plan: dict[str, Any], years: float | None, first: str, folder: Path
+) -> list[Quarter]:
+    online = deployment.loc[deployment["racks_online"] > 0, "quarter"].astype(str)
+    if online.empty:
+        raise InputError(
+            "has no racks online in any quarter; there is nothing to simulate", str(folder / "deployment.parquet")
+        )
+    known = [Quarter.parse(str(q)) for q in plan.get("quarters") or sorted(set(online))]
+    begin = Quarter.parse(first) if first else min(Quarter.parse(q) for q in online)
+    left = [q for q in known if q >= begin]
+    if not left:
+        raise InputError(f"the plan ends {known[-1]}, before {begin}", "--from")
+    if years is not None and not years > 0:
+        raise InputError(f"{years:g} years; more than 0 is needed", "--years")
+    count = len(left) if years is None else min(len(left), math.ceil(years * 4 - 1e-9))
+    return left[:count]
+
+
+class _Builder:
+    """Turns a plan's tables into groups, sites and demand."""
+
+    def __init__(self, folder: Path, plan: dict[str, Any], tables: dict[str, pd.DataFrame], quarters: list[Quarter],
+                 table: FailureTable, catalog: Catalog, policies: dict[str, TrainingPolicy]) -> None:  # fmt: skip
+        self.folder, self.plan, self.quarters, self.table, self.catalog = folder, plan, quarters, table, catalog
+        self.policies = policies
+        self.at = {str(q): i for i, q in enumerate(quarters)}
+        self.points = tables["operating_points"].drop_duplicates("id").set_index("id")
+        self.all_deployment = tables["deployment"].assign(quarter=tables["deployment"]["quarter"].astype(str))
+        self.deployment = self._within(tables["deployment"])
+        self.allocation = self._within(tables["allocation"]).query("racks > 0")
+        self.site_table = self._within(tables["sites"])
+        self.site_names = sorted(set(self.deployment.loc[self.deployment["racks_online"] > 0, "site"].astype(str)))
+        self.racks = {name: self._rack(name) for name in sorted(set(self.deployment["system"].astype(str)))}
+
+    def _within(self, table: pd.DataFrame) -> pd.DataFrame:
+        table = table.assign(quarter=table["quarter"].astype(str))
+        return table[table["quarter"].isin(self.at)].assign(window=lambda t: t["quarter"].map(self.at))
+
+    def _rack(self, name: str) -> RackClass:
+        mine = self.points[self.points["system"] == name]
+        count = 0
+        if "accelerators_per_rack" in mine.columns and len(mine):
+            count = int(mine["accelerators_per_rack"].iloc[0])
+        if count <= 0 and name in self.catalog.systems:
+            count = self.catalog.systems[name].accelerators
+        if count <= 0:
+            match = re.search(r"nv[lh](\d+)|(?:dgx|hgx)", name)
+            if match is None:
+                raise InputError(f"system {name!r} is not in the catalogue, so its accelerators are unknown; add it, or a "
+                                 "column accelerators_per_rack", str(self.folder / "operating_points.parquet"))  # fmt: skip
+            count = int(match[1] or 8)
+        return RackClass(name, count, 4 if count >= 16 else 0)
+
+    def fleet(self) -> Fleet:
+        groups = [*self._allocated()]
+        groups += self._left_over(groups)
+        return Fleet(
+            name=str(self.plan.get("name", self.folder.name)),
+            start=self.quarters[0],
+            sites=tuple(self._site(name) for name in self.site_names),
+            groups=tuple(groups),
+            serving=tuple(self._workload(w) for w in sorted({g.workload for g in groups if g.kind == "serving"})),
+            table=self.table,
+        )
+
+    def _allocated(self) -> list[Group]:
+        unknown = sorted(set(self.allocation["point"]) - set(self.points.index))
+        if unknown:
+            raise InputError(f"uses points that operating_points.parquet lacks: {', '.join(map(str, unknown[:5]))}",
+                             str(self.folder / "allocation.parquet"))  # fmt: skip
+        joined = self.allocation.join(
+            self.points[["kind", "tokens_per_s_per_rack", "it_power_w_per_rack"]], on="point", rsuffix="_point"
+        )
+        unit = self.points["racks_per_unit"] if "racks_per_unit" in self.points.columns else None
+        out = []
+        for (site, system, workload), rows in joined.groupby(["site", "system", "workload"], sort=True):
+            if str(site) not in self.site_names:
+                raise InputError(f"{workload}: {site} has no racks online", str(self.folder / "allocation.parquet"))
+            racks = self._by_window(rows, rows["racks"]).round().astype(np.int64)
+            tokens = self._by_window(rows, rows["racks"] * rows["tokens_per_s_per_rack"])
+            watts = float((rows["racks"] * rows["it_power_w_per_rack"]).sum() / rows["racks"].sum())
+            kind: GroupKind = "serving" if str(rows["kind"].iloc[0]) == "serving" else "training"
+            replica = int(max(1, unit.loc[rows["point"].iloc[-1]])) if unit is not None else 1
+            rack = self.racks[str(system)]
+            out.append(Group(
+                name=f"{workload}@{site}/{system}", site=self.site_names.index(str(site)), rack=rack, kind=kind,
+                workload=str(workload), racks=racks, tokens_per_s=np.divide(tokens, racks, out=np.zeros(racks.size), where=racks > 0),
+                full_w=watts, idle_w=watts * IDLE_SHARE, cohorts=self._cohorts(str(site), str(system), racks),
+                policy=self._policy(str(workload), rack, int(racks.max()), replica) if kind == "training" else TrainingPolicy(),
+            ))  # fmt: skip
+        return out
+
+    def _by_window(self, rows: pd.DataFrame, values: Any) -> Any:
+        return np.bincount(rows["window"], weights=np.asarray(values, dtype=np.float64), minlength=len(self.quarters))
+
+    def _policy(self, workload: str, rack: RackClass, racks: int, replica: int) -> TrainingPolicy:
+        given = self.policies.get(workload)
+        return given or best_policy(rack.accelerators, racks, replica_racks=replica, table=self.table)
+
+    def _cohorts(self, site: str, system: str, racks: Any) -> tuple[list[Cohort], ...]:
+        """Racks by age: the site's deliveries of this system, oldest retired first, shared out in proportion."""
+        mine = self.all_deployment.query("site == @site and system == @system").copy()
+        mine["q"] = [Quarter.parse(q) for q in mine["quarter"]]
+        online = mine.sort_values("q")[["q", "racks_online"]].to_numpy()
+        out = []
+        for window, quarter in enumerate(self.quarters):
+            levels = [(q, int(n)) for q, n in online if q <= quarter]
+            added, before = [], 0
+            for q, n in levels:
+                if n > before:
+                    added.append((q, n - before))
+                before = n
+            out.append(_share(added, before, int(racks[window]), self.quarters[0]))
+        return tuple(out)
+
+    def _left_over(self, groups: list[Group]) -> list[Group]:
+        """Racks online that nothing was allocated to run research."""
+        out = []
+        for (site, system), rows in self.deployment.groupby(["site", "system"], sort=True):
+            if str(site) not in self.site_names:
+                continue
+            online = self._by_window(rows, rows["racks_online"]).round().astype(np.int64)
+            index = self.site_names.index(str(site))
+            mine = [g for g in groups if g.site == index and g.rack.name == system]
+            left = online - np.sum([g.racks for g in mine], axis=0, initial=0) if mine else online
+            if (left < 0).any():
+                quarter = self.quarters[int(np.argmin(left))]
+                raise InputError(f"{site}, {system}, {quarter}: {-int(left.min()):,} racks more are allocated than online",
+                                 str(self.folder / "allocation.parquet"))  # fmt: skip
+            if left.any():
+                watts = [g.full_w for g in mine] or list(
+                    self.points.loc[self.points["system"] == system, "it_power_w_per_rack"]
+                )
+                full = float(max(watts)) if watts else 0.0
+                out.append(Group(f"research@{site}/{system}", index, self.racks[str(system)], "research", "research",
+                                 left.astype(np.int64), np.zeros(left.size), full, full * IDLE_SHARE,
+                                 self._cohorts(str(site), str(system), left)))  # fmt: skip
+        return out
+
+    def _site(self, name: str) -> Site:
+        rows = self.site_table[self.site_table["site"] == name]
+        limit = self._by_window(rows, rows["energised_w"])
+        pue = self._by_window(rows, rows["pue"])
+        if (limit <= 0).any() or (pue < 1.0).any():
+            limit, pue = np.maximum(limit, 0.0), np.where(pue < 1.0, 1.2, pue)
+        entry = self.catalog.sites.get(name)
+        online = self.deployment[self.deployment["site"] == name]
+        power = online["it_power_w"] if "it_power_w" in online.columns else online["racks_online"] * 0.0
+        latest = online[online["window"] == online["window"].max()]
+        here = [(self.racks[str(s)], int(n)) for s, n in zip(latest["system"], latest["racks_online"], strict=True)]
+        latitude = entry.latitude if entry else None
+        extra = {}
+        if entry is not None:
+            extra["price_usd_per_j"] = entry.energy_price.value
+            if entry.carbon_intensity is not None:
+                extra["carbon_g_per_j"] = entry.carbon_intensity.value * 1e3
+        return Site(
+            name=name, limit_w=limit, pue_mean=pue, built_w=np.maximum(self._by_window(online, power), 1.0),
+            climate=climate_at(latitude, entry.longitude if entry else None), latitude=38.0 if latitude is None else latitude,
+            technicians=default_technicians(self.table, here), parts=default_parts(self.table, here), **extra,
+        )  # fmt: skip
+
+    def _workload(self, name: str) -> ServingWorkload:
+        rows = self.allocation[self.allocation["workload"] == name]
+        if "tokens" in rows.columns and rows["tokens"].notna().all():
+            tokens = self._by_window(rows, rows["tokens"])
+        else:
+            rate = self.points["tokens_per_s_per_rack"].reindex(rows["point"]).to_numpy()
+            tokens = self._by_window(rows, rows["racks"] * rate) * SECONDS_PER_QUARTER
+        return ServingWorkload(name, tokens * self._shortfall() / SECONDS_PER_QUARTER, DemandShape(), ServingPolicy())
+
+    def _shortfall(self) -> Any:
+        """Demand over what the plan serves, by quarter."""
+        served = dict(zip(map(str, self.plan.get("quarters", [])), self.plan.get("tokens_served", []), strict=False))
+        wanted = dict(
+            zip(map(str, self.plan.get("quarters", [])), self.plan.get("tokens_demanded", []), strict=False)
+        )
+        ratio = [
+            max(1.0, wanted[q] / served[q]) if served.get(q) and wanted.get(q) else 1.0
+            for q in (str(q) for q in self.quarters)
+        ]
+        return np.array(ratio)
+
+
+def _share(added: list[tuple[Quarter, int]], online: int, racks: int, start: Quarter) -> list[Cohort]:
+    """Split a group's racks over deliveries, newest kept when racks were retired."""
+    kept: list[tuple[Quarter, int]] = []
+    room = online
+    for quarter, count in reversed(added):
+        take = min(count, room)
+        room -= take
+        if take:
+            kept.append((quarter, take))
+    out, first, done = [], 0, 0
+    for quarter, count in reversed(kept):
+        done += count
+        end = round(racks * done / max(online, 1))
+        if end > first:
+            out.append(Cohort(first, end - first, (quarter - start) * SECONDS_PER_QUARTER))
+            first = end
+    if first < racks:
+        out.append(Cohort(first, racks - first, 0.0))
+    return out

@@ -1,0 +1,204 @@
+"""What a simulation answers: goodput and its waterfall, availability, energy, tokens, and what to change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gigaforge.operations.books import WATERFALL, Books
+from gigaforge.operations.closed_form import expected_goodput, mttf_s
+from gigaforge.operations.fleet import Fleet
+
+__all__ = ["SimulationResult", "feedback"]
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """One simulated fleet.
+
+    Attributes
+    ----------
+    fleet : Fleet
+    seed : int
+    books : Books
+        Totals, balanced.
+    hourly : DataFrame
+        Hourly means of power and tokens, by site and in all, for figures.
+    wall_s, cpu_s : float
+        Of this run [s].
+    out : str
+        Folder with the 5-minute tables, where one was asked for.
+
+    """
+
+    fleet: Fleet
+    seed: int
+    books: Books
+    hourly: pd.DataFrame
+    wall_s: float
+    cpu_s: float
+    out: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def waterfall(self) -> dict[str, float]:
+        """Training rack time by account, shares that sum to 1; empty without training."""
+        books = [b for b, g in zip(self.books.groups, self.fleet.groups, strict=True) if g.kind == "training"]
+        total = sum(b.rack_s for b in books)
+        if total <= 0.0:
+            return {}
+        return {name: sum(b.accounts[name] for b in books) / total for name in WATERFALL}
+
+    @property
+    def availability(self) -> float:
+        """Rack time in service over rack time [fraction]."""
+        total = sum(b.rack_s for b in self.books.groups)
+        return 1.0 - sum(b.down_s for b in self.books.groups) / total if total > 0 else 1.0
+
+    @property
+    def goodput(self) -> float:
+        """Productive share of training rack time; without training, the availability [fraction]."""
+        return self.waterfall.get("productive", self.availability)
+
+    def summary(self) -> dict[str, Any]:
+        """The object that ``gigaforge simulate --json`` prints."""
+        books, serving = self.books, list(self.books.serving.values())
+        demanded = sum(w.demanded for w in serving)
+        facility = sum(s.facility_j for s in books.sites)
+        it = sum(s.it_j for s in books.sites)
+        return {
+            "name": self.fleet.name,
+            "racks": int(max(np.sum([g.racks for g in self.fleet.groups], axis=0))),
+            "accelerators": int(max(np.sum([g.racks * g.rack.accelerators for g in self.fleet.groups], axis=0))),
+            "simulated_s": books.time_s,
+            "wall_s": self.wall_s,
+            "cpu_s": self.cpu_s,
+            "seed": self.seed,
+            "events": books.events,
+            "goodput": self.goodput,
+            "availability": self.availability,
+            "waterfall": self.waterfall,
+            "energy_j": facility,
+            "it_energy_j": it,
+            "grid_energy_j": sum(s.grid_j for s in books.sites),
+            "pue": facility / it if it > 0.0 else 1.0,
+            "peak_power_w": books.peak_w,
+            "tokens_served": sum(w.served_paid + w.served_free for w in serving),
+            "tokens_demanded": demanded,
+            "tokens_trained": sum(b.tokens for b, g in self._pairs("training")),
+            "slo_violations": sum(w.shed + w.late for w in serving) / demanded if demanded > 0.0 else 0.0,
+            "cost_usd": sum(s.cost_usd for s in books.sites),
+            "carbon_kg": sum(s.carbon_g for s in books.sites) / 1e3,
+            "failures": {k: v for k, v in books.modes.items() if v},
+            "training": [self._training(i) for i, g in enumerate(self.fleet.groups) if g.kind == "training"],
+            "serving": {name: _serving(w) for name, w in books.serving.items()},
+            "sites": {s.name: _site(b) for s, b in zip(self.fleet.sites, books.sites, strict=True)},
+            "mttf_s": {str(n): mttf_s(n, self.fleet.table) for n in (8, 1024, 16384, 131072)},
+            "out": self.out,
+        }
+
+    def _pairs(self, kind: str) -> list[tuple[Any, Any]]:
+        return [
+            (b, g)
+            for b, g in zip(self.books.groups, self.fleet.groups, strict=True)
+            if g.kind == kind and b.rack_s > 0
+        ]
+
+    def _training(self, index: int) -> dict[str, Any]:
+        book, group = self.books.groups[index], self.fleet.groups[index]
+        total = max(book.rack_s, 1e-9)
+        estimate = expected_goodput(group.rack.accelerators, max(book.racks, 1), policy=group.policy, table=self.fleet.table,
+                                    tray=group.rack.tray)  # fmt: skip
+        return {
+            "name": group.name,
+            "workload": group.workload,
+            "mode": group.policy.mode,
+            "racks": book.racks,
+            "goodput": book.accounts["productive"] / total,
+            "expected_goodput": estimate.goodput,
+            "availability": 1.0 - book.down_s / total,
+            "interruptions": book.interruptions,
+            "checkpoint_interval_s": book.interval_s,
+            "best_checkpoint_interval_s": estimate.interval_s,
+            "spares": book.spares,
+            "tokens": book.tokens,
+            "waterfall": {name: value / total for name, value in book.accounts.items()},
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a group."""
+        rows = []
+        for book, group in zip(self.books.groups, self.fleet.groups, strict=True):
+            total = max(book.rack_s, 1e-9)
+            rows.append({
+                "group": group.name, "site": self.fleet.sites[group.site].name, "system": group.rack.name,
+                "workload": group.workload, "kind": group.kind, "racks": book.racks,
+                "availability": 1.0 - book.down_s / total, "failures": book.failures, "tokens": book.tokens,
+                "energy_j": book.energy_j, **{k: v / total for k, v in book.accounts.items()},
+            })  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def check(self) -> None:
+        """Check the books once more as a whole; each window was checked when it was booked."""
+        for book, group in self._pairs("training"):
+            spent = sum(book.accounts.values())
+            assert abs(spent - book.rack_s) <= 1e-9 * book.rack_s, group.name
+        it = sum(s.it_j for s in self.books.sites)
+        assert abs(sum(b.energy_j for b in self.books.groups) - it) <= 1e-9 * max(it, 1.0)
+
+
+def _serving(book: Any) -> dict[str, float]:
+    up = max(book.up_s, 1e-9)
+    return {
+        "tokens_demanded": book.demanded,
+        "tokens_served": book.served_paid + book.served_free,
+        "served_share": (book.served_paid + book.served_free) / book.demanded if book.demanded else 1.0,
+        "shed_share": book.shed / book.demanded if book.demanded else 0.0,
+        "late_share": book.late / book.demanded if book.demanded else 0.0,
+        "active_share": book.active_s / up,
+        "backfill_rack_s": book.backfill_s,
+    }
+
+
+def _site(book: Any) -> dict[str, float]:
+    return {
+        "energy_j": book.facility_j,
+        "pue": book.facility_j / book.it_j if book.it_j else 1.0,
+        "peak_power_w": book.peak_w,
+        "peak_grid_w": book.peak_grid_w,
+        "cost_usd": book.cost_usd,
+        "carbon_kg": book.carbon_g / 1e3,
+        "over_limit_s": book.over_limit_s,
+        "demand_responses": book.responses,
+        "largest_ramp_w": book.ramp_w,
+        "mean_repair_wait_s": book.waited_s / book.repairs if book.repairs else 0.0,
+    }
+
+
+def feedback(result: SimulationResult) -> dict[str, dict[str, float]]:
+    """What a planner should believe instead of its assumptions, by ``workload/system``.
+
+    Returns
+    -------
+    dict
+        ``{"llama/gb300-nvl72": {"availability": 0.99, "goodput": 0.93}}``: availability of capacity in service;
+        goodput of a run's allocated racks, or for serving the capacity in service that latency lets be used.
+
+    """
+    rows: dict[str, list[Any]] = {}
+    for book, group in zip(result.books.groups, result.fleet.groups, strict=True):
+        if book.rack_s > 0.0:
+            rows.setdefault(f"{group.workload}/{group.rack.name}", []).append((book, group))
+    out = {}
+    for name, members in sorted(rows.items()):
+        total = sum(b.rack_s for b, _ in members)
+        capacity = sum(b.capacity_s for b, _ in members) / total
+        if members[0][1].kind == "serving":
+            goodput = capacity
+        else:
+            goodput = sum(b.accounts["productive"] for b, _ in members) / total
+        out[name] = {"availability": capacity, "goodput": goodput}
+    return out

@@ -1,0 +1,165 @@
+"""One site's power in one window: weather, cooling, generation, storage, and what gives way under a limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from gigaforge.operations.fleet import Fleet, Site
+from gigaforge.operations.intervals import Array
+from gigaforge.operations.power import dispatch_storage, pace_under_cap, price_factor, pue_of, solar_factor
+from gigaforge.operations.streams import stream
+from gigaforge.operations.weather import Climate, dry_bulb_c, wet_bulb_c
+from gigaforge.quarters import SECONDS_PER_QUARTER
+
+__all__ = ["Loads", "SiteWindow", "run_site", "year_offset_s"]
+
+_HOURS = 8766
+
+
+@dataclass(frozen=True)
+class Loads:
+    """IT power of a site by what gives way first, each (bin,) [W]; idle is never cut."""
+
+    backfill: Array
+    research: Array
+    training: Array
+    serving: Array
+
+    @property
+    def total(self) -> Array:
+        """All of it [W]."""
+        return self.backfill + self.research + self.training + self.serving
+
+
+@dataclass(frozen=True)
+class SiteWindow:
+    """One site on the grid, each (bin,).
+
+    ``pace``: what is left of each load's work after throttling. ``over_limit_s``: time above the limit although
+    everything that can give way did.
+    """
+
+    it_w: Array
+    facility_w: Array
+    grid_w: Array
+    pue: Array
+    temperature_c: Array
+    limit_w: Array
+    pace: dict[str, Array]
+    cost_usd: float
+    carbon_g: float
+    charge_j: float
+    over_limit_s: float
+    responses: int
+    solar_j: float
+    firm_j: float
+
+
+def year_offset_s(fleet: Fleet, window: int) -> float:
+    """Start of a window since 1 January [s]."""
+    return (fleet.start.number - 1) * SECONDS_PER_QUARTER + window * fleet.window_s
+
+
+@cache
+def _typical_wet_bulb(climate: Climate) -> tuple[float, ...]:
+    dry = dry_bulb_c(np.random.default_rng(0), climate, 0.0, _HOURS, 3600.0)
+    return tuple(wet_bulb_c(dry, climate.humidity).tolist())
+
+
+def _responses(
+    site: Site, dry_c: Array, start_s: float, step_s: float, window_s: float, rng: np.random.Generator
+) -> list[slice]:
+    """Demand response on the hottest afternoons: 15:00 local for the policy's length."""
+    policy = site.power
+    expected = policy.responses_per_year * window_s / (365.25 * 86400.0)
+    count = int(expected) + int(rng.random() < expected % 1.0)
+    day = round(86400.0 / step_s)
+    days = dry_c.size // day
+    if count == 0 or days == 0:
+        return []
+    hottest = np.argsort(-dry_c[: days * day].reshape(days, day).max(axis=1), kind="stable")[: min(count, days)]
+    local = (15.0 - site.climate.utc_offset_h) % 24.0
+    shift = round(((local * 3600.0 - start_s) % 86400.0) / step_s)
+    length = round(policy.response_s / step_s)
+    begins = [int(d) * day + shift for d in sorted(hottest.tolist())]
+    return [slice(b, min(b + length, dry_c.size)) for b in begins if b < dry_c.size]
+
+
+def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, charge_j: float) -> SiteWindow:
+    """Power of one site in one window.
+
+    Parameters
+    ----------
+    fleet : Fleet
+    index, window : int
+    seed : int
+    loads : Loads
+    charge_j : float
+        Left in the battery [J].
+
+    """
+    site, step = fleet.sites[index], fleet.step_s
+    it = loads.total
+    bins = it.size
+    start = year_offset_s(fleet, window)
+    rng = stream(seed, "weather", site.name, window)
+    dry = dry_bulb_c(rng, site.climate, start, bins, step)
+    wet = wet_bulb_c(dry, site.climate.humidity)
+    built = max(float(site.built_w[window]), float(it.max(initial=0.0)), 1.0)
+    pue = pue_of(
+        site.cooling, wet, it / built, float(site.pue_mean[window]), np.array(_typical_wet_bulb(site.climate))
+    )
+    facility = it * pue
+    limit = np.full(bins, float(site.limit_w[window]))
+    responses = _responses(site, dry, start, step, fleet.window_s, rng)
+    for event in responses:
+        limit[event] = np.minimum(limit[event], facility[max(event.start - 1, 0)] * (1.0 - site.power.response_depth))
+    sun = site.solar_w * solar_factor(start, bins, step, site.latitude, site.climate.utc_offset_h)
+    firm = np.full(bins, site.firm_w)
+    onsite = np.minimum(sun + firm, facility)
+    grid = facility - onsite
+    shaved = grid
+    if site.storage is not None:
+        shaved, charge_j = dispatch_storage(grid, limit, site.storage, step, charge_j)
+    short = np.maximum(shaved - limit, 0.0) / pue
+    cut, pace = _give_way(loads, short, site)
+    grid = shaved - cut * pue
+    hours = price_factor(start, bins, step, site.climate.utc_offset_h, site.price_daily)
+    solar = np.minimum(sun, onsite)
+    return SiteWindow(
+        it_w=it - cut,
+        facility_w=(it - cut) * pue,
+        grid_w=grid,
+        pue=pue,
+        temperature_c=dry,
+        limit_w=limit,
+        pace=pace,
+        cost_usd=float((grid * hours).sum()) * step * site.price_usd_per_j,
+        carbon_g=float(grid.sum()) * step * site.carbon_g_per_j,
+        charge_j=charge_j,
+        over_limit_s=float((grid > limit * (1.0 + 1e-9)).sum()) * step,
+        responses=len(responses),
+        solar_j=float(solar.sum()) * step,
+        firm_j=float((onsite - solar).sum()) * step,
+    )
+
+
+def _give_way(loads: Loads, short: Array, site: Site) -> tuple[Array, dict[str, Array]]:
+    """Cut backfill and research to nothing first, then slow training, then serving."""
+    total = np.zeros(short.size)
+    pace = {}
+    if not short.any():
+        return total, {name: np.ones(short.size) for name in ("backfill", "research", "training", "serving")}
+    for name in ("backfill", "research"):
+        power = getattr(loads, name)
+        cut = np.minimum(short - total, power)
+        pace[name] = 1.0 - np.divide(cut, power, out=np.zeros_like(cut), where=power > 0.0)
+        total = total + cut
+    for name in ("training", "serving"):
+        power = getattr(loads, name)
+        left, pace[name] = pace_under_cap(power, power - (short - total), site.power)
+        total = total + (power - left)
+    return total, pace

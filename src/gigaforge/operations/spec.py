@@ -1,0 +1,244 @@
+"""A fleet in a YAML file of its own: what a person writes, checked field by field, units as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from gigaforge.catalog.load import read_yaml, validation_problem
+from gigaforge.errors import InputError
+from gigaforge.quarters import Quarter
+from gigaforge.units import Duration, EnergyPrice, Fraction, Power, parse_quantity
+
+__all__ = ["FleetSpec", "load_fleet_spec"]
+
+
+def _quantity(dimension: str) -> BeforeValidator:
+    def read(value: Any) -> float:
+        number = parse_quantity(value, dimension)
+        if number < 0:
+            raise ValueError(f"{value!r} is below zero; a {dimension.replace('_', ' ')} of at least zero is expected")
+        return number
+
+    return BeforeValidator(read, json_schema_input_type=str)
+
+
+TokenRate = Annotated[float, _quantity("token_rate")]
+Frequency = Annotated[float, _quantity("frequency")]
+Energy = Annotated[float, _quantity("energy")]
+Carbon = Annotated[float, _quantity("carbon_intensity")]
+Racks = Annotated[int, Field(ge=0)]
+Share = Annotated[Fraction, Field(ge=0.0, le=1.0)]
+
+
+class Part(BaseModel):
+    """A block of the file: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SystemSpec(Part):
+    """A rack (or node) by name."""
+
+    accelerators: int = Field(gt=0)
+    tray: int = Field(0, ge=0, description="accelerators that leave with one tray; 0: the whole rack")
+    power: Power = Field(description="IT power at full work")
+    idle_power: Power | None = Field(None, description="default 30 % of power")
+
+
+class ClimateSpec(Part):
+    """Normals of a place, where they are known."""
+
+    mean_temperature_c: float = Field(ge=-30, le=40)
+    season_k: float = Field(ge=0, le=40, description="half the difference between warmest and coldest month")
+    daily_k: float = Field(6.0, ge=0, le=20, description="half the daily range")
+    humidity_percent: float = Field(60.0, ge=5, le=99)
+
+
+class StorageSpec(Part):
+    """A battery."""
+
+    energy: Energy
+    power: Power
+    efficiency: Share = 0.9
+
+
+class ResponseSpec(Part):
+    """Demand response: how much, how long, how often a year."""
+
+    depth: Share = 0.25
+    duration: Duration = 3 * 3600.0
+    per_year: float = Field(ge=0)
+
+
+class SiteSpec(Part):
+    """A campus and its racks."""
+
+    name: str = Field(min_length=1)
+    power: Power = Field(description="facility power that the grid connection and feeders allow")
+    racks: dict[str, Racks] = Field(description="system: racks")
+    pue: float = Field(1.15, ge=1.0, le=3.0, description="mean over a year at full load")
+    latitude: float | None = Field(None, ge=-90, le=90)
+    longitude: float | None = Field(None, ge=-180, le=180)
+    climate: ClimateSpec | None = None
+    energy_price: EnergyPrice = 50.0 / 3.6e9
+    price_swing: Share = Field(0.0, description="daily amplitude of the price")
+    carbon_intensity: Carbon = 0.39 / 3.6e6
+    technicians: int | None = Field(None, ge=1, description="on shift at once; default enough for new racks")
+    spare_parts: int | None = Field(
+        None, ge=1, description="on the shelf; default what the lead time uses while racks are new, and 3 sigma"
+    )
+    pod_racks: int = Field(8, ge=1)
+    hall_racks: int = Field(128, ge=1)
+    storage: StorageSpec | None = None
+    solar: Power = 0.0
+    generation: Power = Field(0.0, description="constant on-site generation")
+    demand_response: ResponseSpec | None = None
+    throttle_floor: Share = Field(0.5, description="lowest share of its power at which a rack still works")
+
+
+class CheckpointSpec(Part):
+    """Snapshots."""
+
+    interval: Duration | None = Field(None, gt=0, description="work between snapshots; default the exact optimum")
+    blocking: Duration = 2.0
+    durable_after: Duration = 10.0
+    load: Duration = 15.0
+    remote_every: int = Field(10, ge=1, description="every so many snapshots one goes to remote storage")
+    remote_load: Duration = 120.0
+
+
+class RestartSpec(Part):
+    """Stages between a failure and the next productive step."""
+
+    detect: Duration = 30.0
+    attended_share: Share = 0.10
+    attended: Duration = 1800.0
+    swap: Duration = 60.0
+    init: Duration = 30.0
+    warmup: Duration = 30.0
+
+
+class TrainingSpec(Part):
+    """A gang-scheduled run."""
+
+    name: str = Field(min_length=1)
+    site: str
+    system: str
+    racks: int = Field(gt=0, description="spares included")
+    tokens_per_second: TokenRate = Field(0.0, description="of one rack at work")
+    mode: Literal["synchronous", "elastic", "fault_tolerant", "best"] = "best"
+    replica_racks: int = Field(1, ge=1, description="racks of one data-parallel replica")
+    spares: Racks | None = None
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    restart: RestartSpec = RestartSpec()
+    hiccup: Duration = 30.0
+    fallback: Share = 0.05
+    planned_per_day: float = Field(1.0, ge=0)
+    planned: Duration = 300.0
+    ramp: Duration = Field(0.0, description="extra time to ramp power up after each stop")
+
+
+class PoolSpec(Part):
+    """Racks of one system at one site that serve a workload."""
+
+    site: str
+    system: str
+    racks: int = Field(gt=0)
+    tokens_per_second: TokenRate = Field(gt=0, description="of one rack at full use")
+
+
+class ServingSpec(Part):
+    """Demand and the pools that serve it."""
+
+    name: str = Field(min_length=1)
+    demand: TokenRate = Field(description="mean over the year")
+    pools: list[PoolSpec] = Field(min_length=1)
+    shape: Literal["conversation", "coding", "flat"] = "conversation"
+    time_zones: float = Field(6.0, ge=0, le=24, description="hours over which users are spread")
+    noise: Share = 0.03
+    bursts_per_day: float = Field(0.1, ge=0)
+    paid: Share = 0.2
+    autoscale: Literal["none", "reactive", "forecast"] = "reactive"
+    headroom: Fraction = 0.05
+    start: Duration = 600.0
+    request: Duration = Field(8.0, gt=0)
+    patience: Duration = 1.0
+    slots_per_rack: float = Field(1000.0, gt=0)
+    backfill: bool = True
+
+
+class ModeSpec(Part):
+    """Changes to one failure mode."""
+
+    rate: Frequency | None = Field(None, description="per accelerator or rack, as the shipped table counts it")
+    auto: Share | None = None
+
+
+class FailureSpec(Part):
+    """Changes to the shipped failure table."""
+
+    rate_multiplier: float = Field(1.0, ge=0)
+    node_rate_per_1000_days: float | None = Field(
+        None, ge=0, description="published failures per 1,000 days of an 8-accelerator node; sets the multiplier"
+    )
+    modes: dict[str, ModeSpec] = {}
+    outages: dict[str, Frequency] = {}
+    lemon_share: Share | None = None
+    lemon_multiple: float | None = Field(None, ge=1)
+    infant_excess: float | None = Field(None, ge=0)
+    plain: bool = Field(False, description="like racks, exponential failures only")
+
+
+class FleetSpec(Part):
+    """One fleet for some years."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(min_length=1)
+    start: Quarter = Quarter.parse("2027-Q1")
+    years: float = Field(1.0, gt=0, le=30, description="rounded up to quarters")
+    systems: dict[str, SystemSpec] = Field(min_length=1)
+    sites: list[SiteSpec] = Field(min_length=1)
+    training: list[TrainingSpec] = []
+    serving: list[ServingSpec] = []
+    research_use: Share = Field(0.9, description="of the racks left over")
+    failures: FailureSpec = FailureSpec()
+
+    @model_validator(mode="after")
+    def _refer(self) -> Self:
+        names = {s.name: s for s in self.sites}
+        if len(names) < len(self.sites):
+            raise ValueError("sites: two have the same name")
+        used: dict[tuple[str, str], list[tuple[str, int]]] = {}
+        for run in self.training:
+            used.setdefault((run.site, run.system), []).append((run.name, run.racks))
+        for workload in self.serving:
+            for pool in workload.pools:
+                used.setdefault((pool.site, pool.system), []).append((workload.name, pool.racks))
+        for site in self.sites:
+            for system in site.racks:
+                if system not in self.systems:
+                    raise ValueError(
+                        f"sites.{site.name}: unknown system {system!r}; known: {', '.join(self.systems)}"
+                    )
+        for (place, system), jobs in used.items():
+            who = ", ".join(f"{name} {racks:,}" for name, racks in jobs)
+            if place not in names:
+                raise ValueError(f"{who}: unknown site {place!r}; known: {', '.join(names)}")
+            have, need = names[place].racks.get(system, 0), sum(racks for _, racks in jobs)
+            if need > have:
+                raise ValueError(f"{place} has {have:,} racks of {system}, its jobs need {need:,} ({who})")
+        return self
+
+
+def load_fleet_spec(path: Path | str) -> FleetSpec:
+    """Read and check a fleet YAML; `InputError` names file, field and remedy."""
+    data = read_yaml(Path(path))
+    if not isinstance(data, dict):
+        raise InputError("a mapping with name, systems and sites is expected", str(path))
+    try:
+        return FleetSpec.model_validate(data)
+    except ValidationError as problem:
+        raise validation_problem(problem, FleetSpec, str(path)) from None

@@ -1,0 +1,77 @@
+"""A typical year of weather from a latitude: enough to move cooling power by hour and season.
+
+Every coefficient here is an assumption: a fit by eye to United States climate normals (annual mean about 18 °C at
+32.4° N and 9 °C at 43° N; half the January-July difference 11 and 14 K). A site that knows its normals gives them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import lfilter
+
+from gigaforge.operations.intervals import Array
+
+__all__ = ["Climate", "climate_at", "dry_bulb_c", "wet_bulb_c"]
+
+_YEAR_S = 365.25 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Climate:
+    """Normals of a place. [°C], [K], [%]; ``warmest_day`` of the year; ``utc_offset_h`` of local solar time."""
+
+    mean_c: float
+    season_k: float
+    daily_k: float = 6.0
+    weather_k: float = 4.0
+    humidity: float = 60.0
+    warmest_day: float = 201.0
+    utc_offset_h: float = -6.0
+
+
+def climate_at(latitude: float | None, longitude: float | None = None) -> Climate:
+    """Assumed normals from a latitude (default 38° N) and longitude (default 95° W)."""
+    where = 38.0 if latitude is None else latitude
+    east = -95.0 if longitude is None else longitude
+    north = abs(where)
+    return Climate(
+        mean_c=27.0 - 0.75 * max(north - 20.0, 0.0),
+        season_k=max(1.0, 2.0 + 0.27 * north),
+        warmest_day=201.0 if where >= 0.0 else 18.0,
+        utc_offset_h=east / 15.0,
+    )
+
+
+def dry_bulb_c(rng: np.random.Generator, climate: Climate, start_s: float, bins: int, step_s: float) -> Array:
+    """Air temperature in each bin [°C]; ``start_s`` since 1 January 00:00 UTC."""
+    time = start_s + (np.arange(bins) + 0.5) * step_s
+    season = np.cos(2.0 * np.pi * (time / _YEAR_S - climate.warmest_day / 365.25))
+    local_h = time / 3600.0 + climate.utc_offset_h
+    day = np.cos(2.0 * np.pi * (local_h - 15.0) / 24.0)
+    memory = float(np.exp(-step_s / (36.0 * 3600.0)))
+    kicks = rng.standard_normal(bins) * climate.weather_k * np.sqrt(1.0 - memory**2)
+    kicks[0] = rng.standard_normal() * climate.weather_k
+    fronts = lfilter([1.0], [1.0, -memory], kicks)
+    return np.asarray(climate.mean_c + climate.season_k * season + climate.daily_k * day + fronts)
+
+
+def wet_bulb_c(dry_c: Array, humidity: float) -> Array:
+    """Wet-bulb temperature at sea level [°C].
+
+    References
+    ----------
+    .. [1] R. Stull, Wet-bulb temperature from relative humidity and air temperature, J. Appl. Meteorol. Climatol. 50
+       (2011) 2267, eq. 1; valid from 5 to 99 % and -20 to 50 °C. https://doi.org/10.1175/JAMC-D-11-0143.1
+
+    """
+    t = np.clip(dry_c, -20.0, 50.0)
+    rh = humidity
+    return np.asarray(
+        t * np.arctan(0.151977 * np.sqrt(rh + 8.313659))
+        + np.arctan(t + rh)
+        - np.arctan(rh - 1.676331)
+        + 0.00391838 * rh**1.5 * np.arctan(0.023101 * rh)
+        - 4.686035
+    )

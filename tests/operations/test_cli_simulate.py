@@ -1,0 +1,80 @@
+"""The command: one JSON object on stdout, files in --out, clear messages."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from gigaforge.cli.simulate import register
+from gigaforge.errors import InputError
+from gigaforge.operations.traces import sample_path
+
+KEYS = {
+    "racks", "simulated_s", "wall_s", "events", "goodput", "availability", "waterfall", "energy_j", "pue", "peak_power_w",
+    "tokens_served", "tokens_demanded", "slo_violations", "cost_usd",
+}  # fmt: skip
+
+
+@pytest.fixture
+def call():
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    register(app)
+
+    def run(*args):
+        return CliRunner().invoke(app, ["simulate", *map(str, args)], catch_exceptions=False)
+
+    return run
+
+
+def test_json_has_the_published_shape(call, plan_dir):
+    done = call(plan_dir, "--years", 0.5, "--json")
+    assert done.exit_code == 0
+    data = json.loads(done.stdout)
+    assert set(data) >= KEYS
+    assert sum(data["waterfall"].values()) == pytest.approx(1.0)
+
+
+def test_the_terminal_summary_and_the_files(call, sample_yaml, tmp_path):
+    done = call(sample_yaml, "--years", 0.25, "--out", tmp_path / "o")
+    assert "goodput" in done.stdout
+    assert "training rack time" in done.stdout
+    names = {p.name for p in (tmp_path / "o").iterdir()}
+    assert {
+        "sites.parquet",
+        "serving.parquet",
+        "training.parquet",
+        "simulation.html",
+        "simulation.json",
+        "state.json",
+    } <= names
+    html = (tmp_path / "o" / "simulation.html").read_text()
+    assert "cdn.jsdelivr" not in html.split("<body")[0].replace("sourceMappingURL", "")[:2000]
+
+
+def test_comparisons_and_replications(call, sample_yaml):
+    done = json.loads(
+        call(sample_yaml, "--years", 0.25, "--compare", "mode=synchronous", "--workers", 1, "--json").stdout
+    )
+    assert done["difference"]["goodput"]["mean"] < 0
+    done = json.loads(call(sample_yaml, "--years", 0.25, "--replications", 2, "--workers", 1, "--json").stdout)
+    assert done["replications"] == 2
+
+
+def test_validation_and_replay(call):
+    done = json.loads(call("--validate", "--json").stdout)
+    assert done["rows"] > 40
+    assert done["reproduced"] > 0.85 * done["rows"]
+    assert json.loads(call("--replay", sample_path("philly.csv"), "--json").stdout)["jobs"] == 200
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [((), "give a plan folder"), (("/nowhere",), "no such plan folder"), (("SAMPLE", "--seed", "-1"), "below zero"),
+     (("SAMPLE", "--years", "-2"), "more than 0"), (("SAMPLE", "--compare", "faster"), "neither a fleet nor a policy"),
+     (("SAMPLE", "--replications", "2", "--workers", "0"), "at least 1")],
+)  # fmt: skip
+def test_wrong_calls_are_explained(call, sample_yaml, args, message):
+    with pytest.raises(InputError, match=message):
+        call(*[sample_yaml if a == "SAMPLE" else a for a in args])

@@ -1,0 +1,106 @@
+"""What a person writes is checked, and wrong input is named with its remedy."""
+
+import pytest
+import yaml
+
+from gigaforge.errors import InputError
+from gigaforge.operations.build import failure_table, fleet_of
+from gigaforge.operations.modes import RackClass, default_failures
+from gigaforge.operations.spec import FailureSpec, load_fleet_spec
+
+
+@pytest.fixture
+def edit(sample_yaml, tmp_path):
+    def change(path, value):
+        data = yaml.safe_load(sample_yaml.read_text())
+        here = data
+        for key in path[:-1]:
+            here = here[key]
+        if value is None:
+            del here[path[-1]]
+        else:
+            here[path[-1]] = value
+        file = tmp_path / "fleet.yaml"
+        file.write_text(yaml.safe_dump(data))
+        return file
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["sites", 0, "power"], 160, "has no unit; expected power"),
+        (["sites", 0, "power"], "160 kg", "160 kg"),
+        (["sites", 0, "powr"], "160 MW", "did you mean 'power'"),
+        (
+            ["training", 0, "racks"],
+            5000,
+            r"abilene has 1,000 racks of gb300-nvl72, its jobs need 5,250 \(frontier 5,000, chat 250\)",
+        ),
+        (["training", 0, "racks"], -3, "greater than 0"),
+        (["training", 0, "site"], "nowhere", "unknown site 'nowhere'"),
+        (["serving", 0, "demand"], "-1M token/s", "below zero"),
+        (["serving", 0, "paid"], "150 %", "less than or equal to 1"),
+        (["failures"], {"modes": {"gpu": {"rate": "-0.1 /year"}}}, "below zero"),
+        (["failures"], {"rate_multiplier": -1}, "greater than or equal to 0"),
+        (["start"], "2027", "is not a quarter"),
+        (["systems"], {}, "at least 1"),
+        (["sites", 0, "racks"], {"unknown": 3}, "unknown system 'unknown'"),
+        (["name"], None, "is missing"),
+    ],
+)
+def test_wrong_fleets_are_explained(edit, path, value, message):
+    with pytest.raises(InputError, match=message) as problem:
+        load_fleet_spec(edit(path, value))
+    assert "fleet.yaml" in str(problem.value)
+
+
+def test_a_file_that_is_not_a_fleet(tmp_path):
+    for text in ("- 1\n- 2\n", "just text", "a: [", ""):
+        file = tmp_path / "x.yaml"
+        file.write_text(text)
+        with pytest.raises(InputError):
+            load_fleet_spec(file)
+
+
+def test_unknown_modes_are_named():
+    with pytest.raises(InputError, match="unknown mode 'gremlin'"):
+        failure_table(FailureSpec(modes={"gremlin": {"rate": "1 /year"}}))
+    with pytest.raises(InputError, match="unknown outage"):
+        failure_table(FailureSpec(outages={"comet": "1 /year"}))
+
+
+def test_a_published_node_rate_scales_every_cause():
+    table = failure_table(FailureSpec(node_rate_per_1000_days=6.5))
+    node = RackClass("n", 8)
+    assert table.interrupt_rate(node) * 86400e3 == pytest.approx(6.5, rel=1e-6)
+    gpu = {m.kind: m.rate for m in table.modes}["gpu"] / {m.kind: m.rate for m in default_failures().modes}["gpu"]
+    assert gpu == pytest.approx(6.5 / (default_failures().interrupt_rate(node) * 86400e3))
+
+
+def test_every_rate_of_the_table_has_a_source():
+    from pathlib import Path
+
+    import gigaforge.operations as package
+
+    data = yaml.safe_load((Path(package.__file__).parent / "data" / "failure_modes.yaml").read_text())
+    for entry in [*data["modes"], *data["outages"]]:
+        sources = [v for k, v in entry.items() if k.endswith("_source")]
+        assert sources
+        assert all(s.startswith(("https://", "assumption:")) for s in sources), entry["kind"]
+        assert "auto" not in entry or "auto_source" in entry
+
+
+def test_llama_3_is_the_table():
+    """419 interruptions of 16,384 GPUs in 54 days."""
+    rate = default_failures().plain().interrupt_rate(RackClass("n", 8)) * 2048
+    assert rate * 54 * 86400 == pytest.approx(419, rel=0.01)
+
+
+def test_the_best_mode_is_chosen_and_left_over_racks_do_research(sample_yaml):
+    fleet = fleet_of(load_fleet_spec(sample_yaml))
+    run = next(g for g in fleet.groups if g.kind == "training")
+    assert run.policy.mode in ("elastic", "fault_tolerant")
+    rest = {g.name: int(g.racks[0]) for g in fleet.groups if g.kind == "research"}
+    assert rest == {"research@abilene/gb300-nvl72": 110, "research@port-washington/gb300-nvl72": 100}

@@ -1,0 +1,140 @@
+"""A run's seconds all end in an account, and the vectorised timeline equals a walk from failure to failure."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gigaforge.operations.closed_form import best_policy, expected_goodput
+from gigaforge.operations.job import simulate_job
+from gigaforge.operations.modes import RackClass, default_failures
+from gigaforge.operations.policy import CheckpointPolicy, Tier, TrainingPolicy
+from gigaforge.operations.training import ACCOUNTS, GangState, Interruptions, run_gang
+
+LENGTH = 10_000.0
+
+
+def walk(hits, interval, blocking, drain, tiers):
+    """The reference: one failure after the other."""
+    resume, kept, saved, snapshots = 0.0, 0.0, 0.0, 0
+    for i in range(hits.time_s.size + 1):
+        t = LENGTH if i == hits.time_s.size else hits.time_s[i]
+        if t > resume:
+            run = t - resume
+            whole = math.floor(run / (interval + blocking))
+            if i == hits.time_s.size or not hits.rolls_back[i]:
+                work = whole * interval + min(run - whole * (interval + blocking), interval)
+                kept, saved = kept + work, saved + run - work
+                snapshots += whole
+            else:
+                whole = math.floor((run - drain) / (interval + blocking)) if run > drain else 0
+                snapshots += whole
+                back = 0
+                if hits.tier[i] or hits.extra_s[i]:
+                    every = tiers[hits.tier[i]].every
+                    back = snapshots - max(snapshots - math.ceil(hits.extra_s[i] / interval), 0) // every * every
+                snapshots -= back
+                kept, saved = kept + (whole - back) * interval, saved + (whole - back) * blocking
+        if i < hits.time_s.size:
+            resume = max(resume, t + hits.stall_s[i])
+    return kept, saved
+
+
+def draw(seed, count):
+    rng = np.random.default_rng(seed)
+    return Interruptions(
+        np.sort(rng.random(count) * LENGTH), rng.exponential(150.0, count), rng.random(count) < 0.8, rng.integers(0, 2, count),
+        np.where(rng.random(count) < 0.1, rng.random(count) * 900.0, 0.0),
+    )  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 40),
+    st.floats(20, 900),
+    st.floats(0, 60),
+    st.floats(0, 50),
+    st.integers(1, 6),
+)
+def test_vectors_equal_a_walk(seed, count, interval, blocking, drain, every):
+    hits, tiers = draw(seed, count), (Tier(1, drain, 0.0), Tier(every, 0.0, 0.0))
+    policy = TrainingPolicy(checkpoint=CheckpointPolicy(blocking, interval, 1.0, tiers))
+    done = run_gang(LENGTH, hits, (np.empty(0), np.empty(0)), policy, interval, GangState())
+    kept, saved = walk(hits, interval, blocking, drain, tiers)
+    assert done.accounts["productive"] == pytest.approx(kept, abs=1e-6)
+    assert done.accounts["checkpoint"] == pytest.approx(saved, abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 40), st.integers(2, 9))
+def test_windows_change_nothing(seed, count, pieces):
+    hits, none = draw(seed, count), (np.empty(0), np.empty(0))
+    policy = TrainingPolicy(checkpoint=CheckpointPolicy(7.0, 200.0, 1.0, (Tier(1, 5.0, 0.0), Tier(4, 0.0, 0.0))))
+    whole = run_gang(LENGTH, hits, none, policy, 200.0, GangState()).accounts
+    state, parts, width = GangState(), dict.fromkeys(ACCOUNTS, 0.0), LENGTH / pieces
+    for k in range(pieces):
+        inside = (hits.time_s >= k * width) & (hits.time_s < (k + 1) * width)
+        piece = Interruptions(
+            *(getattr(hits, f)[inside] for f in ("time_s", "stall_s", "rolls_back", "tier", "extra_s"))
+        )
+        piece = Interruptions(piece.time_s - k * width, piece.stall_s, piece.rolls_back, piece.tier, piece.extra_s)
+        done = run_gang(width, piece, none, policy, 200.0, state)
+        state = done.state
+        parts = {name: parts[name] + done.accounts[name] for name in ACCOUNTS}
+    assert parts == pytest.approx(whole, abs=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["synchronous", "elastic", "fault_tolerant"]),
+    st.integers(1, 8),
+    st.floats(0.5, 60.0),
+)
+def test_every_second_has_one_account(seed, mode, replica, hot):
+    table = default_failures().scaled(hot)
+    policy = TrainingPolicy(mode, replica_racks=replica, spares=3)
+    job = simulate_job(RackClass("gb300", 72, 4), 60, 20 * 86400.0, policy, table, seed, technicians=3, windows=3)
+    assert sum(job.accounts.values()) == pytest.approx(1.0, abs=1e-9)
+    assert all(v >= -1e-12 for v in job.accounts.values())
+    assert job.accounts["idle"] == pytest.approx(3 / 60)
+
+
+def test_elastic_and_fault_tolerant_modes_save_large_runs():
+    rack, table = RackClass("gb300", 72, 4), default_failures()
+    got = {
+        mode: simulate_job(rack, 2048, 30 * 86400.0, TrainingPolicy(mode, replica_racks=8), table, 1).accounts[
+            "productive"
+        ]
+        for mode in ("synchronous", "elastic", "fault_tolerant")
+    }
+    assert got["synchronous"] < 0.65 < 0.8 < min(got["elastic"], got["fault_tolerant"])
+
+
+def test_spares_are_worth_having_up_to_a_point():
+    rack, table = RackClass("gb300", 72, 4), default_failures().plain()
+    good = [
+        simulate_job(rack, 256, 60 * 86400.0, TrainingPolicy(spares=n), table, 1).accounts["productive"]
+        for n in (0, 6, 40)
+    ]
+    assert good[0] < good[1] > good[2]
+
+
+@pytest.mark.parametrize("mode", ["synchronous", "elastic", "fault_tolerant"])
+@pytest.mark.parametrize("racks", [64, 512])
+def test_closed_form_goodput_is_near_the_simulation(mode, racks):
+    """What the planner leans on: within one point of the simulator, people and parts not short."""
+    rack, table = RackClass("gb300", 72, 4), default_failures()
+    policy = TrainingPolicy(mode, replica_racks=4)
+    got = np.mean(
+        [simulate_job(rack, racks, 90 * 86400.0, policy, table, s).accounts["productive"] for s in range(4)]
+    )
+    assert expected_goodput(72, racks, policy=policy, table=table, tray=4).goodput == pytest.approx(got, abs=0.01)
+
+
+def test_the_best_policy_follows_size():
+    assert best_policy(8, 4, replica_racks=4).mode == "synchronous"
+    assert best_policy(72, 4096, replica_racks=8).mode != "synchronous"
