@@ -284,8 +284,15 @@ class Operations(Part):
 
     maintenance: Fraction = Field(0.03, description="of system price per year")
     staff: MoneyPerPowerTime = Field(0.0, description="site staff and services per W of facility power and second")
-    availability: Fraction = Field(0.95, gt=0, le=1.0, description="share of installed systems in service")
-    training_goodput: Fraction = Field(0.9, gt=0, le=1.0, description="productive share of training time")
+    availability: Fraction | None = Field(
+        None,
+        gt=0,
+        le=1.0,
+        description="share of installed systems in service (default: from published failure rates)",
+    )
+    training_goodput: Fraction | None = Field(
+        None, gt=0, le=1.0, description="productive share of training time (default: from published failure rates)"
+    )
     overhead_of_revenue: Fraction = Field(
         0.0, description="share of revenue spent on what this plan does not model (payment, partners, staff)"
     )
