@@ -278,6 +278,9 @@ class _Builder:
             self.rule("", "tranches stay", self.tranches >= previous(self.tranches))
             self.rule("investment.per", "release", self.tranches * (p.tranche_w / GW) <= self.deployed)
             balance = balance + (self.tranches - previous(self.tranches)) * (p.tranche_usd / USD)
+            if investment and investment.carry:
+                worth = p.tranche_usd / USD * investment.carry / 4 * p.discount
+                self.penalties.append((self.tranches * self.data(-worth, "quarter")).sum())
         self.debt = None
         if f.debt is not None:
             limit = self.data(step(f.debt.limit, p.quarters) / USD, "quarter")

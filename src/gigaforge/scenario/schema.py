@@ -156,6 +156,10 @@ class Investment(Part):
     ceiling: Money
     per: Power | None = Field(None, description="deployed power that releases one tranche")
     amount: Money | None = Field(None, description="sum of one tranche; default: ceiling x per / committed power")
+    carry: Fraction = Field(
+        0.0,
+        description="what a released tranche is worth per year of having it, e.g. the yield of cash; steers, not in NPV",
+    )
     upfront: MoneySeries = Field(
         default_factory=dict, description="equity paid on dates instead of milestones, by quarter"
     )
