@@ -75,7 +75,7 @@ def open_executor(workers: int | None = None, scheduler: str = "") -> Iterator[E
 @contextmanager
 def _dask(address: str) -> Iterator[Executor]:
     try:
-        from distributed import Client  # noqa: PLC0415 (an extra)
+        from distributed import Client  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (an extra)
     except ImportError:
         raise InputError(
             f"{address!r} needs dask.distributed; install it with 'pip install distributed'", "--scheduler"

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gigaforge.operations.traces import sample_path
+
 QUARTERS = ["2027-Q1", "2027-Q2", "2027-Q3", "2027-Q4"]
 
 
@@ -61,8 +63,6 @@ def plan_dir(tmp_path):
 
 @pytest.fixture
 def sample_yaml():
-    from gigaforge.operations.traces import sample_path
-
     return sample_path("fleet.yaml")
 
 

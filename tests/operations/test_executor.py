@@ -18,7 +18,7 @@ def test_order_is_kept_and_workers_change_nothing():
 
 
 def test_failures_reach_the_caller():
-    with open_executor(1) as executor, pytest.raises(ValueError, match="math domain|nonnegative|positive"):
+    with open_executor(1) as executor, pytest.raises(ValueError, match=r"math domain|nonnegative|positive"):
         list(map_ordered(math.sqrt, [(1.0,), (-1.0,)], executor))
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from gigaforge.operations import load_fleet, simulate
+from gigaforge.operations.traces import sample_path
 from gigaforge.report.operations_figures import (
     goodput_waterfall,
     power_trace,
@@ -14,8 +15,6 @@ from gigaforge.report.operations_figures import (
 
 @pytest.fixture(scope="module")
 def result():
-    from gigaforge.operations.traces import sample_path
-
     return simulate(load_fleet(sample_path("fleet.yaml"), years=0.25), 1)
 
 
@@ -39,4 +38,4 @@ def test_one_offline_file(result, tmp_path):
     text = (tmp_path / "f.html").read_text()
     assert "vega" in text
     assert '<script src="http' not in text
-    assert len(simulation_figures(result).to_dict()["vconcat"]) == 3
+    assert len(simulation_figures(result)) == 3

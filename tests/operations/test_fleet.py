@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gigaforge.errors import InputError
 from gigaforge.operations import compare, feedback, fleet_of, load_fleet, replicate, simulate
 from gigaforge.operations.engine import fresh_state, run_window
+from gigaforge.operations.power import Storage
 from gigaforge.operations.run import policy_changes, with_policy
 from gigaforge.operations.sink import FolderSink, load_state
 from gigaforge.operations.spec import FleetSpec
@@ -44,15 +45,12 @@ def spec(**changes):
 )
 def test_time_energy_and_tokens_are_conserved(seed, hot, power, mode, scaling, demand, storage):
     """Whatever breaks, and however short power and capacity are: the books raise if anything is lost."""
-    data = spec().model_dump(mode="python")
     fleet = fleet_of(spec(failures={"rate_multiplier": hot}))
     sites = [
         replace(s, limit_w=s.limit_w * power / 40, power=replace(s.power, responses_per_year=20.0))
         for s in fleet.sites
     ]
     if storage:
-        from gigaforge.operations.power import Storage
-
         sites[0] = replace(sites[0], storage=Storage(1e11, 1e7))
     groups = tuple(
         replace(g, policy=replace(g.policy, mode=mode)) if g.kind == "training" else g for g in fleet.groups
@@ -70,7 +68,6 @@ def test_time_energy_and_tokens_are_conserved(seed, hot, power, mode, scaling, d
     assert summary["tokens_served"] <= summary["tokens_demanded"] * (1 + 1e-9)
     assert summary["energy_j"] >= summary["it_energy_j"]
     assert all(np.isfinite(v) for v in summary.values() if isinstance(v, float))
-    del data
 
 
 def test_the_same_seed_repeats_to_the_last_digit():

@@ -1,5 +1,7 @@
 """Step functions over time are exact, whatever the intervals."""
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ def test_bins_add_up_to_the_covered_time(pairs):
     weight = np.arange(1.0, start.size + 1)
     brute = [
         (weight * np.clip(np.minimum(end, b) - np.maximum(start, a), 0, None)).sum()
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
     assert np.allclose(bin_integrals(edges, start, end, weight), brute, atol=1e-9)
     assert np.isclose((bin_mean(edges, start, end) * 5.0).sum(), (end - start).sum())

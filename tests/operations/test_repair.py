@@ -1,6 +1,7 @@
 """Solving a window at once gives exactly what an event-by-event simulation gives."""
 
 import heapq
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigaforge.operations.closed_form import expected_availability
-from gigaforge.operations.failures import Cohort, Events, draw_outages, draw_window
+from gigaforge.operations.failures import Cohort, Events, concatenate, draw_outages, draw_window
 from gigaforge.operations.job import simulate_job
 from gigaforge.operations.modes import Mode, RackClass, Repair, default_failures
 from gigaforge.operations.policy import TrainingPolicy
@@ -82,8 +83,6 @@ def test_no_rack_is_counted_down_twice():
     events = draw_window(1, ("g",), (0.0, 7.9e6), [Cohort(0, 300, 0.0)], table, rack, window_index=0)
     outages = draw_outages(1, ("s",), 7.9e6, [(0, 300)], table.__class__(**{**table.__dict__, "outages": tuple(
         o.__class__(o.kind, o.scope, o.rate * 100, o.duration_s, o.tier) for o in table.outages)}), {"pod": 8, "hall": 128}, window_index=0)  # fmt: skip
-    from gigaforge.operations.failures import concatenate
-
     assert outages.size > 100
     down, *_ = mend(concatenate([events, outages]), Crew.fresh(20, 50), table.repair)
     for r in range(300):
@@ -123,8 +122,6 @@ def test_few_technicians_make_racks_wait():
 
 
 def test_lemons_keep_the_mean_rate_and_fail_more():
-    from dataclasses import replace
-
     table = replace(default_failures().plain(), lemon_share=0.02, lemon_multiple=20.0)
     rack = RackClass("node", 8)
     events = draw_window(5, ("g",), (0.0, 30 * 86400.0 * 12), [Cohort(0, 2000, -1e9)], table, rack, window_index=0)
@@ -135,8 +132,6 @@ def test_lemons_keep_the_mean_rate_and_fail_more():
 
 
 def test_new_racks_fail_more_often_and_settle():
-    from dataclasses import replace
-
     table = replace(default_failures().plain(), infant_excess=2.0)
     events = draw_window(
         2, ("g",), (0.0, 120 * 86400.0), [Cohort(0, 5000, 0.0)], table, RackClass("n", 8), window_index=0

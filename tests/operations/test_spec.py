@@ -1,8 +1,11 @@
 """What a person writes is checked, and wrong input is named with its remedy."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
+import gigaforge.operations as package
 from gigaforge.errors import InputError
 from gigaforge.operations.build import failure_table, fleet_of
 from gigaforge.operations.modes import RackClass, default_failures
@@ -80,10 +83,6 @@ def test_a_published_node_rate_scales_every_cause():
 
 
 def test_every_rate_of_the_table_has_a_source():
-    from pathlib import Path
-
-    import gigaforge.operations as package
-
     data = yaml.safe_load((Path(package.__file__).parent / "data" / "failure_modes.yaml").read_text())
     for entry in [*data["modes"], *data["outages"]]:
         sources = [v for k, v in entry.items() if k.endswith("_source")]

@@ -111,7 +111,8 @@ def test_elastic_and_fault_tolerant_modes_save_large_runs():
         ]
         for mode in ("synchronous", "elastic", "fault_tolerant")
     }
-    assert got["synchronous"] < 0.65 < 0.8 < min(got["elastic"], got["fault_tolerant"])
+    assert got["synchronous"] < 0.65
+    assert min(got["elastic"], got["fault_tolerant"]) > 0.8
 
 
 def test_spares_are_worth_having_up_to_a_point():

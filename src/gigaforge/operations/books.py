@@ -81,7 +81,7 @@ class Books:
         self.groups = [GroupBook() for _ in fleet.groups]
         self.serving = {w.name: ServingBook() for w in fleet.serving}
         self.sites = [SiteBook() for _ in fleet.sites]
-        self.modes: dict[str, int] = {k.kind: 0 for k in (*fleet.table.modes, *fleet.table.outages)}
+        self.modes: dict[str, int] = {k.kind: 0 for k in fleet.table.kinds()}
         self.peak_w = 0.0
         self.events = 0
         self.time_s = 0.0

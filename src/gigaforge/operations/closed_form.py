@@ -56,6 +56,7 @@ def expected_availability(
     tray : int
         Accelerators that leave with one tray (default the whole rack).
     table : FailureTable, optional
+        Default the shipped one.
     weighted : bool
         Count only the part of the rack that is lost to serving: its expected capacity.
 
@@ -123,6 +124,11 @@ def expected_goodput(
     policy : TrainingPolicy, optional
         Default: `best_policy` with one rack a replica.
     table : FailureTable, optional
+        Default the shipped one.
+    tray : int
+        Accelerators that leave with one tray.
+    pod_racks, hall_racks : int
+        Racks that an outage of a pod or a hall takes.
 
     Notes
     -----
@@ -205,5 +211,5 @@ def best_policy(accelerators: int, racks: int, *, replica_racks: int = 1, table:
     start = base or TrainingPolicy()
     options = [replace(start, mode="synchronous")]
     if racks >= 2 * replica_racks:
-        options += [replace(start, mode=mode, replica_racks=replica_racks) for mode in ("elastic", "fault_tolerant")]  # type: ignore[arg-type]
+        options += [replace(start, mode=mode, replica_racks=replica_racks) for mode in ("elastic", "fault_tolerant")]
     return max(options, key=lambda p: expected_goodput(accelerators, racks, policy=p, table=table).goodput)

@@ -125,8 +125,13 @@ def draw_window(
     window : (float, float)
         Start and end since the simulation began [s].
     cohorts : list of Cohort
+        The group's racks by date of delivery.
     table : FailureTable
+        Rates, infancy, lemons.
     rack : RackClass
+        What one rack is.
+    window_index : int
+        Names the random stream.
     first_rack, group : int
         Offset of the group's racks at its site, and its number.
 
@@ -192,10 +197,18 @@ def draw_outages(
 
     Parameters
     ----------
+    seed, key : int, tuple
+        Name of the random stream: the run and the site.
+    length_s : float
+        Window [s].
     groups : list of (int, int)
         First rack and number of racks of each group in service now.
     scope_racks : dict
         Racks of one "pod" and one "hall".
+    table : FailureTable
+        With its outages.
+    window_index : int
+        Names the random stream.
 
     """
     rng = stream(seed, "outages", *key, window_index)

@@ -63,8 +63,8 @@ class Site:
     parts: int | None = None
     pod_racks: int = 8
     hall_racks: int = 128
-    cooling: Cooling = Cooling()
-    power: PowerPolicy = PowerPolicy()
+    cooling: Cooling = field(default_factory=Cooling)
+    power: PowerPolicy = field(default_factory=PowerPolicy)
     storage: Storage | None = None
     solar_w: float = 0.0
     firm_w: float = 0.0
@@ -99,7 +99,7 @@ class Group:
     full_w: float
     idle_w: float
     cohorts: tuple[list[Cohort], ...]
-    policy: TrainingPolicy = TrainingPolicy()
+    policy: TrainingPolicy = field(default_factory=TrainingPolicy)
     use: float = 0.9
 
 
@@ -109,8 +109,8 @@ class ServingWorkload:
 
     name: str
     demand: Array
-    shape: DemandShape = DemandShape()
-    policy: ServingPolicy = ServingPolicy()
+    shape: DemandShape = field(default_factory=DemandShape)
+    policy: ServingPolicy = field(default_factory=ServingPolicy)
 
 
 @dataclass(frozen=True)

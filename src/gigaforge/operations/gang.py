@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gigaforge.operations.intervals import Array, IntArray, above, count_at, union
-from gigaforge.operations.modes import FailureTable, RackClass
+from gigaforge.operations.modes import FailureTable, Mode, Outage, RackClass
 from gigaforge.operations.policy import RestartStages, TrainingPolicy
 from gigaforge.operations.training import Interruptions, Shares
 
@@ -67,7 +67,12 @@ def interruptions(
         Real failures of the group, sorted.
     down : (start, end)
         Down times of its racks, those carried in too.
-    shape, table, policy
+    shape : GangShape
+        Racks and spares.
+    table : FailureTable
+        What each mode does to a job.
+    policy : TrainingPolicy
+        Restart stages and mode.
     forced_s : array
         Planned stops at given times (a change of size) [s].
     blocked_s : array
@@ -81,7 +86,7 @@ def interruptions(
 
     """
     time, mode, dice = failures
-    kinds = [*table.modes, *table.outages]
+    kinds = table.kinds()
     share = np.array([getattr(k, "interrupts", 1.0) for k in kinds])[mode]
     cordon = np.array([getattr(k, "cordon", True) for k in kinds], dtype=np.bool_)[mode]
     up = np.maximum(shape.racks - count_at(time, *down), 1)
@@ -96,7 +101,7 @@ def interruptions(
     return _stalls(rng, times[order], kind, kinds, policy)
 
 
-def _stalls(rng: np.random.Generator, times: Array, kind: IntArray, kinds: list[object],
+def _stalls(rng: np.random.Generator, times: Array, kind: IntArray, kinds: list[Mode | Outage],
             policy: TrainingPolicy) -> tuple[Interruptions, Array]:  # fmt: skip
     count, stages = times.size, policy.restart
     detect, person = draw_stalls(rng, count, stages)
@@ -153,7 +158,7 @@ def missing_replicas(length_s: float, hits: Interruptions, restart_s: Array, dow
 
 
 def slow_members(rng: np.random.Generator, length_s: float, rack: RackClass, active: int, table: FailureTable,
-                 levels: int = 6) -> Shares | None:  # fmt: skip
+                 levels: int = 4) -> Shares | None:  # fmt: skip
     """Pace lost to slow links and throttling: the gang runs at the pace of its slowest member.
 
     Slowdowns are uniform up to twice the table's mean, here on a few levels of equal probability; the worst one

@@ -66,7 +66,11 @@ def simulate_job(rack: RackClass, racks: int, duration_s: float, policy: Trainin
     duration_s : float
         Rounded up to whole 5-minute steps [s].
     policy : TrainingPolicy
+        Checkpoints, spares, restart stages.
     table : FailureTable, optional
+        Default the shipped one.
+    seed : int
+        The same seed gives the same run.
     technicians : int, optional
         Default no limit.
     windows : int

@@ -151,6 +151,10 @@ class FailureTable:
     degraded_s: float = 2.0 * 3600.0
     degraded_slowdown: float = 0.04
 
+    def kinds(self) -> list[Mode | Outage]:
+        """Modes, then outages: the order of the numbers in `Events.mode`."""
+        return [*self.modes, *self.outages]
+
     def scaled(self, factor: float) -> FailureTable:
         """All mode rates times a factor: a published node rate over this table's, for example."""
         return replace(self, modes=tuple(replace(m, rate=m.rate * factor) for m in self.modes))

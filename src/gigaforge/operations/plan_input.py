@@ -63,6 +63,7 @@ def fleet_of_plan(folder: Path | str, *, years: float | None = None, first: str 
     catalog : Catalog, optional
         For accelerators of a system, and a site's place, price and carbon; default the shipped one.
     table : FailureTable, optional
+        Default the shipped one.
     policies : dict, optional
         Training policy by workload; default the best by expected goodput.
 
@@ -165,18 +166,32 @@ class _Builder:
         for (site, system, workload), rows in joined.groupby(["site", "system", "workload"], sort=True):
             if str(site) not in self.site_names:
                 raise InputError(f"{workload}: {site} has no racks online", str(self.folder / "allocation.parquet"))
-            racks = self._by_window(rows, rows["racks"]).round().astype(np.int64)
-            tokens = self._by_window(rows, rows["racks"] * rows["tokens_per_s_per_rack"])
+            share = self._by_window(rows, rows["racks"])
+            racks = np.floor(share + 1e-6).astype(np.int64)  # a programme may allocate parts of racks
+            tokens = self._by_window(rows, rows["racks"] * self._rate(rows))
             watts = float((rows["racks"] * rows["it_power_w_per_rack"]).sum() / rows["racks"].sum())
             kind: GroupKind = "serving" if str(rows["kind"].iloc[0]) == "serving" else "training"
             replica = int(max(1, unit.loc[rows["point"].iloc[-1]])) if unit is not None else 1
             rack = self.racks[str(system)]
             out.append(Group(
                 name=f"{workload}@{site}/{system}", site=self.site_names.index(str(site)), rack=rack, kind=kind,
-                workload=str(workload), racks=racks, tokens_per_s=np.divide(tokens, racks, out=np.zeros(racks.size), where=racks > 0),
+                workload=str(workload), racks=racks, tokens_per_s=np.divide(tokens, share, out=np.zeros(racks.size), where=racks > 0),
                 full_w=watts, idle_w=watts * IDLE_SHARE, cohorts=self._cohorts(str(site), str(system), racks),
                 policy=self._policy(str(workload), rack, int(racks.max()), replica) if kind == "training" else TrainingPolicy(),
             ))  # fmt: skip
+        return out
+
+    def _rate(self, rows: pd.DataFrame) -> Any:
+        """Tokens/s of one rack, in the row's quarter where points change with time."""
+        steady = self.points["tokens_per_s_per_rack"].reindex(rows["point"]).to_numpy(dtype=np.float64)
+        if "tokens_per_s_by_quarter" not in self.points.columns:
+            return steady
+        known = {str(q): i for i, q in enumerate(self.plan.get("quarters", []))}
+        out = steady.copy()
+        for k, (point, quarter) in enumerate(zip(rows["point"], rows["quarter"], strict=True)):
+            series = self.points.loc[point, "tokens_per_s_by_quarter"]
+            if series is not None and not np.isscalar(series) and len(series) > known.get(quarter, 10**9):
+                out[k] = float(series[known[quarter]])
         return out
 
     def _by_window(self, rows: pd.DataFrame, values: Any) -> Any:
@@ -188,9 +203,9 @@ class _Builder:
 
     def _cohorts(self, site: str, system: str, racks: Any) -> tuple[list[Cohort], ...]:
         """Racks by age: the site's deliveries of this system, oldest retired first, shared out in proportion."""
-        mine = self.all_deployment.query("site == @site and system == @system").copy()
-        mine["q"] = [Quarter.parse(q) for q in mine["quarter"]]
-        online = mine.sort_values("q")[["q", "racks_online"]].to_numpy()
+        mine = self.all_deployment
+        mine = mine[(mine["site"] == site) & (mine["system"] == system)]
+        online = sorted(zip(map(Quarter.parse, mine["quarter"]), mine["racks_online"], strict=True))
         out = []
         for window, quarter in enumerate(self.quarters):
             levels = [(q, int(n)) for q, n in online if q <= quarter]
@@ -229,16 +244,16 @@ class _Builder:
     def _site(self, name: str) -> Site:
         rows = self.site_table[self.site_table["site"] == name]
         limit = self._by_window(rows, rows["energised_w"])
-        pue = self._by_window(rows, rows["pue"])
-        if (limit <= 0).any() or (pue < 1.0).any():
-            limit, pue = np.maximum(limit, 0.0), np.where(pue < 1.0, 1.2, pue)
+        # the mean is for energy where a plan tells it from the peak
+        pue = self._by_window(rows, rows["pue_mean" if "pue_mean" in rows.columns else "pue"])
+        pue = np.where(pue < 1.0, 1.2, pue)  # quarters before the site opens have no row
         entry = self.catalog.sites.get(name)
         online = self.deployment[self.deployment["site"] == name]
         power = online["it_power_w"] if "it_power_w" in online.columns else online["racks_online"] * 0.0
         latest = online[online["window"] == online["window"].max()]
         here = [(self.racks[str(s)], int(n)) for s, n in zip(latest["system"], latest["racks_online"], strict=True)]
         latitude = entry.latitude if entry else None
-        extra = {}
+        extra: dict[str, Any] = {}
         if entry is not None:
             extra["price_usd_per_j"] = entry.energy_price.value
             if entry.carbon_intensity is not None:
@@ -250,13 +265,26 @@ class _Builder:
         )  # fmt: skip
 
     def _workload(self, name: str) -> ServingWorkload:
-        rows = self.allocation[self.allocation["workload"] == name]
-        if "tokens" in rows.columns and rows["tokens"].notna().all():
-            tokens = self._by_window(rows, rows["tokens"])
-        else:
-            rate = self.points["tokens_per_s_per_rack"].reindex(rows["point"]).to_numpy()
-            tokens = self._by_window(rows, rows["racks"] * rate) * SECONDS_PER_QUARTER
-        return ServingWorkload(name, tokens * self._shortfall() / SECONDS_PER_QUARTER, DemandShape(), ServingPolicy())
+        asked = self._asked(name)
+        if asked is None:
+            rows = self.allocation[self.allocation["workload"] == name]
+            if "tokens" in rows.columns and rows["tokens"].notna().all():
+                tokens = self._by_window(rows, rows["tokens"])
+            else:
+                tokens = self._by_window(rows, rows["racks"] * self._rate(rows)) * SECONDS_PER_QUARTER
+            asked = tokens * self._shortfall()
+        return ServingWorkload(name, asked / SECONDS_PER_QUARTER, DemandShape(), ServingPolicy())
+
+    def _asked(self, name: str) -> Any:
+        """Demand by quarter from the plan's own table, None where it has none."""
+        path = self.folder / "demand.parquet"
+        if not path.exists():
+            return None
+        table = pd.read_parquet(path)
+        if not {"quarter", "workload", "tokens_demanded"} <= set(table.columns):
+            return None
+        rows = self._within(table[table["workload"] == name])
+        return self._by_window(rows, rows["tokens_demanded"]) if len(rows) else None
 
     def _shortfall(self) -> Any:
         """Demand over what the plan serves, by quarter."""

@@ -52,7 +52,9 @@ def pue_of(
     Parameters
     ----------
     cooling : Cooling
+        Shares of IT power.
     wet_bulb_c : (bin,) array
+        [°C]
     load : (bin,) array
         IT power over what the site was built for [fraction].
     mean_pue : float
@@ -191,6 +193,7 @@ def synchronous_swing(accelerators: float, compute_w: float, exchange_w: float, 
     Parameters
     ----------
     accelerators : float
+        In the gang.
     compute_w, exchange_w : float
         Power of one in each phase [W].
     step_s, exchange_share : float

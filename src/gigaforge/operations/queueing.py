@@ -61,6 +61,7 @@ def erlang_c(servers: int, load: float) -> float:
     Parameters
     ----------
     servers : int
+        At least 1.
     load : float
         Arrival rate times mean service time [servers].
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gigaforge.errors import NoAnswerError
 from gigaforge.operations.failures import Events
 from gigaforge.operations.intervals import Array, IntArray, Mask
 from gigaforge.operations.modes import Repair
@@ -98,11 +99,15 @@ def mend(events: Events, crew: Crew, repair: Repair) -> tuple[Down, list[float],
     real = (events.time_s >= blocked_until) | np.isfinite(events.ends_s)
     real &= ~(events.excess & np.isin(events.rack, crew.cured))
     allowed = real
-    for passes in range(1, _PASSES + 1):
+    passes = 0
+    while True:
+        passes += 1
         until, waited, technicians, parts = _returns(events, real, crew, repair)
         new = _thin(events, by_rack, until, allowed)
         if np.array_equal(new, real):
             break
+        if passes == _PASSES:
+            raise NoAnswerError(f"repairs did not settle in {passes} passes; please report this")
         real = new
     kept = np.flatnonzero(real)
     final = events.take(kept)

@@ -25,12 +25,15 @@ def replay(path: Path | str, form: str = "", *, racks: int = 64, domain: int = 8
     Parameters
     ----------
     path : path
+        CSV or JSON lines.
     form : str
         A key of `JOB_FORMATS` or `REQUEST_FORMATS`; default by the columns.
     racks, domain : int
         Cluster of a job replay: racks, accelerators a rack.
     engine : Engine
         Of a request replay.
+    seed : int
+        Of a job replay's failures.
 
     Returns
     -------

@@ -65,7 +65,9 @@ def replay_requests(
     requests : DataFrame
         ``time_s, input_tokens, output_tokens``.
     engine : Engine
+        What serves them.
     bin_s : float
+        Width of a bin [s].
     patience_s : float
         Wait that still meets the target for 99 % of requests [s].
 
@@ -80,4 +82,10 @@ def replay_requests(
     rate = engine.rate(mean_in, mean_out)
     need = np.where(count > 0, engines_needed(np.maximum(count, 1e-9), rate, engine.slots, hold, patience_s), 0.0)
     gap = float(np.diff(time).max(initial=0.0))
-    return RequestDemand(np.arange(bins) * bin_s, count, tokens, need, gap)
+    return RequestDemand(
+        np.arange(bins, dtype=np.float64) * bin_s,
+        np.asarray(count, dtype=np.float64),
+        np.asarray(tokens, dtype=np.float64),
+        np.asarray(need, dtype=np.float64),
+        gap,
+    )

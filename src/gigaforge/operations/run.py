@@ -72,6 +72,7 @@ def simulate(fleet: Fleet, seed: int = 0, *, out: Path | str | None = None, even
     Parameters
     ----------
     fleet : Fleet
+        From `load_fleet`, or built.
     seed : int
         The same seed gives the same result to the last digit.
     out : path, optional
@@ -123,10 +124,13 @@ def simulate_plan(plan_dir: Path | str, years: float | None = None, seed: int = 
     Parameters
     ----------
     plan_dir : path
+        With ``plan.json`` and its tables.
     years : float, optional
         Default the whole plan.
     first : str
         First quarter (default the first with racks).
+    seed, out, progress
+        As in `simulate`.
     **plan_options
         ``catalog``, ``table``, ``policies`` as in `gigaforge.operations.plan_input.fleet_of_plan`.
 

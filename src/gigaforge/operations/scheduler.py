@@ -17,7 +17,7 @@ import pandas as pd
 
 from gigaforge.errors import InputError
 from gigaforge.operations.checkpoint import best_interval_s
-from gigaforge.operations.intervals import IntArray
+from gigaforge.operations.intervals import Array, IntArray
 from gigaforge.operations.modes import FailureTable, RackClass, default_failures
 from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.streams import stream
@@ -77,7 +77,7 @@ class _Cluster:
         enough = np.flatnonzero(inside >= need)
         if enough.size:
             best = enough[int(np.argmin(inside[enough]))]
-            return whole[self.pod[whole] == best][:need]
+            return np.asarray(whole[self.pod[whole] == best][:need])
         # several pods: the emptiest first, so that as few as possible are crossed
         order = np.lexsort((whole, self.pod[whole], -inside[self.pod[whole]]))
         return np.sort(whole[order][:need])
@@ -120,6 +120,9 @@ def replay_jobs(jobs: pd.DataFrame, racks: int, rack: RackClass, *, pod_racks: i
     jobs : DataFrame
         ``job, submit_s, accelerators, duration_s``, sorted by submission.
     racks, rack, pod_racks : int, RackClass, int
+        The cluster, and the racks of one scale-out pod.
+    seed : int
+        Of the failures.
     table : FailureTable, optional
         Failure rates of one rack.
     policy : TrainingPolicy, optional
@@ -156,10 +159,10 @@ def replay_jobs(jobs: pd.DataFrame, racks: int, rack: RackClass, *, pod_racks: i
 
 
 def _schedule(
-    cluster: _Cluster, submit: object, counts: IntArray, expected: object, real: object
-) -> tuple[object, object]:
+    cluster: _Cluster, submit: Array, counts: IntArray, expected: Array, real: Array
+) -> tuple[Array, IntArray]:
     """Start time and pods of each job."""
-    times, lengths, guesses = np.asarray(submit), np.asarray(real), np.asarray(expected)
+    times, lengths, guesses = submit, real, expected
     start, pods = np.full(counts.size, np.nan), np.zeros(counts.size, dtype=np.int64)
     heap = [(float(t), _SUBMIT, j) for j, t in enumerate(times)]
     heapq.heapify(heap)
@@ -185,16 +188,15 @@ def _schedule(
     return start, pods
 
 
-def _startable(cluster: _Cluster, queue: list[int], running: dict[int, tuple[float, IntArray]], counts: IntArray, guesses: object,
+def _startable(cluster: _Cluster, queue: list[int], running: dict[int, tuple[float, IntArray]], counts: IntArray, guesses: Array,
                now: float, depth: int = 64) -> list[int]:  # fmt: skip
     """Jobs to try in order: the head for as long as it fits, then those that would not delay it."""
-    lengths = np.asarray(guesses)
     free = int(cluster.free.sum())
-    for position, job in enumerate(queue):
-        if counts[job] > free:
-            break
-        free -= int(counts[job])
-    else:
+    position = 0
+    while position < len(queue) and counts[queue[position]] <= free:
+        free -= int(counts[queue[position]])
+        position += 1
+    if position == len(queue):
         return list(queue)
     head, shadow = queue[position], math.inf
     for end, where in sorted(running.values(), key=lambda r: r[0]):
@@ -202,5 +204,5 @@ def _startable(cluster: _Cluster, queue: list[int], running: dict[int, tuple[flo
         if free >= counts[head]:
             shadow = end
             break
-    later = [j for j in queue[position + 1 : position + 1 + depth] if now + float(lengths[j]) <= shadow]
+    later = [j for j in queue[position + 1 : position + 1 + depth] if now + float(guesses[j]) <= shadow]
     return [*queue[: position + 1], *later]

@@ -149,7 +149,7 @@ def _scaled(demand: Array, policy: ServingPolicy, step_s: float) -> Array:
     ahead = maximum_filter1d(before, 2 * lag + 1, mode="nearest")
     # a surprise is still met by what was just seen, without the hour's memory
     now = np.concatenate((np.full(min(lag, demand.size), demand[0]), demand[:-lag]))
-    return np.maximum(ahead, now)
+    return np.asarray(np.maximum(ahead, now))
 
 
 def serve(demand: Array, up: Array, rate: Array, full_power_w: Array, backfill_power_w: Array, policy: ServingPolicy,
@@ -167,6 +167,7 @@ def serve(demand: Array, up: Array, rate: Array, full_power_w: Array, backfill_p
     full_power_w, backfill_power_w : (pool,) arrays
         One rack's IT power serving at full use and running backfill [W].
     policy : ServingPolicy
+        Autoscaling, priorities, latency target.
     step_s : float
         Bin [s].
 

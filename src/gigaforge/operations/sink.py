@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -135,7 +134,7 @@ class FolderSink:
             compression_level=1,
             use_dictionary=["site", "workload", "group", "mode"],
         )
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def _state(self, state: RunState) -> None:
         data = {
@@ -148,7 +147,7 @@ class FolderSink:
         }
         temporary = self.folder / f"{_STATE}.tmp"
         temporary.write_text(json.dumps(data), encoding="utf-8")
-        os.replace(temporary, self.folder / _STATE)
+        temporary.replace(self.folder / _STATE)
 
 
 def load_state(folder: Path, fleet: Fleet, seed: int) -> RunState | None:
@@ -235,7 +234,7 @@ def _training_table(fleet: Fleet, result: WindowResult, time: Any) -> pa.Table:
 
 
 def _failure_table(fleet: Fleet, result: WindowResult, offset: float) -> pa.Table:
-    kinds = pa.array([k.kind for k in (*fleet.table.modes, *fleet.table.outages)])
+    kinds = pa.array([k.kind for k in fleet.table.kinds()])
     parts = []
     for index, found in enumerate(result.failures):
         events = found.down.events

@@ -94,9 +94,13 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
     Parameters
     ----------
     fleet : Fleet
+        With the site.
     index, window : int
+        Which site, which quarter.
     seed : int
+        Of the weather.
     loads : Loads
+        IT power asked for.
     charge_j : float
         Left in the battery [J].
 

@@ -135,6 +135,7 @@ def read_jobs(path: Path | str, form: str = "") -> pd.DataFrame:
     Parameters
     ----------
     path : path
+        CSV, or JSON lines.
     form : str
         A key of `JOB_FORMATS`; default by the columns.
 

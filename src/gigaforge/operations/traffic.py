@@ -69,7 +69,7 @@ def _smooth(shape: Array, hours: float) -> Array:
     if hours <= 0.0:
         return shape
     fine = np.repeat(shape, 4)
-    half = max(int(round(hours * 2)), 1)
+    half = max(round(hours * 2), 1)
     kernel = np.ones(2 * half + 1) / (2 * half + 1)
     wrapped = np.concatenate((fine[-half:], fine, fine[:half]))
     return np.asarray(np.convolve(wrapped, kernel, mode="valid").reshape(-1, 4).mean(axis=1))
@@ -81,7 +81,9 @@ def demand_factor(rng: np.random.Generator, shape: DemandShape, start_s: float, 
     Parameters
     ----------
     rng : Generator
+        For noise and bursts.
     shape : DemandShape
+        Week, noise, bursts.
     start_s : float
         Start of the window since a Monday 00:00 UTC [s].
     bins, step_s : int, float
@@ -97,7 +99,7 @@ def demand_factor(rng: np.random.Generator, shape: DemandShape, start_s: float, 
     week = _smooth(weekly_shape(shape.weekly), shape.spread_h)
     grid = np.arange(_WEEK_H + 1) + 0.0
     level = np.interp((hour - 0.5) % _WEEK_H, grid, np.append(week, week[0]))
-    return level * _noise(rng, shape, bins, step_s) * _bursts(rng, shape, bins, step_s)
+    return np.asarray(level * _noise(rng, shape, bins, step_s) * _bursts(rng, shape, bins, step_s))
 
 
 def _noise(rng: np.random.Generator, shape: DemandShape, bins: int, step_s: float) -> Array:

@@ -99,12 +99,15 @@ def run_gang(
     length_s : float
         Window [s].
     hits : Interruptions
+        What stops it.
     blocked : (start, end) arrays
         Disjoint times in which the gang is incomplete [s]; each begins with a hit or at the window's start.
     policy : TrainingPolicy
+        Its checkpoints.
     interval_s : float
         Work between snapshots [s].
     state : GangState
+        From the window before.
     missing, slowed : (start, end, share) arrays, optional
         Replicas away while the rest goes on, as shares of the gang; pace lost to a slow member.
 

@@ -115,16 +115,11 @@ def _still_there(crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray
     first = offsets[members]
     count = np.array([fleet.groups[g].racks[window] for g in members])
     at = np.searchsorted(first, crew.down_rack, side="right") - 1
-    at = _nonempty(at, first, crew.down_rack)
+    at = np.maximum(at, 0)
     keep = crew.down_rack - first[at] < count[at]
     return Crew(
         crew.technicians, crew.parts, crew.down_rack[keep], crew.down_until_s[keep], crew.down_share[keep], crew.cured
     )
-
-
-def _nonempty(at: IntArray, first: IntArray, rack: IntArray) -> IntArray:
-    """Groups without racks share an offset with the next: the last of equal offsets is the one that has racks."""
-    return np.maximum(at, 0) if rack.size else at
 
 
 def _with_carried(down: Down, crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray, technicians: list[float],

@@ -124,7 +124,9 @@ def activation_bytes(
     mixers = np.asarray(t.attention_layers) + np.asarray(t.dense_layers) + np.asarray(t.moe_layers) + t.mamba_layers
     cheap = mixers * b * d / norm_split
     cheap = cheap + np.asarray(t.dense_layers) * b * np.asarray(t.d_ff) / tp
-    cheap = cheap + np.asarray(t.moe_layers) * b * (np.asarray(t.shared_d_ff) / tp + pairs * np.asarray(t.expert_d_ff) / etp)
+    cheap = cheap + np.asarray(t.moe_layers) * b * (
+        np.asarray(t.shared_d_ff) / tp + pairs * np.asarray(t.expert_d_ff) / etp
+    )
     expanded = np.asarray(t.heads) * (t.query_dim + t.value_dim)
     cheap = cheap + np.where(np.asarray(t.is_mla) > 0, np.asarray(t.attention_layers) * 2.0 * expanded / tp, 0.0)
     light = kept - tok * cheap / blocks

@@ -9,8 +9,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from gigaforge.report.theme import Chart, accent, categorical, config, finish
+
 if TYPE_CHECKING:
     from gigaforge.operations.result import SimulationResult
+    from gigaforge.operations.validation import Row
 
 __all__ = [
     "goodput_waterfall",
@@ -21,139 +24,159 @@ __all__ = [
     "validation_figure",
 ]
 
-_WIDTH: Final = 720
-_GOOD, _LOST, _REST = "#1f7a5c", "#c8553d", "#8d99ae"
+_POINTS: Final = 1500
 _LABEL: Final = {
-    "checkpoint": "saving checkpoints",
+    "checkpoint": "saving",
     "rework": "rollback",
     "restart": "restarting",
-    "wait": "waiting for racks",
+    "wait": "waiting",
     "straggler": "stragglers",
     "power": "power limits",
     "idle": "hot spares",
 }
 
 
-def goodput_waterfall(waterfall: dict[str, float], width: int = _WIDTH) -> alt.Chart:
+def _steps(waterfall: dict[str, float]) -> pd.DataFrame:
+    """One row a bar: where it begins and ends."""
+    shares = [waterfall.get(name, 0.0) for name in _LABEL]
+    ends = 1.0 - np.concatenate(([0.0], np.cumsum(shares)))
+    return pd.DataFrame({
+        "step": ["scheduled", *_LABEL.values(), "goodput"],
+        "from": [0.0, *ends[1:], 0.0],
+        "to": [1.0, *ends[:-1], ends[-1]],
+        "kind": ["all", *["lost"] * len(shares), "kept"],
+        "share": ["100 %", *[f"{s:.1%}" for s in shares], f"{ends[-1]:.1%}"],
+    })  # fmt: skip
+
+
+def goodput_waterfall(waterfall: dict[str, float]) -> Chart:
     """From scheduled rack time down to goodput; ``waterfall`` as in `SimulationResult.waterfall`."""
-    rows, level = [{"step": "scheduled", "from": 0.0, "to": 1.0, "kind": "all"}], 1.0
-    for name, label in _LABEL.items():
-        share = waterfall.get(name, 0.0)
-        rows.append({"step": label, "from": level - share, "to": level, "kind": "lost"})
-        level -= share
-    rows.append({"step": "goodput", "from": 0.0, "to": level, "kind": "kept"})
-    table = pd.DataFrame(rows)
-    table["share"] = [f"{r['to'] - r['from']:.1%}" for r in rows]
-    low = max(0.0, float(np.floor((level - 0.05) * 10) / 10))
+    table = _steps(waterfall)
+    kept = float(table["to"].iloc[-1])
+    low = max(0.0, float(np.floor((kept - 0.05) * 10)) / 10)
     table["from"] = table["from"].clip(lower=low)
-    base = alt.Chart(table).encode(
-        x=alt.X("step:N", sort=[r["step"] for r in rows], title=None, axis=alt.Axis(labelAngle=-30))
-    )
+    order = [str(s) for s in table["step"]]
+    base = alt.Chart(table).encode(x=alt.X("step:N", sort=order, title=None, axis=alt.Axis(labelAngle=-30)))
+    colours = alt.Scale(domain=["all", "lost", "kept"], range=[accent("site-rest"), accent("bad"), accent("good")])
     bars = base.mark_bar().encode(
         y=alt.Y(
             "from:Q",
-            title="share of training rack time",
+            title="Share of training rack time",
             axis=alt.Axis(format="%"),
-            scale=alt.Scale(domain=[low, 1.0]),
+            scale=alt.Scale(domain=[low, 1.0], zero=False),
         ),
         y2="to:Q",
-        color=alt.Color(
-            "kind:N", legend=None, scale=alt.Scale(domain=["all", "lost", "kept"], range=[_REST, _LOST, _GOOD])
-        ),
+        color=alt.Color("kind:N", legend=None, scale=colours),
         tooltip=["step:N", "share:N"],
     )
     text = base.mark_text(dy=-6).encode(y="to:Q", text="share:N")
-    return (bars + text).properties(width=width, height=260, title="Where training time goes")
+    words = f"Of the time that racks were scheduled to train, {kept:.1%} was productive."
+    return finish(alt.layer(bars, text), "Where training time goes", words, height=260)
 
 
-def _dates(table: pd.DataFrame, start: Any) -> pd.DataFrame:
+def _dated(table: pd.DataFrame, start: Any) -> pd.DataFrame:
     return table.assign(date=pd.Timestamp(start) + pd.to_timedelta(table["time_s"], unit="s"))
 
 
-def power_trace(result: SimulationResult, width: int = _WIDTH, points: int = 1500) -> alt.Chart:
-    """Facility power by site, hourly means (thinned to about ``points`` a site by taking maxima)."""
-    rows = result.hourly.query("quantity == 'facility_w'")
-    rows = _thinned(rows, points, "max")
-    table = _dates(rows, result.fleet.start.start).assign(gw=lambda t: t["value"] / 1e9)
-    return (
+def _thinned(rows: pd.DataFrame, how: str) -> pd.DataFrame:
+    """Fewer points: groups of consecutive hours replaced by their maximum or mean."""
+    count = int(rows.groupby("name").size().max()) if len(rows) else 0
+    width = 3600.0 * max(1, -(-count // _POINTS))
+    bins = rows.assign(time_s=np.floor(rows["time_s"] / width) * width)
+    return bins.groupby(["name", "time_s"], as_index=False).agg({"value": how})
+
+
+def power_trace(result: SimulationResult) -> Chart:
+    """Facility power by site, hourly means (the highest of each stretch where there are too many to draw)."""
+    rows = _thinned(result.hourly.query("quantity == 'facility_w'"), "max")
+    table = _dated(rows, result.fleet.start.start).assign(gw=lambda t: t["value"] / 1e9)
+    names = [s.name for s in result.fleet.sites]
+    colours = categorical(names, "site")
+    chart = (
         alt.Chart(table)
         .mark_area(interpolate="step-after")
         .encode(
             x=alt.X("date:T", title=None),
-            y=alt.Y("gw:Q", title="facility power [GW]", stack="zero"),
-            color=alt.Color("name:N", title="site", scale=alt.Scale(scheme="tableau10")),
+            y=alt.Y("gw:Q", title="Facility power, GW", stack="zero"),
+            color=alt.Color("name:N", scale=alt.Scale(domain=names, range=list(colours.values()))),
             tooltip=["name:N", "date:T", alt.Tooltip("gw:Q", format=".3f")],
         )
-        .properties(width=width, height=260, title="Power")
     )
+    words = f"Facility power of all sites peaks at {result.books.peak_w / 1e9:.3g} GW."
+    return finish(chart, "Power", words, height=260)
 
 
-def tokens_against_demand(result: SimulationResult, width: int = _WIDTH, points: int = 1500) -> alt.Chart:
+def tokens_against_demand(result: SimulationResult) -> Chart:
     """Tokens served beside tokens demanded, hourly means of all workloads."""
     rows = result.hourly[result.hourly["quantity"].isin(["demand", "served"])]
-    rows = rows.groupby(["time_s", "quantity"], as_index=False)["value"].sum().assign(name=lambda t: t["quantity"])
-    table = _dates(_thinned(rows, points, "mean"), result.fleet.start.start).assign(rate=lambda t: t["value"] / 1e6)
-    return (
+    rows = (
+        rows.groupby(["time_s", "quantity"], as_index=False)
+        .agg({"value": "sum"})
+        .assign(name=lambda t: t["quantity"])
+    )
+    table = _dated(_thinned(rows, "mean"), result.fleet.start.start).assign(rate=lambda t: t["value"] / 1e6)
+    colours = alt.Scale(domain=["demand", "served"], range=[accent("work-1"), accent("work-0")])
+    chart = (
         alt.Chart(table)
         .mark_line(interpolate="step-after", strokeWidth=1)
         .encode(
             x=alt.X("date:T", title=None),
-            y=alt.Y("rate:Q", title="million tokens a second"),
-            color=alt.Color("name:N", title=None, scale=alt.Scale(domain=["demand", "served"], range=[_LOST, _GOOD])),
+            y=alt.Y("rate:Q", title="Million tokens a second"),
+            color=alt.Color("name:N", scale=colours),
             tooltip=["name:N", "date:T", alt.Tooltip("rate:Q", format=",.1f")],
         )
-        .properties(width=width, height=260, title="Tokens served against demand")
     )
+    return finish(chart, "Tokens served against demand", height=260)
 
 
-def _thinned(rows: pd.DataFrame, points: int, how: str) -> pd.DataFrame:
-    """Fewer points: groups of consecutive hours replaced by their maximum or mean."""
-    if rows.empty:
-        return rows.assign(time_s=rows["time_s"].astype(float))
-    count = rows.groupby("name").size().max()
-    step = max(1, -(-int(count) // points))
-    width = 3600.0 * step
-    group = rows.assign(time_s=np.floor(rows["time_s"] / width) * width).groupby(["name", "time_s"], as_index=False)
-    return group["value"].agg(how)
-
-
-def validation_figure(rows: list[Any], width: int = _WIDTH) -> alt.Chart:
+def validation_figure(rows: list[Row]) -> Chart:
     """Simulated over the middle of what was published, with the range that counts as reproduced."""
-    table = pd.DataFrame([
-        {
-            "case": r.case.name, "role": r.case.role, "ratio": r.simulated / (0.5 * (r.case.low + r.case.high)),
-            "low": r.case.low / (0.5 * (r.case.low + r.case.high)), "high": r.case.high / (0.5 * (r.case.low + r.case.high)),
-            "published": r.case.published, "simulated": f"{r.simulated:.4g} {r.case.unit}",
-        }
-        for r in rows
-    ])  # fmt: skip
-    base = alt.Chart(table).encode(y=alt.Y("case:N", sort=None, title=None, axis=alt.Axis(labelLimit=360)))
-    band = base.mark_bar(opacity=0.3, color=_REST, height=8).encode(
-        x=alt.X("low:Q", title="over the middle of the published range", scale=alt.Scale(zero=False)), x2="high:Q"
+    middle = [0.5 * (r.case.low + r.case.high) for r in rows]
+    table = pd.DataFrame({
+        "case": [r.case.name for r in rows],
+        "role": [r.case.role for r in rows],
+        "ratio": [r.simulated / m for r, m in zip(rows, middle, strict=True)],
+        "low": [r.case.low / m for r, m in zip(rows, middle, strict=True)],
+        "high": [r.case.high / m for r, m in zip(rows, middle, strict=True)],
+        "published": [r.case.published for r in rows],
+        "simulated": [f"{r.simulated:.4g} {r.case.unit}" for r in rows],
+    })  # fmt: skip
+    base = alt.Chart(table).encode(
+        y=alt.Y("case:N", sort=None, title=None, axis=alt.Axis(labelLimit=360, titleAngle=0))
     )
-    dots = base.mark_circle(size=60).encode(
-        x="ratio:Q", color=alt.Color("role:N", scale=alt.Scale(domain=["untouched", "fitted", "input"], range=[_GOOD, _LOST, _REST])),
+    x = alt.X("low:Q", title="Simulated over the middle of the published range", scale=alt.Scale(type="log"))
+    band = base.mark_bar(color=accent("faint"), height=9).encode(x=x, x2="high:Q")
+    colours = alt.Scale(
+        domain=["untouched", "fitted", "input"], range=[accent("good"), accent("work-1"), accent("muted")]
+    )
+    dots = base.mark_circle(size=60, opacity=1.0).encode(
+        x="ratio:Q",
+        color=alt.Color("role:N", scale=colours),
         tooltip=["case:N", "published:N", "simulated:N", "role:N"],
-    )  # fmt: skip
-    return (band + dots).properties(width=width, title="Published outcomes, reproduced")
-
-
-def simulation_figures(result: SimulationResult, width: int = _WIDTH) -> alt.VConcatChart:
-    """All figures of a run under each other."""
-    charts: list[Any] = []
-    if result.waterfall:
-        charts.append(goodput_waterfall(result.waterfall, width))
-    charts.append(power_trace(result, width))
-    if (result.hourly["quantity"] == "demand").any():
-        charts.append(tokens_against_demand(result, width))
-    return (
-        alt.vconcat(*charts)
-        .resolve_scale(color="independent")
-        .configure_view(stroke=None)
-        .configure_axis(grid=True, gridOpacity=0.4)
     )
+    return finish(alt.layer(band, dots), "Published outcomes, reproduced", height=20 * len(rows))
+
+
+def simulation_figures(result: SimulationResult) -> list[Chart]:
+    """All figures of a run."""
+    charts: list[Chart] = []
+    if result.waterfall:
+        charts.append(goodput_waterfall(result.waterfall))
+    charts.append(power_trace(result))
+    if (result.hourly["quantity"] == "demand").any():
+        charts.append(tokens_against_demand(result))
+    return charts
 
 
 def save_figures(result: SimulationResult, path: Path | str) -> None:
-    """Write one HTML file that opens offline."""
-    simulation_figures(result).save(str(path), inline=True)
+    """Write one HTML file that opens offline, figures under each other."""
+    plain = [_bare(chart) for chart in simulation_figures(result)]
+    page = alt.vconcat(*plain, spacing=40).resolve_scale(color="independent").configure(**config())
+    page.save(str(path), inline=True)
+
+
+def _bare(chart: Chart) -> Any:
+    """Without its own configuration, which only the outermost chart may have."""
+    made: Any = chart.copy()
+    made.config = alt.Undefined
+    return made
