@@ -50,10 +50,8 @@ def plan(
     """
     from gigaforge.scenario import check_against, load_scenario, with_objective
 
-    limits = {
-        "gap": quantity(gap, "fraction", "--gap"),
-        "time_limit_s": quantity(time_limit, "duration", "--time-limit"),
-    }
+    gap_share = quantity(gap, "fraction", "--gap")
+    time_limit_s = quantity(time_limit, "duration", "--time-limit")
     chosen = load_scenario(scenario)
     if objective is not None:
         chosen = with_objective(chosen, objective)
@@ -73,8 +71,9 @@ def plan(
     from gigaforge.report.html import write_report
 
     check_destination(target)
+    options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
     with _progress(Console(stderr=True)) as watch:
-        result = make_plan(chosen, figures, options=SolverOptions(**limits, threads=threads), watch=watch)
+        result = make_plan(chosen, figures, options=options, watch=watch)
         result.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
         watch(Stage("writing the report"))
         write_plan_folder(
