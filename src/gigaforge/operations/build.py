@@ -166,6 +166,7 @@ def _site(site: SiteSpec, spec: FleetSpec, racks: dict[str, RackClass], table: F
         price_usd_per_j=site.energy_price,
         price_daily=site.price_swing,
         carbon_g_per_j=site.carbon_intensity * 1e3,  # kg to g
+        carbon_daily=site.carbon_swing,
         technicians=site.technicians or default_technicians(table, here),
         parts=site.spare_parts or default_parts(table, here),
         pod_racks=site.pod_racks,

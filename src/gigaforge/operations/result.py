@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from gigaforge.operations.books import WATERFALL, Books
-from gigaforge.operations.closed_form import expected_goodput, mttf_s
-from gigaforge.operations.fleet import Fleet
+from gigaforge.operations.closed_form import best_spares, expected_goodput, mttf_s
+from gigaforge.operations.fleet import Fleet, Group
 
 __all__ = ["SimulationResult", "feedback"]
 
@@ -122,11 +123,26 @@ class SimulationResult:
             "availability": 1.0 - book.down_s / total,
             "interruptions": book.interruptions,
             "checkpoint_interval_s": book.interval_s,
-            "best_checkpoint_interval_s": estimate.interval_s,
+            "best_checkpoint_interval_s": self._best_interval_s(group, max(book.racks, 1)),
             "spares": book.spares,
+            "best_spares": best_spares(
+                group.rack.accelerators,
+                max(book.racks, 1),
+                group.policy,
+                table=self.fleet.table,
+                tray=group.rack.tray,
+            ),
             "tokens": book.tokens,
             "waterfall": {name: value / total for name, value in book.accounts.items()},
         }
+
+    def _best_interval_s(self, group: Group, racks: int) -> float:
+        """The optimum, whatever interval the run was given [s]."""
+        free = replace(group.policy, checkpoint=replace(group.policy.checkpoint, interval_s=None))
+        rack = group.rack
+        return expected_goodput(
+            rack.accelerators, racks, policy=free, table=self.fleet.table, tray=rack.tray
+        ).interval_s
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a group."""
@@ -140,6 +156,10 @@ class SimulationResult:
                 "energy_j": book.energy_j, **{k: v / total for k, v in book.accounts.items()},
             })  # fmt: skip
         return pd.DataFrame(rows)
+
+    def to_arrow(self) -> pa.Table:
+        """One row a group."""
+        return pa.Table.from_pandas(self.to_pandas(), preserve_index=False)
 
     def check(self) -> None:
         """Check the books once more as a whole; each window was checked when it was booked."""

@@ -86,6 +86,7 @@ class SiteSpec(Part):
     energy_price: EnergyPrice = 50.0 / 3.6e9
     price_swing: Share = Field(0.0, description="daily amplitude of the price")
     carbon_intensity: Carbon = 0.39 / 3.6e6
+    carbon_swing: Share = Field(0.0, description="daily amplitude of the carbon intensity")
     technicians: int | None = Field(None, ge=1, description="on shift at once; default enough for new racks")
     spare_parts: int | None = Field(
         None, ge=1, description="on the shelf; default what the lead time uses while racks are new, and 3 sigma"
