@@ -157,6 +157,7 @@ def _print_result(result: SimulationResult) -> None:
             "served",
             f"{format_quantity(summary['tokens_served'], 'tokens')} of {format_quantity(summary['tokens_demanded'], 'tokens')}",
         ),
+        ("between stops", _stops(summary["mttf_s"])),
         ("missed target", f"{summary['slo_violations']:.3%}"),
     ):
         facts.add_row(f"[dim]{label}[/]", value)
@@ -168,6 +169,12 @@ def _print_result(result: SimulationResult) -> None:
     _print_runs(console, summary)
     if summary["out"]:
         console.print(f"[dim]tables and simulation.html in {summary['out']}[/]")
+
+
+def _stops(mttf_s: dict[str, float]) -> str:
+    """Mean time between interruptions by size of job, past the first months."""
+    sizes = {n: v for n, v in mttf_s.items() if int(n) > 8}
+    return ", ".join(f"{v / 3600:.2g} h at {int(n):,}" for n, v in sizes.items())
 
 
 def _print_runs(console: Any, summary: dict[str, Any]) -> None:

@@ -229,4 +229,4 @@ def best_spares(
             accelerators, racks, policy=replace(policy, spares=spares), table=rates, tray=tray
         ).goodput
 
-    return max(steps, key=lambda n: (value(n), -n))
+    return int(max(steps, key=lambda n: (value(n), -n)))

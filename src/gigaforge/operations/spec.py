@@ -78,6 +78,9 @@ class SiteSpec(Part):
 
     name: str = Field(min_length=1)
     power: Power = Field(description="facility power that the grid connection and feeders allow")
+    feeder_power: Power | None = Field(
+        None, gt=0, description="facility power of one hall's feeders; racks are spread evenly"
+    )
     racks: dict[str, Racks] = Field(description="system: racks")
     pue: float = Field(1.15, ge=1.0, le=3.0, description="mean over a year at full load")
     latitude: float | None = Field(None, ge=-90, le=90)

@@ -70,12 +70,7 @@ def validation_page(rows: list[Row] | None = None) -> str:
         "|---|---|---|---|---|",
     ]
     for fact in published_facts():
-        cells = (
-            f"[{fact['quantity']}]({fact['source_url']})",
-            fact["value"],
-            fact["unit"],
-            fact["use"],
-            fact["where"],
-        )
-        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+        link = f"[{fact['quantity']}]({fact['source_url']})"
+        entry = [link, *(fact[key] for key in ("value", "unit", "use", "where"))]
+        lines.append("| " + " | ".join(map(_cell, entry)) + " |")
     return "\n".join(lines) + "\n"
