@@ -1,6 +1,7 @@
 """The command: one JSON object on stdout, files in --out, clear messages."""
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -8,7 +9,9 @@ from typer.testing import CliRunner
 
 from gigaforge.cli.simulate import register
 from gigaforge.errors import InputError
+from gigaforge.operations import engine
 from gigaforge.operations.traces import sample_path
+from gigaforge.operations.validation import CASES
 
 KEYS = {
     "racks", "simulated_s", "wall_s", "events", "goodput", "availability", "waterfall", "energy_j", "pue", "peak_power_w",
@@ -78,3 +81,33 @@ def test_validation_and_replay(call):
 def test_wrong_calls_are_explained(call, sample_yaml, args, message):
     with pytest.raises(InputError, match=message):
         call(*[sample_yaml if a == "SAMPLE" else a for a in args])
+
+
+def test_a_run_stopped_by_hand_keeps_what_it_has(call, sample_yaml, tmp_path, monkeypatch):
+    real, seen = engine.run_window, []
+
+    def stopped(*args):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(1)
+        return real(*args)
+
+    monkeypatch.setattr(engine, "run_window", stopped)
+    done = call(sample_yaml, "--out", tmp_path / "o", "--json")
+    assert done.exit_code == 130
+    assert "continue" in done.stderr
+    monkeypatch.setattr(engine, "run_window", real)
+    rest = json.loads(call(sample_yaml, "--out", tmp_path / "o", "--json").stdout)
+    whole = json.loads(call(sample_yaml, "--json").stdout)
+    assert rest["goodput"] == whole["goodput"]
+    assert rest["cost_usd"] == whole["cost_usd"]
+
+
+def test_the_page_holds_every_case_and_every_option_is_documented():
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "operations-validation.md").read_text(encoding="utf-8")
+    assert all(case.name in page for case in CASES)
+    text = (docs / "operations.md").read_text(encoding="utf-8")
+    assert all(
+        f"--{name}" in text for name in ("out", "compare", "replications", "validate", "replay", "events", "json")
+    )

@@ -77,6 +77,8 @@ def test_closed_forms_are_fit_for_a_planner():
         ("allocation", lambda t: t.assign(racks=t["racks"] * 3), "more are allocated than online"),
         ("allocation", lambda t: t.assign(point="nothing"), "operating_points.parquet lacks: nothing"),
         ("deployment", lambda t: t.assign(racks_online=0), "no racks online"),
+        ("deployment", lambda t: t.assign(racks_online=-5), "racks_online is -5 in row 0"),
+        ("sites", lambda t: t.assign(energised_w=float("nan")), "energised_w is nan in row 0"),
     ],
 )
 def test_a_broken_plan_is_explained(plan_dir, table, change, message):

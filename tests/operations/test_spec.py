@@ -103,3 +103,9 @@ def test_the_best_mode_is_chosen_and_left_over_racks_do_research(sample_yaml):
     assert run.policy.mode in ("elastic", "fault_tolerant")
     rest = {g.name: int(g.racks[0]) for g in fleet.groups if g.kind == "research"}
     assert rest == {"research@abilene/gb300-nvl72": 110, "research@port-washington/gb300-nvl72": 100}
+
+
+def test_feeders_bind_where_they_are_smaller_than_the_connection(edit):
+    fleet = fleet_of(load_fleet_spec(edit(["sites", 0, "feeder_power"], "15 MW")))
+    assert fleet.sites[0].limit_w[0] == pytest.approx(8 * 15e6)  # 1,000 racks in eight halls of 128
+    assert fleet.sites[1].limit_w[0] == pytest.approx(80e6)

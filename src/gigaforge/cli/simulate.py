@@ -157,6 +157,7 @@ def _print_result(result: SimulationResult) -> None:
             "served",
             f"{format_quantity(summary['tokens_served'], 'tokens')} of {format_quantity(summary['tokens_demanded'], 'tokens')}",
         ),
+        ("between stops", _stops(summary["mttf_s"])),
         ("missed target", f"{summary['slo_violations']:.3%}"),
     ):
         facts.add_row(f"[dim]{label}[/]", value)
@@ -170,19 +171,25 @@ def _print_result(result: SimulationResult) -> None:
         console.print(f"[dim]tables and simulation.html in {summary['out']}[/]")
 
 
+def _stops(mttf_s: dict[str, float]) -> str:
+    """Mean time between interruptions by size of job, past the first months."""
+    sizes = {n: v for n, v in mttf_s.items() if int(n) > 8}
+    return ", ".join(f"{v / 3600:.2g} h at {int(n):,}" for n, v in sizes.items())
+
+
 def _print_runs(console: Any, summary: dict[str, Any]) -> None:
     from rich.table import Table
 
     if not summary["training"]:
         return
     table = Table(box=None, header_style="dim", padding=(0, 1))
-    for name in ("run", "mode", "racks", "goodput", "expected", "stops", "save every", "best", "spares"):
+    for name in ("run", "mode", "racks", "goodput", "expected", "stops", "save every", "best", "spares", "best"):
         table.add_column(name, justify="left" if name in ("run", "mode") else "right")
     shown = sorted(summary["training"], key=lambda r: -r["racks"])[:12]
     for run in shown:
         table.add_row(run["name"], run["mode"], f"{run['racks']:,}", f"{run['goodput']:.1%}", f"{run['expected_goodput']:.1%}",
                       f"{run['interruptions']:,}", f"{run['checkpoint_interval_s']:.0f} s",
-                      f"{run['best_checkpoint_interval_s']:.0f} s", str(run["spares"]))  # fmt: skip
+                      f"{run['best_checkpoint_interval_s']:.0f} s", str(run["spares"]), str(run["best_spares"]))  # fmt: skip
     console.print(table)
 
 
@@ -231,8 +238,10 @@ def _validate(as_json: bool, out: Path | None) -> None:
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "validation.json").write_text(json.dumps(_rows(rows), indent=1), encoding="utf-8")
+        from gigaforge.operations.validation_page import validation_page
         from gigaforge.report.operations_figures import validation_figure
 
+        (out / "operations-validation.md").write_text(validation_page(rows), encoding="utf-8")
         validation_figure(rows).save(str(out / "validation.html"), inline=True)
     if as_json:
         print(json.dumps({"cases": _rows(rows), "reproduced": sum(r.reproduced for r in rows), "rows": len(rows)}))

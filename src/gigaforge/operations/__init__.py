@@ -10,6 +10,7 @@ from gigaforge.operations.build import fleet_of
 from gigaforge.operations.closed_form import (
     GoodputEstimate,
     best_policy,
+    best_spares,
     expected_availability,
     expected_goodput,
     mttf_s,
@@ -43,6 +44,7 @@ __all__ = [
     "Tier",
     "TrainingPolicy",
     "best_policy",
+    "best_spares",
     "compare",
     "default_failures",
     "expected_availability",

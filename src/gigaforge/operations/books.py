@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gigaforge.operations.sitepower import SiteWindow
     from gigaforge.operations.window import GroupWindow, SiteFailures
 
-__all__ = ["WATERFALL", "Books", "GroupBook", "ServingBook", "SiteBook"]
+__all__ = ["WATERFALL", "Books", "GroupBook", "ServingBook", "SiteBook", "balance"]
 
 WATERFALL: Final = ("productive", "checkpoint", "rework", "restart", "wait", "straggler", "power", "idle")
 _TOLERANCE: Final = 1e-9
@@ -147,7 +147,7 @@ class Books:
         book.interruptions += found.interruptions
         book.interval_s, book.spares, book.racks = found.interval_s, found.spares, max(book.racks, found.racks)
         if found.accounts:
-            _balance(sum(found.accounts.values()), found.racks * length, f"time of {found.group.name}")
+            balance(sum(found.accounts.values()), found.racks * length, f"time of {found.group.name}")
             for name, value in found.accounts.items():
                 book.accounts[name] += value
         if not -_TOLERANCE * found.racks * length <= found.down_rack_s <= found.racks * length * (1 + _TOLERANCE):
@@ -156,7 +156,8 @@ class Books:
             )
 
 
-def _balance(got: float, expected: float, what: str) -> None:
+def balance(got: float, expected: float, what: str) -> None:
+    """Raise unless two totals agree to one part in a billion."""
     if abs(got - expected) > _TOLERANCE * max(abs(expected), 1.0):
         raise NoAnswerError(f"{what} does not balance: {got!r} against {expected!r}; please report this")
 
@@ -164,7 +165,7 @@ def _balance(got: float, expected: float, what: str) -> None:
 def _book_serving(book: ServingBook, result: ServingWindow, step: float, name: str) -> None:
     demanded, shed = float(result.demand.sum()) * step, float(result.shed.sum()) * step
     paid, free = float(result.served_paid.sum()) * step, float(result.served_free.sum()) * step
-    _balance(paid + free + shed, demanded, f"tokens of {name}")
+    balance(paid + free + shed, demanded, f"tokens of {name}")
     book.demanded += demanded
     book.served_paid += paid
     book.served_free += free
@@ -202,7 +203,7 @@ def _book_energy(fleet: Fleet, books: list[GroupBook], groups: list[GroupWindow 
             if series is not None and fleet.groups[g].site == index and used[index] > 0.0:
                 books[g].energy_j -= cut * float(series.sum()) * step / used[index]
         total += it
-    _balance(sum(b.energy_j for b in books) - before, total, "energy of all groups")
+    balance(sum(b.energy_j for b in books) - before, total, "energy of all groups")
 
 
 def _book_site(book: SiteBook, site: SiteWindow, step: float) -> None:

@@ -147,6 +147,14 @@ def _workload(spec: ServingSpec, windows: int) -> ServingWorkload:
     )  # fmt: skip
 
 
+def _limit_w(site: SiteSpec) -> float:
+    """What the grid connection and all halls' feeders let through, racks spread evenly over halls [W]."""
+    if site.feeder_power is None:
+        return site.power
+    halls = -(-sum(site.racks.values()) // site.hall_racks)
+    return min(site.power, halls * site.feeder_power)
+
+
 def _site(site: SiteSpec, spec: FleetSpec, racks: dict[str, RackClass], table: FailureTable, windows: int) -> Site:
     here = [(racks[system], n) for system, n in site.racks.items()]
     built = sum(spec.systems[system].power * n for system, n in site.racks.items())
@@ -158,7 +166,7 @@ def _site(site: SiteSpec, spec: FleetSpec, racks: dict[str, RackClass], table: F
     response = site.demand_response
     return Site(
         name=site.name,
-        limit_w=np.full(windows, site.power),
+        limit_w=np.full(windows, _limit_w(site)),
         pue_mean=np.full(windows, site.pue),
         built_w=np.full(windows, max(built, 1.0)),
         climate=climate,
@@ -166,6 +174,7 @@ def _site(site: SiteSpec, spec: FleetSpec, racks: dict[str, RackClass], table: F
         price_usd_per_j=site.energy_price,
         price_daily=site.price_swing,
         carbon_g_per_j=site.carbon_intensity * 1e3,  # kg to g
+        carbon_daily=site.carbon_swing,
         technicians=site.technicians or default_technicians(table, here),
         parts=site.spare_parts or default_parts(table, here),
         pod_racks=site.pod_racks,

@@ -17,7 +17,7 @@ from gigaforge.operations.modes import FailureTable, RackClass, default_failures
 from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.queueing import spares_needed
 
-__all__ = ["GoodputEstimate", "best_policy", "expected_availability", "expected_goodput", "mttf_s"]
+__all__ = ["GoodputEstimate", "best_policy", "best_spares", "expected_availability", "expected_goodput", "mttf_s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +213,20 @@ def best_policy(accelerators: int, racks: int, *, replica_racks: int = 1, table:
     if racks >= 2 * replica_racks:
         options += [replace(start, mode=mode, replica_racks=replica_racks) for mode in ("elastic", "fault_tolerant")]
     return max(options, key=lambda p: expected_goodput(accelerators, racks, policy=p, table=table).goodput)
+
+
+def best_spares(
+    accelerators: int, racks: int, policy: TrainingPolicy, *, table: FailureTable | None = None, tray: int = 0
+) -> int:
+    """Hot spares within the allocation that give the highest expected goodput."""
+    rates = _table(table)
+    mean = rates.mean_down_s(RackClass("rack", accelerators, tray)) * racks
+    most = min(racks // 2, math.ceil(3.0 * mean + 6.0 * math.sqrt(mean) + 4.0))
+    steps = sorted({round(x) for x in np.linspace(0, most, min(most + 1, 48))})
+
+    def value(spares: int) -> float:
+        return expected_goodput(
+            accelerators, racks, policy=replace(policy, spares=spares), table=rates, tray=tray
+        ).goodput
+
+    return int(max(steps, key=lambda n: (value(n), -n)))

@@ -41,6 +41,7 @@ class Site:
     built_w : (window,) array
         IT power that cooling was built for [W].
     price_usd_per_j, carbon_g_per_j : float
+        Means [USD/J], [g/J]; ``price_daily`` and ``carbon_daily`` are the amplitudes of the day's course [fraction].
     technicians, parts : int or None
         People on shift at once and spare parts on the shelf; None for no limit.
     pod_racks, hall_racks : int
@@ -59,6 +60,7 @@ class Site:
     price_usd_per_j: float = 50.0 / 3.6e9
     price_daily: float = 0.0
     carbon_g_per_j: float = 390.0 / 3.6e6
+    carbon_daily: float = 0.0
     technicians: int | None = None
     parts: int | None = None
     pod_racks: int = 8

@@ -42,10 +42,24 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as problem:
         raise InputError(f"is not a Parquet table ({problem})", str(path)) from None
+    _finite(table, name, path)
     lacking = [c for c in _COLUMNS[name] if c not in table.columns]
     if lacking:
         raise InputError(f"lacks the column {', '.join(lacking)}", str(path))
     return table
+
+
+def _finite(table: pd.DataFrame, name: str, path: Path) -> None:
+    """Counts, powers and rates must be numbers from zero up."""
+    for column in _COLUMNS[name]:
+        if column not in table.columns or not pd.api.types.is_numeric_dtype(table[column]):
+            continue
+        bad = np.flatnonzero(~(np.isfinite(table[column]) & (table[column] >= 0)))
+        if bad.size:
+            raise InputError(
+                f"{column} is {table[column].iloc[int(bad[0])]} in row {int(bad[0])}; a number from 0 is expected",
+                str(path),
+            )
 
 
 def fleet_of_plan(folder: Path | str, *, years: float | None = None, first: str = "", catalog: Catalog | None = None,

@@ -152,7 +152,7 @@ def dispatch_storage(
 
 
 def price_factor(start_s: float, bins: int, step_s: float, utc_offset_h: float, daily: float) -> Array:
-    """Energy price over its mean by hour, cheapest at local noon (solar), dearest at seven in the evening.
+    """Energy price (or carbon) over its mean by hour: lowest at local noon (solar), highest at seven in the evening.
 
     ``daily`` is the amplitude; the shape (two harmonics) is an assumption and its mean is 1.
     """

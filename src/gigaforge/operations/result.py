@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from gigaforge.operations.books import WATERFALL, Books
-from gigaforge.operations.closed_form import expected_goodput, mttf_s
-from gigaforge.operations.fleet import Fleet
+from gigaforge.operations.books import WATERFALL, Books, balance
+from gigaforge.operations.closed_form import best_spares, expected_goodput, mttf_s
+from gigaforge.operations.fleet import Fleet, Group
+from gigaforge.operations.power import synchronous_swing
 
 __all__ = ["SimulationResult", "feedback"]
+
+# assumption: a large run's step of ten seconds, 15 % of it exposed communication at idle power
+SWING_STEP_S: Final = 10.0
+SWING_EXCHANGE_SHARE: Final = 0.15
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,10 @@ class SimulationResult:
     def _training(self, index: int) -> dict[str, Any]:
         book, group = self.books.groups[index], self.fleet.groups[index]
         total = max(book.rack_s, 1e-9)
+        active, count = max(book.racks - book.spares, 0), group.rack.accelerators
+        swing = synchronous_swing(
+            active * count, group.full_w / count, group.idle_w / count, SWING_STEP_S, SWING_EXCHANGE_SHARE
+        )
         estimate = expected_goodput(group.rack.accelerators, max(book.racks, 1), policy=group.policy, table=self.fleet.table,
                                     tray=group.rack.tray)  # fmt: skip
         return {
@@ -122,11 +132,29 @@ class SimulationResult:
             "availability": 1.0 - book.down_s / total,
             "interruptions": book.interruptions,
             "checkpoint_interval_s": book.interval_s,
-            "best_checkpoint_interval_s": estimate.interval_s,
+            "best_checkpoint_interval_s": self._best_interval_s(group, max(book.racks, 1)),
             "spares": book.spares,
+            "best_spares": best_spares(
+                group.rack.accelerators,
+                max(book.racks, 1),
+                group.policy,
+                table=self.fleet.table,
+                tray=group.rack.tray,
+            ),
             "tokens": book.tokens,
+            "stop_step_w": active * (group.full_w - group.idle_w),
+            "swing_w": swing.high_w - swing.low_w,
+            "swing_after_storage_w": swing.after_storage_w,
             "waterfall": {name: value / total for name, value in book.accounts.items()},
         }
+
+    def _best_interval_s(self, group: Group, racks: int) -> float:
+        """The optimum, whatever interval the run was given [s]."""
+        free = replace(group.policy, checkpoint=replace(group.policy.checkpoint, interval_s=None))
+        rack = group.rack
+        return expected_goodput(
+            rack.accelerators, racks, policy=free, table=self.fleet.table, tray=rack.tray
+        ).interval_s
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a group."""
@@ -141,13 +169,17 @@ class SimulationResult:
             })  # fmt: skip
         return pd.DataFrame(rows)
 
+    def to_arrow(self) -> pa.Table:
+        """One row a group."""
+        return pa.Table.from_pandas(self.to_pandas(), preserve_index=False)
+
     def check(self) -> None:
         """Check the books once more as a whole; each window was checked when it was booked."""
         for book, group in self._pairs("training"):
-            spent = sum(book.accounts.values())
-            assert abs(spent - book.rack_s) <= 1e-9 * book.rack_s, group.name
-        it = sum(s.it_j for s in self.books.sites)
-        assert abs(sum(b.energy_j for b in self.books.groups) - it) <= 1e-9 * max(it, 1.0)
+            balance(sum(book.accounts.values()), book.rack_s, f"time of {group.name}")
+        balance(
+            sum(b.energy_j for b in self.books.groups), sum(s.it_j for s in self.books.sites), "energy of all groups"
+        )
 
 
 def _serving(book: Any) -> dict[str, float]:

@@ -132,6 +132,7 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
     cut, pace = _give_way(loads, short, site)
     grid = shaved - cut * pue
     hours = price_factor(start, bins, step, site.climate.utc_offset_h, site.price_daily)
+    clean = price_factor(start, bins, step, site.climate.utc_offset_h, site.carbon_daily)
     solar = np.minimum(sun, onsite)
     return SiteWindow(
         it_w=it - cut,
@@ -142,7 +143,7 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
         limit_w=limit,
         pace=pace,
         cost_usd=float((grid * hours).sum()) * step * site.price_usd_per_j,
-        carbon_g=float(grid.sum()) * step * site.carbon_g_per_j,
+        carbon_g=float((grid * clean).sum()) * step * site.carbon_g_per_j,
         charge_j=charge_j,
         over_limit_s=float((grid > limit * (1.0 + 1e-9)).sum()) * step,
         responses=len(responses),

@@ -78,6 +78,9 @@ class SiteSpec(Part):
 
     name: str = Field(min_length=1)
     power: Power = Field(description="facility power that the grid connection and feeders allow")
+    feeder_power: Power | None = Field(
+        None, gt=0, description="facility power of one hall's feeders; racks are spread evenly"
+    )
     racks: dict[str, Racks] = Field(description="system: racks")
     pue: float = Field(1.15, ge=1.0, le=3.0, description="mean over a year at full load")
     latitude: float | None = Field(None, ge=-90, le=90)
@@ -86,6 +89,7 @@ class SiteSpec(Part):
     energy_price: EnergyPrice = 50.0 / 3.6e9
     price_swing: Share = Field(0.0, description="daily amplitude of the price")
     carbon_intensity: Carbon = 0.39 / 3.6e6
+    carbon_swing: Share = Field(0.0, description="daily amplitude of the carbon intensity")
     technicians: int | None = Field(None, ge=1, description="on shift at once; default enough for new racks")
     spare_parts: int | None = Field(
         None, ge=1, description="on the shelf; default what the lead time uses while racks are new, and 3 sigma"

@@ -176,7 +176,7 @@ SITE_CASES: Final[tuple[Case, ...]] = (
          "up to 25 %", "%", 15, 30, "untouched", lambda s: 100 * (1 - _scaling("forecast", s)),
          "misses: their baseline already scales reactively; ours keeps all racks on, so it saves more", replications=4),
     Case("GB300: peak cut by 65 J a GPU", "https://developer.nvidia.com/blog/how-new-gb300-nvl72-features-provide-steady-power-for-ai/",
-         "35 % of a 0.24 s cycle near idle", "up to 30 %", "%", 25, 31, "untouched", lambda _: _cut(0.35), replications=1),
+         "35 % of a 0.24 s cycle near idle", "up to 30 %", "%", 25, 31, "input", lambda _: _cut(0.35), replications=1),
     Case("Llama 3: power steps of a 16,384-GPU run", "https://arxiv.org/abs/2407.21783", "10.2 kW a node at work, 3 kW stopped", "tens of MW", "MW", 8, 40,
          "untouched", _ramp, replications=3),
 )  # fmt: skip

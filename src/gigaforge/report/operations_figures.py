@@ -24,7 +24,6 @@ __all__ = [
     "validation_figure",
 ]
 
-_POINTS: Final = 1500
 _LABEL: Final = {
     "checkpoint": "saving",
     "rework": "rollback",
@@ -78,55 +77,66 @@ def _dated(table: pd.DataFrame, start: Any) -> pd.DataFrame:
     return table.assign(date=pd.Timestamp(start) + pd.to_timedelta(table["time_s"], unit="s"))
 
 
-def _thinned(rows: pd.DataFrame, how: str) -> pd.DataFrame:
-    """Fewer points: groups of consecutive hours replaced by their maximum or mean."""
-    count = int(rows.groupby("name").size().max()) if len(rows) else 0
-    width = 3600.0 * max(1, -(-count // _POINTS))
+def _by_day(rows: pd.DataFrame) -> pd.DataFrame:
+    """``low, mean, high`` of each name and day; shorter spans stay hourly."""
+    hours = int(rows.groupby("name").size().max()) if len(rows) else 0
+    width = 86400.0 if hours > 24 * 28 else 3600.0
     bins = rows.assign(time_s=np.floor(rows["time_s"] / width) * width)
-    return bins.groupby(["name", "time_s"], as_index=False).agg({"value": how})
+    return bins.groupby(["name", "time_s"], as_index=False).agg(
+        low=("value", "min"), mean=("value", "mean"), high=("value", "max")
+    )
 
 
 def power_trace(result: SimulationResult) -> Chart:
-    """Facility power by site, hourly means (the highest of each stretch where there are too many to draw)."""
-    rows = _thinned(result.hourly.query("quantity == 'facility_w'"), "max")
-    table = _dated(rows, result.fleet.start.start).assign(gw=lambda t: t["value"] / 1e9)
+    """Facility power by site, daily means, and the day's highest hour of all sites together."""
+    rows = result.hourly.query("quantity == 'facility_w'")
+    table = _dated(_by_day(rows), result.fleet.start.start).assign(gw=lambda t: t["mean"] / 1e9)
+    total = rows.groupby("time_s", as_index=False).agg(value=("value", "sum")).assign(name="all sites")
+    peak = _dated(_by_day(total), result.fleet.start.start).assign(gw=lambda t: t["high"] / 1e9)
     names = [s.name for s in result.fleet.sites]
-    colours = categorical(names, "site")
-    chart = (
+    colours = alt.Scale(domain=names, range=list(categorical(names, "site").values()))
+    areas = (
         alt.Chart(table)
         .mark_area(interpolate="step-after")
         .encode(
             x=alt.X("date:T", title=None),
-            y=alt.Y("gw:Q", title="Facility power, GW", stack="zero"),
-            color=alt.Color("name:N", scale=alt.Scale(domain=names, range=list(colours.values()))),
+            y=alt.Y("gw:Q", title="Facility power, GW (line: highest hour of the day)", stack="zero"),
+            color=alt.Color("name:N", scale=colours),
             tooltip=["name:N", "date:T", alt.Tooltip("gw:Q", format=".3f")],
         )
     )
+    line = (
+        alt.Chart(peak)
+        .mark_line(interpolate="step-after", strokeWidth=1, color=accent("ink"))
+        .encode(x="date:T", y="gw:Q")
+    )
     words = f"Facility power of all sites peaks at {result.books.peak_w / 1e9:.3g} GW."
-    return finish(chart, "Power", words, height=260)
+    return finish(alt.layer(areas, line), "Power", words, height=260)
 
 
 def tokens_against_demand(result: SimulationResult) -> Chart:
-    """Tokens served beside tokens demanded, hourly means of all workloads."""
+    """Tokens served against demand: the range of each day's hours, and both peaks."""
     rows = result.hourly[result.hourly["quantity"].isin(["demand", "served"])]
     rows = (
         rows.groupby(["time_s", "quantity"], as_index=False)
         .agg({"value": "sum"})
         .assign(name=lambda t: t["quantity"])
     )
-    table = _dated(_thinned(rows, "mean"), result.fleet.start.start).assign(rate=lambda t: t["value"] / 1e6)
+    table = _dated(_by_day(rows), result.fleet.start.start)
+    table = table.assign(low=table["low"] / 1e6, peak=table["high"] / 1e6, mean=table["mean"] / 1e6)
     colours = alt.Scale(domain=["demand", "served"], range=[accent("work-1"), accent("work-0")])
-    chart = (
-        alt.Chart(table)
-        .mark_line(interpolate="step-after", strokeWidth=1)
-        .encode(
-            x=alt.X("date:T", title=None),
-            y=alt.Y("rate:Q", title="Million tokens a second"),
-            color=alt.Color("name:N", scale=colours),
-            tooltip=["name:N", "date:T", alt.Tooltip("rate:Q", format=",.1f")],
-        )
+    base = alt.Chart(table).encode(x=alt.X("date:T", title=None))
+    band = (
+        base.transform_filter("datum.name == 'served'")
+        .mark_area(interpolate="step-after", opacity=0.25, color=accent("work-0"))
+        .encode(y=alt.Y("low:Q", title="Million tokens a second (band: range of the day)"), y2="peak:Q")
     )
-    return finish(chart, "Tokens served against demand", height=260)
+    lines = base.mark_line(interpolate="step-after", strokeWidth=1.4).encode(
+        y="peak:Q",
+        color=alt.Color("name:N", scale=colours),
+        tooltip=["name:N", "date:T", alt.Tooltip("peak:Q", format=",.1f"), alt.Tooltip("mean:Q", format=",.1f")],
+    )
+    return finish(alt.layer(band, lines), "Tokens served against demand, peak of each day", height=260)
 
 
 def validation_figure(rows: list[Row]) -> Chart:
@@ -144,7 +154,12 @@ def validation_figure(rows: list[Row]) -> Chart:
     base = alt.Chart(table).encode(
         y=alt.Y("case:N", sort=None, title=None, axis=alt.Axis(labelLimit=360, titleAngle=0))
     )
-    x = alt.X("low:Q", title="Simulated over the middle of the published range", scale=alt.Scale(type="log"))
+    x = alt.X(
+        "low:Q",
+        title="Simulated over the middle of the published range",
+        scale=alt.Scale(domain=[0.0, 2.0], clamp=True),
+        axis=alt.Axis(grid=True),
+    )
     band = base.mark_bar(color=accent("faint"), height=9).encode(x=x, x2="high:Q")
     colours = alt.Scale(
         domain=["untouched", "fitted", "input"], range=[accent("good"), accent("work-1"), accent("muted")]
