@@ -266,29 +266,27 @@ def _show(
     console = Console()
     table = Table(title=title, title_justify="left")
     table.add_column("layout of a replica", overflow="fold")
-    for head in (
+    heads = (
         "batch",
-        "TTFT",
-        "p99",
-        "TPOT",
-        "p99",
-        "tok/s/user",
-        "tok/s/GPU",
-        "tok/s/MW",
+        "TTFT\nmean/p99",
+        "TPOT\nmean/p99",
+        "tok/s\n/user",
+        "tok/s\n/GPU",
+        "tok/s\n/MW",
         "GB",
-        "W/GPU",
-        "$/Mtok",
-    ):
-        table.add_column(head, justify="right")
+        "W\n/GPU",
+        "$\n/Mtok",
+    )
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
     keep = np.unique(np.linspace(0, len(front) - 1, min(top, len(front))).round().astype(int))
     rows = [(r, False) for r in _rows(front.take(keep), price)] + [(r, True) for r in _rows(best, price)]
     for row, chosen in sorted(rows, key=lambda item: -item[0]["tokens_per_s_per_user"]):
-        cost = "-" if row["usd_per_mtok"] is None else f"{row['usd_per_mtok']:.3g}"
+        cost = "-" if row["usd_per_mtok"] is None else f"{row['usd_per_mtok']:.2g}"
         table.add_row(
-            _layout_words(row["layout"]), f"{row['batch']:.0f}", _seconds(row["ttft_s"]["mean"]), _seconds(row["ttft_s"]["p99"]),
-            _seconds(row["tpot_s"]["mean"]), _seconds(row["tpot_s"]["p99"]), f"{row['tokens_per_s_per_user']:.0f}",
-            f"{row['tokens_per_s_per_gpu']:,.0f}", f"{row['tokens_per_s_per_mw']:,.0f}", f"{row['memory_bytes'] / 1e9:.0f}",
-            f"{row['power_w']:.0f}", cost, style="bold green" if chosen else None,
+            _layout_words(row["layout"]), f"{row['batch']:.0f}", _pair(row["ttft_s"]), _pair(row["tpot_s"]),
+            f"{row['tokens_per_s_per_user']:.0f}", f"{row['tokens_per_s_per_gpu']:,.0f}", f"{row['tokens_per_s_per_mw']:.2g}",
+            f"{row['memory_bytes'] / 1e9:.0f}", f"{row['power_w']:.0f}", cost, style="bold green" if chosen else None,
         )  # fmt: skip
     console.print(table)
     low, high = (results.low or {}), (results.high or {})
@@ -298,6 +296,13 @@ def _show(
         f" {float(hardware.hbm_bytes) / 1e9:.0f} GB; 80 % intervals: {words or 'not calibrated'}",
         style="dim",
     )
+
+
+def _pair(latency: dict[str, float]) -> str:
+    """Mean and p99 in one unit: "104/177 ms"."""
+    seconds = latency["p99"] >= 1.0
+    scale, unit = (1.0, "s") if seconds else (1e3, "ms")
+    return f"{latency['mean'] * scale:.3g}/{latency['p99'] * scale:.3g} {unit}"
 
 
 def _seconds(value: float) -> str:

@@ -20,11 +20,11 @@ from gigaforge.perf.validation.serving_rows import Condition, Rows
 __all__ = ["SCALE", "Fit", "fit"]
 
 Floats = NDArray[np.float64]
-SCALE: Final = {"tpot_ms": 0.10, "ttft_ms": 0.22, "output_tok_s": 0.10, "tok_s_per_gpu": 0.10, "total_tok_s": 0.10,
+SCALE: Final = {"tpot_ms": 0.10, "ttft_ms": 0.35, "output_tok_s": 0.10, "tok_s_per_gpu": 0.10, "total_tok_s": 0.10,
                 "tok_s_per_user": 0.10}  # fmt: skip
 """Error of a logarithm beyond which a row counts linearly, no longer squared."""
-SPREAD: Final = {"software": 0.2, "generation": 0.12, "precision": 0.12, "model": 0.08}
-"""Prior spread of a factor's logarithm, times the quantity's own relative to 0.3 (0.3 to 2)."""
+SPREAD: Final = {"software": 0.12, "generation": 0.10, "precision": 0.10, "model": 0.05}
+"""Prior spread of a factor's logarithm, times the quantity's own relative to 0.3 (0.3 to 3.4)."""
 _ITERATIONS: Final = 10
 _DAMPING: Final = 0.7
 _PERTURBATION: Final = 0.02
@@ -59,7 +59,7 @@ def _columns(conditions: Sequence[Condition]) -> list[_Column]:
     for name, quantity in QUANTITIES.items():
         out.append(_Column(name, "", "", quantity.spread))
         for kind in quantity.groups:
-            spread = SPREAD[kind] * float(np.clip(quantity.spread / 0.3, 0.3, 2.0))
+            spread = SPREAD[kind] * float(np.clip(quantity.spread / 0.3, 0.3, 3.4))
             levels = sorted({getattr(c.group, kind) for c in conditions})
             out.extend(_Column(name, kind, level, spread) for level in levels)
     return out

@@ -32,6 +32,7 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "prefill": Quantity(1.15, 0.15, ("software", "generation", "precision", "model"), "linear layers and attention of a prefill over kernel time"),
     "decode": Quantity(1.05, 0.08, ("software", "generation", "precision"), "linear layers of a decode step over kernel time"),
     "attention": Quantity(1.05, 0.15, ("software", "generation"), "decode attention over kernel time"),
+    "latent": Quantity(1.1, 0.2, ("software", "generation"), "latent decode attention (MLA) over kernel time"),
     "experts_prefill": Quantity(1.1, 0.2, ("software", "generation", "precision", "model"), "experts of a prefill over kernel time"),
     "experts_decode": Quantity(1.05, 0.15, ("software", "generation", "precision", "model"), "experts of a decode step over kernel time"),
     "diversity": Quantity(0.7, 0.3, ("software",), "independent choices of experts among a step's tokens"),
@@ -39,12 +40,12 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "wire": Quantity(1.3, 0.2, ("generation",), "link time over bytes at line rate"),
     "kernel_s": Quantity(2e-6, 0.5, ("software", "generation"), "gap and launch per kernel [s]"),
     "moe_s": Quantity(1.5e-5, 0.5, ("software", "generation"), "routing, permutation and launch of one layer's experts [s]"),
-    "message_s": Quantity(3e-6, 0.5, ("software", "generation"), "latency of a collective per doubling of ranks [s]"),
+    "message_s": Quantity(6e-6, 0.5, ("software", "generation"), "latency of a small collective [s]"),
     "step_s": Quantity(3e-4, 1.0, ("software",), "scheduler, sampling and host work of one decode step [s]"),
     "sequence_s": Quantity(5e-6, 1.0, ("software",), "host work per running sequence and step [s]"),
-    "eager_s": Quantity(6e-6, 0.6, ("software",), "host launch per kernel of a prefill, which runs without CUDA graphs [s]"),
+    "eager_s": Quantity(6e-6, 0.3, ("software",), "host launch per kernel of a prefill, which runs without CUDA graphs [s]"),
     "prefill_step_s": Quantity(2e-3, 0.7, ("software",), "host work of one prefill pass [s]"),
-    "ttft_s": Quantity(0.015, 1.0, ("software",), "front end, tokenizer and first network trip [s]"),
+    "ttft_s": Quantity(0.03, 1.0, ("software", "model"), "front end, tokenizer and first network trip [s]"),
     "rank_wait": Quantity(4.0, 1.0, ("software",), "steps that a request waits for its turn under attention data parallelism"),
     "handoff_s": Quantity(0.05, 1.0, ("software",), "routing and hand-over between prefill and decode pools [s]"),
     "first": Quantity(1.2, 0.3, ("software",), "own prefill within TTFT over a prefill alone"),
@@ -71,6 +72,7 @@ class Effects:
     prefill: Array
     decode: Array
     attention: Array
+    latent: Array
     experts_prefill: Array
     experts_decode: Array
     diversity: Array

@@ -173,6 +173,7 @@ class Pass(NamedTuple):
     messages: Any
     kernels: Any
     moe_layers: Any
+    latent: Any
     flop: Any
     hbm_bytes: Any
 
@@ -231,6 +232,7 @@ def forward(
         messages,
         kernels,
         shapes.moe_layers if shapes.moe else 0.0,
+        shapes.latent,
         flop + attention_flop,
         moved + attention_bytes,
     )

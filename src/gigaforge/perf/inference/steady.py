@@ -50,6 +50,9 @@ class Phase(NamedTuple):
     hbm_bytes: Any
 
 
+_PER_DOUBLING: Final = 0.3
+"""Growth of a small collective's latency per doubling of ranks over its start: NCCL and one-shot all-reduce on NVLink start at
+4-8 us and add 0.1-2.7 us per rank (aiconfigurator's tables, see `gigaforge.perf.kernels`)."""
 _BUBBLE: Final = 0.06
 """Share lost per doubling of pipeline stages to uneven passes (assumption: continuous batching leaves no two micro-batches
 alike; no published serving table varies pipeline depth alone)."""
@@ -69,10 +72,10 @@ NO_DRAFTS: Final = Drafting()
 
 def combine_decode(p: Pass, e: Effects, layout: Layout, sequences: Array) -> Any:
     """Seconds of one decode step from its parts and the software's quantities."""
-    doublings = np.log2(2.0 * np.asarray(layout.stage))
+    doublings = 1.0 + _PER_DOUBLING * np.log2(np.asarray(layout.stage, dtype=np.float64))
     return (
         e.decode * (p.linear_s + p.elementwise_s)
-        + e.attention * p.attention_s
+        + np.where(p.latent, e.latent, e.attention) * p.attention_s
         + e.experts_decode * p.experts_s
         + e.wire * p.wire_s
         + e.kernel_s * p.kernels
@@ -85,7 +88,7 @@ def combine_decode(p: Pass, e: Effects, layout: Layout, sequences: Array) -> Any
 
 def combine_prefill(p: Pass, e: Effects, layout: Layout, passes: Array = 1.0) -> Any:
     """Seconds of one prefill (in so many passes): the device, or the host where it launches slower than they run."""
-    doublings = np.log2(2.0 * np.asarray(layout.stage))
+    doublings = 1.0 + _PER_DOUBLING * np.log2(np.asarray(layout.stage, dtype=np.float64))
     device = (
         e.prefill * (p.linear_s + p.attention_s + p.elementwise_s)
         + e.experts_prefill * p.experts_s

@@ -117,7 +117,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Requests of a benchmark: mean lengths [token], spread (standard deviation over mean), p99 targets by scenario.
+    """Requests of a benchmark: mean lengths [token], spread (standard deviation over mean), p99 targets, longest answer.
 
     Attributes
     ----------
@@ -135,6 +135,7 @@ class Dataset:
     input_spread: float
     output_spread: float
     targets: Mapping[str, tuple[float, float]]
+    longest: float
     source: str
 
 
@@ -151,10 +152,10 @@ DATASETS: Final[tuple[Dataset, ...]] = (
         294.45,
         0.9,
         0.9,
-        {"server": (2.0, 0.2), "interactive": (0.45, 0.04)},
+        {"server": (2.0, 0.2), "interactive": (0.45, 0.04)}, 1024.0,
         _RULES,
     ),
-    Dataset("mixtral-8x7b", r"mixtral.*8x7b", 280.0, 144.84, 0.9, 1.0, {"server": (2.0, 0.2)}, _RULES),
+    Dataset("mixtral-8x7b", r"mixtral.*8x7b", 280.0, 144.84, 0.9, 1.0, {"server": (2.0, 0.2)}, 1024.0, _RULES),
     Dataset(
         "llama3.1-405b",
         r"llama.*405b",
@@ -162,7 +163,7 @@ DATASETS: Final[tuple[Dataset, ...]] = (
         684.68,
         0.8,
         0.7,
-        {"server": (6.0, 0.175), "interactive": (4.5, 0.08)},
+        {"server": (6.0, 0.175), "interactive": (4.5, 0.08)}, 2000.0,
         _BLOG,
     ),
     Dataset(
@@ -172,10 +173,10 @@ DATASETS: Final[tuple[Dataset, ...]] = (
         128.0,
         0.5,
         0.05,
-        {"server": (2.0, 0.1), "interactive": (0.5, 0.03)},
+        {"server": (2.0, 0.1), "interactive": (0.5, 0.03)}, 128.0,
         _RULES,
     ),
-    Dataset("gpt-j", r"gpt-?j", 778.0, 69.0, 0.5, 0.3, {"server": (20.0, math.inf)}, _RULES),
+    Dataset("gpt-j", r"gpt-?j", 778.0, 69.0, 0.5, 0.3, {"server": (20.0, math.inf)}, 128.0, _RULES),
     Dataset(
         "deepseek-r1",
         r"deepseek",
@@ -183,7 +184,7 @@ DATASETS: Final[tuple[Dataset, ...]] = (
         3880.0,
         1.2,
         1.0,
-        {"server": (2.0, 0.08), "interactive": (1.5, 0.015)},
+        {"server": (2.0, 0.08), "interactive": (1.5, 0.015)}, 20000.0,
         _RULES,
     ),
     Dataset(
@@ -193,7 +194,7 @@ DATASETS: Final[tuple[Dataset, ...]] = (
         1400.0,
         1.0,
         1.0,
-        {"server": (3.0, 0.08), "interactive": (2.0, 0.02)},
+        {"server": (3.0, 0.08), "interactive": (2.0, 0.02)}, 10240.0,
         _RULES,
     ),
 )

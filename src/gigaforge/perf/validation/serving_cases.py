@@ -33,6 +33,11 @@ _DRAFT_COST: Final = 0.04
 _ACCEPTED: Final = 1.0 + 0.72 + 0.72**2 + 0.72**3
 """Tokens kept per step of three drafted (assumption: DeepSeek reports 0.8-0.9 for the first drafted token,
 https://arxiv.org/abs/2412.19437; real prompts over three lie lower)."""
+_DURATION_S: Final = 600.0
+"""Shortest run of MLPerf's loads (https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc): after it
+the longest answers drain with a shrinking batch, and the rate counts that time."""
+_DRAIN: Final = 0.2
+"""Mean time per token while draining over the one under load (assumption: a step costs a fifth at a small batch)."""
 _PENALTY: Final = 8.0
 """Slope of the score beyond a latency target, in logarithms: keeps the choice smooth for calibration."""
 
@@ -62,6 +67,7 @@ class Cases:
     replicas: Floats
     ttft_target_s: Floats
     tpot_target_s: Floats
+    longest: Floats
 
     @classmethod
     def of(cls, rows: Rows) -> Cases:
@@ -94,6 +100,7 @@ class Cases:
             column("replicas") * column("decode_workers"),
             column("ttft_s"),
             column("tpot_s"),
+            column("longest"),
         )
 
     def take(self, index: NDArray[np.int64]) -> Cases:
@@ -120,6 +127,7 @@ class Cases:
             self.replicas[index],
             self.ttft_target_s[index],
             self.tpot_target_s[index],
+            self.longest[index],
         )
 
     def chosen(self, score: Floats) -> NDArray[np.int64]:
@@ -143,6 +151,8 @@ class Cases:
         per_gpu = rate / point.accelerators
         c = self.configurations
         over = np.maximum(point.kv_used_bytes / np.maximum(point.memory.kv_capacity_bytes, 1.0), 1.0)
+        drain = _DRAIN * self.longest * tpot
+        per_gpu = per_gpu * _DURATION_S / (_DURATION_S + drain)
         score = np.log(per_gpu) - np.where(self.kind >= 2, 4.0 * np.log(over), 0.0)
         late = np.log(np.maximum(point.tpot_p99_s / self.tpot_target_s, 1.0))
         late = late + np.log(np.maximum(point.ttft_p99_s / self.ttft_target_s, 1.0))

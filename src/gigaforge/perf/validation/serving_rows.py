@@ -68,6 +68,7 @@ class Condition(NamedTuple):
     tpot_s: float
     draft_tokens: float
     output_spread: float
+    longest: float
     power_share: float
     total: float
 
@@ -218,6 +219,7 @@ def _condition(row: dict[str, Any], catalog: Catalog) -> tuple[Condition, Transf
         *targets,
         drafts,
         dataset.output_spread if dataset is not None else 0.0,
+        dataset.longest if dataset is not None and kind == "target" else 0.0,
         0.5 if "power-capped" in _text(row, "gpu").lower() else 1.0,
         gpus,
     )
