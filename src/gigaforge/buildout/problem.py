@@ -66,7 +66,7 @@ class Problem:
     point_power_w: Array  # (P,) mean over the day
     demand: Array  # (W, T) output tokens
     token_usd: Array  # (W, T) revenue per output token, its input included
-    peak_to_mean: Array  # (W,)
+    peak_to_mean: Array  # (W,) capacity needed over mean demand: the busiest hour, and what production leaves unused
     run_tokens: Array  # (R,) experiments included
     run_rate: Array  # (R, K) tokens per rack and quarter, goodput included; 0 where it cannot run
     run_goodput: Array  # (R, K) productive share of a gang's time
@@ -141,7 +141,7 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
     demand = np.array([_demand(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
     workload_index = {s.name: w for w, s in enumerate(scenario.serving)}
     _require_points(scenario, serving, runs)
-    peak = np.array([s.peak_to_mean for s in scenario.serving])
+    peak = np.array([s.peak_to_mean / s.utilisation for s in scenario.serving])
     idle = np.array([_idle_power(s, catalog) for s in systems])
     point_system = np.array([system_index[p.system] for p in serving], dtype=int)
     point_workload = np.array([workload_index[p.workload] for p in serving], dtype=int)

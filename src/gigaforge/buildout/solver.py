@@ -42,7 +42,7 @@ class SolverOptions:
 
     """
 
-    gap: float = 0.001
+    gap: float = 0.005
     time_limit_s: float = 300.0
     threads: int = 0
     seed: int = 0

@@ -30,7 +30,7 @@ def plan(
     out: Annotated[
         Path | None, typer.Option("--out", help="Plan folder to write [default: plans/NAME]", show_default=False)
     ] = None,
-    gap: Annotated[str, typer.Option("--gap", help="Stop this close to the bound, e.g. '0.5 %'")] = "0.1 %",
+    gap: Annotated[str, typer.Option("--gap", help="Stop this close to the bound, e.g. '0.5 %'")] = "0.5 %",
     time_limit: Annotated[
         str, typer.Option("--time-limit", help="Stop searching after this, e.g. '2 min'")
     ] = "5 min",

@@ -249,6 +249,9 @@ class Serving(Part):
     output_tokens: TokenSeries = Field(description="per message, reasoning included")
     cached_share: Fraction = Field(0.0, description="of input tokens found in the prefix cache")
     peak_to_mean: float = Field(1.0, ge=1.0, description="busiest hour over the mean")
+    utilisation: Fraction = Field(
+        1.0, gt=0, le=1.0, description="share of its capacity that production uses in its busiest hour"
+    )
     ttft: Duration = Field(description="time to first token, at most")
     tpot: Duration = Field(description="time per output token, at most")
     precision: str = "fp4"
