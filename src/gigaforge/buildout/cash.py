@@ -114,10 +114,9 @@ def _energy(p: Problem, d: Decisions) -> Array:
 def cash_table(p: Problem, d: Decisions) -> Cash:
     """All flows as rows that cancel between two parties, and what they come to."""
     flows = flows_usd(p, d)
-    names = {
-        "investor": p.scenario.investment.investor if p.scenario.investment else "investor",
-        "supplier": "supplier",
-    }
+    names = {"supplier": p.supplier}
+    if p.scenario.investment:
+        names["investor"] = p.scenario.investment.investor
     if p.scenario.finance.debt:
         names["lenders"] = p.scenario.finance.debt.lender
     frames = []

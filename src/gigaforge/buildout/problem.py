@@ -36,7 +36,8 @@ class Problem:
     scenario: Scenario
     quarters: list[Quarter]
     sites: list[str]
-    partners: list[str]
+    partners: list[str]  # who is paid for a site; "builders" where we own it
+    supplier: str
     tenures: list[str]
     systems: list[str]
     lines: list[str]
@@ -153,7 +154,8 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         scenario=scenario,
         quarters=quarters,
         sites=[s.name for s in sites],
-        partners=[s.partner for s in sites],
+        partners=["builders" if s.tenure == "owned" else s.partner for s in sites],
+        supplier=_supplier(systems, catalog),
         tenures=[s.tenure for s in sites],
         systems=[s.name for s in systems],
         lines=[p.name for p in scenario.platforms],
@@ -291,6 +293,12 @@ def _token_price(serving: Serving, quarters: list[Quarter]) -> Array:
     per_output = prices.output + ratio * (cached * prices.cached + (1 - cached) * prices.input)
     years = np.array([q - (prices.since or quarters[0]) for q in quarters]) / 4
     return np.asarray(per_output * (1 + prices.change_per_year) ** years)
+
+
+def _supplier(systems: list[System], catalog: Catalog) -> str:
+    """The party that systems are bought from: the vendor, where there is but one."""
+    vendors = {catalog.accelerator(s.accelerator).vendor.lower() for s in systems}
+    return vendors.pop() if len(vendors) == 1 else "suppliers"
 
 
 def _yields(point: OperatingPoint, quarters: int) -> Array:
