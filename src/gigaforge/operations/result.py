@@ -103,6 +103,7 @@ class SimulationResult:
             "serving": {name: _serving(w) for name, w in books.serving.items()},
             "sites": {s.name: _site(b) for s, b in zip(self.fleet.sites, books.sites, strict=True)},
             "mttf_s": {str(n): mttf_s(n, self.fleet.table) for n in (8, 1024, 16384, 131072)},
+            "feedback": feedback(self),
             "out": self.out,
         }
 
