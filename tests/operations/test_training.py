@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigaforge.operations.closed_form import best_policy, expected_goodput
-from gigaforge.operations.job import simulate_job
 from gigaforge.operations.intervals import union
+from gigaforge.operations.job import simulate_job
 from gigaforge.operations.modes import RackClass, default_failures
 from gigaforge.operations.policy import CheckpointPolicy, Tier, TrainingPolicy
 from gigaforge.operations.training import ACCOUNTS, GangState, Interruptions, run_gang
