@@ -89,6 +89,7 @@ def scenario_data(**changes: Any) -> dict[str, Any]:
                            "change_per_year": -0.3},
             }
         ],
+        "operations": {"availability": "95 %", "training_goodput": "90 %"},
         "finance": {
             "discount_rate": "10 %",
             "opening_cash": "$15B",

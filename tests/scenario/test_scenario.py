@@ -176,3 +176,10 @@ def test_objective_can_be_changed() -> None:
     assert with_objective(scenario, "cost").objective == "cost"
     with pytest.raises(InputError, match="known: npv"):
         with_objective(scenario, "fame")
+
+
+def test_the_published_schema_is_current() -> None:
+    published = Path(__file__).parents[2] / "docs" / "scenario.schema.json"
+    assert published.read_text() == scenario_json_schema() + "\n", (
+        "run: gigaforge init --schema > docs/scenario.schema.json"
+    )

@@ -15,7 +15,7 @@ import pandas as pd
 from gigaforge.buildout.plan import Plan
 from gigaforge.errors import InputError
 
-__all__ = ["read_plan_folder", "write_plan_folder"]
+__all__ = ["check_destination", "read_plan_folder", "write_plan_folder"]
 
 
 def write_plan_folder(
@@ -39,8 +39,7 @@ def write_plan_folder(
 
     """
     target = Path(folder)
-    if target.exists() and not (target.is_dir() and (_is_plan(target) or not any(target.iterdir()))):
-        raise InputError("exists and is not a plan folder; choose another place with --out", str(target))
+    check_destination(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -58,6 +57,12 @@ def write_plan_folder(
         shutil.rmtree(work, ignore_errors=True)
         raise
     return target
+
+
+def check_destination(target: Path) -> None:
+    """Refuse a destination that holds anything but a plan, before the work is done."""
+    if target.exists() and not (target.is_dir() and (_is_plan(target) or not any(target.iterdir()))):
+        raise InputError("exists and is not a plan folder; choose another place with --out", str(target))
 
 
 def _is_plan(folder: Path) -> bool:

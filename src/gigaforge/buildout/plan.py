@@ -136,16 +136,15 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
     facility_w = np.einsum("skt,sk->t", d.online, np.outer(p.pue_peak, p.rack_it_w))
     runs = _training_runs(p, d)
     zero = np.zeros(len(p.quarters))
+    unit = USD if p.scenario.objective in ("npv", "cost") else 1.0
     summary = {
         "name": p.scenario.name,
         "title": p.scenario.title,
         "status": solution.status,
         "objective": p.scenario.objective,
-        "objective_value": solution.objective * USD
-        if p.scenario.objective in ("npv", "cost")
-        else solution.objective,
+        "objective_value": solution.objective * unit,
         "mip_gap": solution.gap,
-        "bound": _objective(programme, solution.bound),
+        "bound": solution.bound * unit,
         "solve_s": solution.seconds,
         "quarters": [str(q) for q in p.quarters],
         "it_power_w": it_w.tolist(),
@@ -169,12 +168,6 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "shadow_prices": {},
     }
     return Plan(_clean(summary), tables, p, d)
-
-
-def _objective(programme: Programme, value: float) -> float:
-    """In dollars where the objective is money, with the constant that the solver does not see."""
-    money = programme.problem.scenario.objective in ("npv", "cost")
-    return (value + programme.constant) * USD if money else value
 
 
 def _clean(value: Any) -> Any:

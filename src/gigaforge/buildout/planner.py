@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.crosscheck import cross_checks
@@ -109,6 +111,7 @@ def plan(
         "milestones": marks,
         "explanations": sentences(problem, result.decisions, prices, marks),
         "checks": {"passed": len(checks), "failed": []},
+        "fleet_check": _fleet_check(problem, result),
         "cross_checks": cross_checks(problem, result.decisions, result.summary),
         "description": scenario.description.strip(),
         "finance": {
@@ -131,6 +134,26 @@ def _infeasible(problem: Problem, tell: Callable[[Stage], None]) -> NoAnswerErro
     tell(Stage("finding out why there is no plan"))
     reasons = explain_conflict(problem)
     return NoAnswerError("no plan satisfies this scenario; these statements cannot hold together:", reasons)
+
+
+def _fleet_check(problem: Problem, result: Plan) -> dict[str, float | str]:
+    """What the plan counts on from its fleet once things break; `gigaforge simulate` operates it in full."""
+    p, d = problem, result.decisions
+    online = d.online.sum(axis=(0, 2))
+    given = p.scenario.operations.availability is not None or p.scenario.operations.training_goodput is not None
+    check: dict[str, float | str] = {
+        "basis": "as the scenario states" if given else "published failure and repair rates, in closed form",
+    }
+    if online.any():
+        check["availability"] = float((p.availability * online).sum() / online.sum())
+    for r, run in enumerate(p.runs):
+        racks = d.training_racks[r].sum(axis=(0, 2))
+        if racks.any():
+            k = int(np.argmax(racks))
+            check[f"goodput of {run}"] = (
+                f"{p.run_goodput[r, k]:.1%} in gangs of {p.training_points[r, k].racks_per_unit} racks"
+            )
+    return check
 
 
 def _versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gigaforge.catalog import Catalog, Figure, Site, System
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import InputError
+from gigaforge.operations import expected_availability, expected_goodput
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 from gigaforge.scenario import Scenario, interpolate, step
 from gigaforge.scenario.schema import Platform, ScenarioSite, Serving
@@ -65,9 +66,11 @@ class Problem:
     point_power_w: Array  # (P,) mean over the day
     demand: Array  # (W, T) output tokens
     token_usd: Array  # (W, T) revenue per output token, its input included
-    peak_to_mean: Array  # (W,)
+    peak_to_mean: Array  # (W,) capacity needed over mean demand: the busiest hour, and what production leaves unused
     run_tokens: Array  # (R,) experiments included
     run_rate: Array  # (R, K) tokens per rack and quarter, goodput included; 0 where it cannot run
+    run_goodput: Array  # (R, K) productive share of a gang's time
+    availability: Array  # (K,) share of systems in service
     run_power_w: Array  # (R, K)
     run_max_racks: Array  # (R, K)
     run_sites: Mask  # (R, S)
@@ -126,18 +129,19 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
     systems = [catalog.system(name) for line in scenario.platforms for name in line.systems]
     line_of = np.array([i for i, line in enumerate(scenario.platforms) for _ in line.systems])
     system_index = {s.name: k for k, s in enumerate(systems)}
-    asked = {w.name for w in (*scenario.serving, *scenario.training)}
+    asked = {w.name for w in scenario.serving} | {r.name for r in scenario.training}
     points = [p for p in points if p.system in system_index and p.workload in asked]
     serving = [p for p in points if p.kind == "serving"]
     price = np.array([_rack_price(systems[k], scenario.platforms[line_of[k]], quarters) for k in range(len(systems))])
     rack_it = np.array([_rack_power(s) for s in systems])
     life = scenario.finance.system_life_years
     own_cost = price / 4 * (1 / life + scenario.finance.discount_rate / 2 + scenario.operations.maintenance)
-    runs = _runs(scenario, points, system_index)
+    availability = np.array([_availability(scenario, s) for s in systems])
+    runs = _runs(scenario, points, systems, availability)
     demand = np.array([_demand(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
     workload_index = {s.name: w for w, s in enumerate(scenario.serving)}
     _require_points(scenario, serving, runs)
-    peak = np.array([s.peak_to_mean for s in scenario.serving])
+    peak = np.array([s.peak_to_mean / s.utilisation for s in scenario.serving])
     idle = np.array([_idle_power(s, catalog) for s in systems])
     point_system = np.array([system_index[p.system] for p in serving], dtype=int)
     point_workload = np.array([workload_index[p.workload] for p in serving], dtype=int)
@@ -174,7 +178,8 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         point_workload=point_workload,
         point_system=point_system,
         point_tokens=np.array([_yields(p, len(quarters)) for p in serving]).reshape(-1, len(quarters))
-        * (SECONDS_PER_QUARTER * scenario.operations.availability),
+        * (SECONDS_PER_QUARTER * availability[point_system])[:, None],
+        availability=availability,
         point_power_w=idle[point_system] + (full - idle[point_system]) * load if serving else np.zeros(0),
         demand=demand,
         token_usd=np.array([_token_price(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
@@ -293,23 +298,39 @@ def _yields(point: OperatingPoint, quarters: int) -> Array:
     return np.array(point.tokens_per_s_by_quarter or (point.tokens_per_s_per_rack,) * quarters)
 
 
-def _runs(scenario: Scenario, points: Sequence[OperatingPoint], system_index: dict[str, int]) -> dict[str, Any]:
-    shape = (len(scenario.training), len(system_index))
-    rate, power, most = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+def _availability(scenario: Scenario, system: System) -> float:
+    """Share of a system's time in service: the scenario's, or what published failure and repair rates give."""
+    given = scenario.operations.availability
+    return given if given is not None else expected_availability(system.accelerators, weighted=True)
+
+
+def _goodput(scenario: Scenario, system: System, racks: int) -> float:
+    """Productive share of a gang's time: the scenario's, or what published failure and repair rates give."""
+    given = scenario.operations.training_goodput
+    return given if given is not None else expected_goodput(system.accelerators, racks).goodput
+
+
+def _runs(
+    scenario: Scenario, points: Sequence[OperatingPoint], systems: list[System], availability: Array
+) -> dict[str, Any]:
+    shape = (len(scenario.training), len(systems))
+    index = {s.name: k for k, s in enumerate(systems)}
+    rate, power, most, goodput = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.ones(shape)
     chosen: dict[tuple[int, int], OperatingPoint] = {}
-    seconds = SECONDS_PER_QUARTER * scenario.operations.availability * scenario.operations.training_goodput
     for r, run in enumerate(scenario.training):
-        for point in points:
-            if point.kind == "training" and point.workload == run.name:
-                k = system_index[point.system]
-                if point.tokens_per_s_per_rack * seconds > rate[r, k]:
-                    chosen[r, k] = point
-                    rate[r, k] = point.tokens_per_s_per_rack * seconds
-                    power[r, k], most[r, k] = point.it_power_w_per_rack, point.max_racks
+        for point in (p for p in points if p.kind == "training" and p.workload == run.name):
+            k = index[point.system]
+            share = _goodput(scenario, systems[k], point.racks_per_unit)
+            tokens = point.tokens_per_s_per_rack * SECONDS_PER_QUARTER * availability[k] * share
+            if tokens > rate[r, k]:
+                chosen[r, k] = point
+                rate[r, k], goodput[r, k] = tokens, share
+                power[r, k], most[r, k] = point.it_power_w_per_rack, point.max_racks
     return {
         "training_points": chosen,
         "run_tokens": np.array([r.tokens * r.compute_multiple for r in scenario.training]),
         "run_rate": rate,
+        "run_goodput": goodput,
         "run_power_w": power,
         "run_max_racks": most,
     }

@@ -29,13 +29,12 @@ GW, USD, PETA = 1e9, 1e9, 1e15  # one unit of power, money and tokens in the mat
 
 @dataclass(frozen=True)
 class Programme:
-    """The model and the expressions that a plan is read from; `constant` completes the objective [billion USD]."""
+    """The model and the expressions that a plan is read from."""
 
     problem: Problem
     model: linopy.Model
     flows: dict[str, Any]
     net_present_value: Any
-    constant: float
 
 
 def previous(variable: Any) -> Any:
@@ -73,7 +72,6 @@ class _Builder:
         self.block = float(problem.scenario.block)
         self.flows: dict[str, Any] = {}
         self.penalties: list[Any] = []
-        self.constant = 0.0
 
     def data(self, values: Array, *dims: str) -> xr.DataArray:
         return xr.DataArray(values, coords={d: self.i[d] for d in dims}, dims=dims)
@@ -169,7 +167,11 @@ class _Builder:
             self.rule(f"serving.{workload}.demand", "demand", served <= demand.sel(workload=workload))
         # What is not served is penalised: the price of all demand, a constant, less that of what is served.
         price = np.array([w.shortfall_penalty for w in p.scenario.serving])[:, None] * p.discount * PETA / USD
-        self.constant -= float((price * p.demand / PETA).sum())
+        all_of_it = float((price * p.demand / PETA).sum())
+        one = self.m.add_variables(
+            lower=1.0, upper=1.0, name="one"
+        )  # carries a constant: linopy's objective has none
+        self.penalties.append(one * all_of_it)
         self.penalties.append((self.served * self.data(-price, "workload", "quarter")).sum())
 
     def training(self) -> None:
@@ -276,6 +278,9 @@ class _Builder:
             self.rule("", "tranches stay", self.tranches >= previous(self.tranches))
             self.rule("investment.per", "release", self.tranches * (p.tranche_w / GW) <= self.deployed)
             balance = balance + (self.tranches - previous(self.tranches)) * (p.tranche_usd / USD)
+            if investment and investment.carry:
+                worth = p.tranche_usd / USD * investment.carry / 4 * p.discount
+                self.penalties.append((self.tranches * self.data(-worth, "quarter")).sum())
         self.debt = None
         if f.debt is not None:
             limit = self.data(step(f.debt.limit, p.quarters) / USD, "quarter")
@@ -367,4 +372,4 @@ def build(problem: Problem, *, tight: bool = True) -> Programme:
     flows = dict(b.flows)
     if b.income is not None:
         flows["revenue"] = b.income
-    return Programme(problem, b.m, flows, value, b.constant)
+    return Programme(problem, b.m, flows, value)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import highspy
@@ -22,6 +22,7 @@ __all__ = ["Progress", "Relaxation", "Solution", "SolverOptions", "make_highs", 
 Array = NDArray[np.float64]
 Status = Literal["optimal", "time_limit", "interrupted", "infeasible"]
 _POLL_S = 0.05
+_COARSE_GAP = 0.005
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,12 @@ def solve(
 
     """
     options = options or SolverOptions()
+    if start is None and options.gap < _COARSE_GAP:
+        # A coarse plan first: it is found in seconds, and there is something to keep when the search is stopped.
+        coarse = solve(model, replace(options, gap=_COARSE_GAP), progress=progress)
+        if coarse.status != "optimal" or coarse.gap <= options.gap:
+            return coarse
+        start = coarse.values
     highs, matrices = make_highs(model, options, relaxed=False)
     if start is not None:
         guess = highspy.HighsSolution()
@@ -248,21 +255,35 @@ def _report(highs: Any, progress: Callable[[Progress], None], started: float) ->
 def _run(highs: Any) -> bool:
     """Run HiGHS in a thread of its own; True where Ctrl-C stopped it. A second Ctrl-C goes through.
 
-    Python delivers signals between byte codes of the main thread only, so the main thread waits in small steps.
+    Python delivers signals between byte codes of the main thread only, so the main thread waits in small steps. A
+    search that has no plan yet goes on to its first one, so that there is something to keep.
     """
-    asked = threading.Event()
+    asked, done = threading.Event(), threading.Event()
 
     def stop(event: Any) -> None:
         if asked.is_set():
             event.interrupt()
 
-    for callback in (highs.cbMipInterrupt, highs.cbSimplexInterrupt, highs.cbIpmInterrupt):
-        callback.subscribe(stop)
-    worker = threading.Thread(target=highs.run, daemon=True)
-    worker.start()
-    while worker.is_alive():
+    def stop_with_a_plan(event: Any) -> None:
+        if asked.is_set() and abs(event.data_out.mip_primal_bound) < highspy.kHighsInf:
+            event.interrupt()
+
+    def work() -> None:
         try:
-            worker.join(_POLL_S)
+            highs.run()
+            highs.resetGlobalScheduler(True)  # HiGHS's own threads end with this one
+        finally:
+            done.set()
+
+    highs.cbMipInterrupt.subscribe(stop_with_a_plan)
+    if not highs.getLp().integrality_:
+        highs.cbSimplexInterrupt.subscribe(stop)
+        highs.cbIpmInterrupt.subscribe(stop)
+    threading.Thread(target=work, daemon=True).start()
+    # Not Thread.join: in Python 3.11 an interrupted join takes the thread for ended.
+    while not done.is_set():
+        try:
+            done.wait(_POLL_S)
         except KeyboardInterrupt:
             if asked.is_set():
                 raise

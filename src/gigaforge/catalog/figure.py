@@ -132,6 +132,7 @@ def figure_of(dimension: str) -> type[Figure]:
         low=(number, ...),
         high=(number, ...),
     )
+    made.__doc__ = f"A figure that reads {dimension.replace('_', ' ')}, e.g. {example!r}."
     made.dimension = property(lambda self: dimension)  # type: ignore[method-assign,assignment]  # noqa: ARG005
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from typing import Final
 
@@ -14,7 +15,7 @@ from gigaforge.errors import GigaforgeError, NoAnswerError
 __all__ = ["app", "main"]
 
 # Each module registers its own commands; they import what is heavy only when they run.
-_VERBS: Final = ("plan", "init", "catalog", "train", "simulate")
+_VERBS: Final = ("plan", "init", "catalog", "train", "infer", "validate", "calibrate", "simulate")
 
 app = typer.Typer(
     name="gigaforge",
@@ -57,7 +58,8 @@ def main() -> None:
         sys.exit(problem.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(130)
+        sys.stderr.flush()
+        os._exit(130)  # a solver thread may still be running; nothing half-written is left behind
     except BrokenPipeError:  # the reader (head, less) went away
         sys.stderr.close()
         sys.exit(0)

@@ -48,30 +48,34 @@ def plan(
 
     Example: gigaforge plan scenarios/single-site.yaml --out plans/one --gap "1 %"
     """
+    from gigaforge.scenario import check_against, load_scenario, with_objective
+
+    gap_share = quantity(gap, "fraction", "--gap")
+    time_limit_s = quantity(time_limit, "duration", "--time-limit")
+    chosen = load_scenario(scenario)
+    if objective is not None:
+        chosen = with_objective(chosen, objective)
+    figures = catalog_from(catalog)
+    check_against(chosen, figures, str(scenario))
+    target = out or Path("plans") / chosen.name
+
+    # What is wrong with the input has been said by now; the solver and its libraries take a second to load.
     from rich.console import Console
 
-    from gigaforge.buildout.folder import write_plan_folder
+    from gigaforge.buildout.folder import check_destination, write_plan_folder
+    from gigaforge.buildout.planner import Stage
     from gigaforge.buildout.planner import plan as make_plan
     from gigaforge.buildout.provenance import input_hashes
     from gigaforge.buildout.solver import SolverOptions
     from gigaforge.cli.plan_summary import print_summary
     from gigaforge.report.html import write_report
-    from gigaforge.scenario import load_scenario, with_objective
 
-    options = SolverOptions(
-        gap=quantity(gap, "fraction", "--gap"),
-        time_limit_s=quantity(time_limit, "duration", "--time-limit"),
-        threads=threads,
-    )
-    chosen = load_scenario(scenario)
-    if objective is not None:
-        chosen = with_objective(chosen, objective)
-    target = out or Path("plans") / chosen.name
-    errors = Console(stderr=True)
-    with _progress(errors) as watch:
-        result = make_plan(chosen, catalog_from(catalog), options=options, watch=watch)
+    check_destination(target)
+    options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
+    with _progress(Console(stderr=True)) as watch:
+        result = make_plan(chosen, figures, options=options, watch=watch)
         result.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
-        watch_report(watch)
+        watch(Stage("writing the report"))
         write_plan_folder(
             result, target, {"report.html": lambda path: write_report((result.summary, result.tables), path)}
         )
@@ -79,13 +83,6 @@ def plan(
         sys.stdout.write(json.dumps(result.summary) + "\n")
     else:
         print_summary(result.summary, result.tables, Console(), folder=target)
-
-
-def watch_report(watch: Callable[[Stage], None]) -> None:
-    """Say that the report is being written."""
-    from gigaforge.buildout.planner import Stage
-
-    watch(Stage("writing the report"))
 
 
 @contextmanager

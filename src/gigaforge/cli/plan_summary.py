@@ -142,7 +142,7 @@ def _search(plan: PlanView) -> RenderableType:
     if s.get("mip_gap") is not None:
         parts.append(f"gap {s['mip_gap'] * 100:.2f} %")
     if s.get("bound") is not None and s.get("objective") in ("npv", "cost"):
-        parts.append(f"bound ${s['bound'] / 1e9:,.1f}B")
+        parts.append(f"objective ${s['objective_value'] / 1e9:,.1f}B of at most ${s['bound'] / 1e9:,.1f}B")
     if s.get("solve_s") is not None:
         parts.append(f"{s['solve_s']:.1f} s")
     return _row("Solved", ", ".join(p for p in parts if p))

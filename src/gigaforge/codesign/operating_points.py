@@ -7,7 +7,7 @@ import contextlib
 from gigaforge.catalog import Catalog
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.codesign.serving_points import serving_points
-from gigaforge.codesign.training_points import training_points
+from gigaforge.codesign.training_points import Searches, training_points
 from gigaforge.errors import GigaforgeError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.transformer import Transformer
@@ -23,6 +23,7 @@ def operating_points(scenario: Scenario, catalog: Catalog) -> list[OperatingPoin
     A workload that a system cannot run (too large, too slow, a precision it lacks) has no point there.
     """
     out: list[OperatingPoint] = []
+    searches: Searches = {}
     for name in (s for line in scenario.platforms for s in line.systems):
         system = catalog.system(name)
         hardware = Hardware.from_catalog(system, catalog.accelerator(system.accelerator))
@@ -34,5 +35,5 @@ def operating_points(scenario: Scenario, catalog: Catalog) -> list[OperatingPoin
                 if isinstance(workload, Serving):
                     out += serving_points(transformer, hardware, workload, scenario.quarters)
                 else:
-                    out += training_points(transformer, hardware, workload)
+                    out += training_points(transformer, hardware, workload, searches)
     return out

@@ -31,14 +31,21 @@ _SPACE = SearchSpace.usual(
 )
 
 
-def training_points(transformer: Transformer, hardware: Hardware, run: TrainingRun) -> list[OperatingPoint]:
+Searches = dict[tuple[object, ...], TrainingResults | None]
+
+
+def training_points(
+    transformer: Transformer, hardware: Hardware, run: TrainingRun, searches: Searches | None = None
+) -> list[OperatingPoint]:
     """One point: the smallest gang that finishes the work in two thirds of its window, at its best strategy.
 
     The experiments that `compute_multiple` counts run in gangs of their own, so the gang need only fit the final run.
+    Runs of one model ask many of the same questions; `searches` remembers the answers.
     """
     window_s = (run.end - run.start + 1) * SECONDS_PER_QUARTER * 2 / 3
+    known: Searches = {} if searches is None else searches
     racks = _first_guess(transformer, hardware, run, window_s)
-    while (results := _try(transformer, hardware, run, racks)) is not None and racks < _LARGEST:
+    while (results := _try(transformer, hardware, run, racks, known)) is not None and racks < _LARGEST:
         if results.feasible[0] and _rate(results, hardware) * racks * window_s >= run.tokens:
             break
         racks *= 2
@@ -65,7 +72,9 @@ def training_points(transformer: Transformer, hardware: Hardware, run: TrainingR
     ]
 
 
-def _try(transformer: Transformer, hardware: Hardware, run: TrainingRun, racks: int) -> TrainingResults | None:
+def _try(
+    transformer: Transformer, hardware: Hardware, run: TrainingRun, racks: int, known: Searches
+) -> TrainingResults | None:
     tokens = run.global_batch_tokens or _BATCH_TOKENS * (run.tokens / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT
     batch = max(int(tokens // run.seq_len), 1)
     # A batch that divides evenly over gangs of many sizes.
@@ -73,10 +82,13 @@ def _try(transformer: Transformer, hardware: Hardware, run: TrainingRun, racks: 
     if hardware.accelerators % 9 == 0:
         batch = max(batch // 16 * 18, 1)  # NVL72 racks hold 2^3 x 3^2 accelerators
     job = TrainingJob(racks * hardware.accelerators, batch, run.seq_len, run.precision)
-    try:
-        return search(transformer, hardware, job, space=_SPACE)
-    except GigaforgeError:
-        return None
+    key = (hardware.name, run.model, job)
+    if key not in known:
+        try:
+            known[key] = search(transformer, hardware, job, space=_SPACE)
+        except GigaforgeError:
+            known[key] = None
+    return known[key]
 
 
 def _first_guess(transformer: Transformer, hardware: Hardware, run: TrainingRun, window_s: float) -> int:

@@ -81,10 +81,11 @@ def activation_bytes(
     norm_split: Array,
     expert_tensor_parallel: Array,
     element_bytes: Array,
+    scores: Array = 0.0,
 ) -> ActivationBytes:
     """Activations of one average block.
 
-    Fused attention keeps its output and one statistic per query; inputs of quantised multiplications are kept quantised
+    Fused attention keeps its output and one statistic per query, without fusion `scores` bytes a token besides [1]_; inputs of quantised multiplications are kept quantised
     (at least one byte); element-wise inputs in bf16.
     """
     blocks = np.asarray(t.layers, dtype=float)
@@ -119,7 +120,17 @@ def activation_bytes(
         + np.asarray(t.moe_layers) * experts
         + np.asarray(t.mamba_layers) * mamba
     ) / blocks * tok  # fmt: skip
-    light = kept - tok * np.asarray(t.attention_layers) / blocks * 4.0 * np.asarray(t.heads) / tp
+    # Recomputed cheaply: norms, activation functions, latent up-projections; without fusion, attention itself.
+    mixers = np.asarray(t.attention_layers) + np.asarray(t.dense_layers) + np.asarray(t.moe_layers) + t.mamba_layers
+    cheap = mixers * b * d / norm_split
+    cheap = cheap + np.asarray(t.dense_layers) * b * np.asarray(t.d_ff) / tp
+    cheap = cheap + np.asarray(t.moe_layers) * b * (
+        np.asarray(t.shared_d_ff) / tp + pairs * np.asarray(t.expert_d_ff) / etp
+    )
+    expanded = np.asarray(t.heads) * (t.query_dim + t.value_dim)
+    cheap = cheap + np.where(np.asarray(t.is_mla) > 0, np.asarray(t.attention_layers) * 2.0 * expanded / tp, 0.0)
+    light = kept - tok * cheap / blocks
+    kept = kept + np.asarray(t.attention_layers) / blocks * tok * scores
     return ActivationBytes(kept, light, 2.0 * tok * d / norm_split, kept)
 
 

@@ -156,6 +156,10 @@ class Investment(Part):
     ceiling: Money
     per: Power | None = Field(None, description="deployed power that releases one tranche")
     amount: Money | None = Field(None, description="sum of one tranche; default: ceiling x per / committed power")
+    carry: Fraction = Field(
+        0.0,
+        description="what a released tranche is worth per year of having it, e.g. the yield of cash; steers, not in NPV",
+    )
     upfront: MoneySeries = Field(
         default_factory=dict, description="equity paid on dates instead of milestones, by quarter"
     )
@@ -245,6 +249,9 @@ class Serving(Part):
     output_tokens: TokenSeries = Field(description="per message, reasoning included")
     cached_share: Fraction = Field(0.0, description="of input tokens found in the prefix cache")
     peak_to_mean: float = Field(1.0, ge=1.0, description="busiest hour over the mean")
+    utilisation: Fraction = Field(
+        1.0, gt=0, le=1.0, description="share of its capacity that production uses in its busiest hour"
+    )
     ttft: Duration = Field(description="time to first token, at most")
     tpot: Duration = Field(description="time per output token, at most")
     precision: str = "fp4"
@@ -284,8 +291,15 @@ class Operations(Part):
 
     maintenance: Fraction = Field(0.03, description="of system price per year")
     staff: MoneyPerPowerTime = Field(0.0, description="site staff and services per W of facility power and second")
-    availability: Fraction = Field(0.95, gt=0, le=1.0, description="share of installed systems in service")
-    training_goodput: Fraction = Field(0.9, gt=0, le=1.0, description="productive share of training time")
+    availability: Fraction | None = Field(
+        None,
+        gt=0,
+        le=1.0,
+        description="share of installed systems in service (default: from published failure rates)",
+    )
+    training_goodput: Fraction | None = Field(
+        None, gt=0, le=1.0, description="productive share of training time (default: from published failure rates)"
+    )
     overhead_of_revenue: Fraction = Field(
         0.0, description="share of revenue spent on what this plan does not model (payment, partners, staff)"
     )

@@ -1,0 +1,1 @@
+"""Fit the physical parameters to measurements, and say how sure they are."""

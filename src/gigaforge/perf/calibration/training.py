@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import least_squares
 
 from gigaforge.perf.training.constants import SPECS, Constants, combine, default_value, deviations
 from gigaforge.perf.training.job import TrainingStrategies
@@ -17,7 +16,7 @@ from gigaforge.perf.training.predict import Prediction, predict
 from gigaforge.perf.transformer import Transformer
 from gigaforge.perf.validation.runs import Run
 
-__all__ = ["Runs", "fit"]
+__all__ = ["Runs", "fit", "uncertainty"]
 
 Floats = npt.NDArray[np.float64]
 _FULL = 0.95
@@ -35,6 +34,8 @@ class Runs:
     seq_len: Floats
     gradient_bytes: Floats
     trainable: Floats
+    unfused: Floats
+    document_len: Floats
     measured_step_s: Floats
     measured_memory: Floats
     names: tuple[str, ...]
@@ -72,6 +73,8 @@ class Runs:
             seq_len=np.array([r.seq_len for r in runs]),
             gradient_bytes=np.array([r.gradient_bytes for r in runs]),
             trainable=np.array([r.trainable for r in runs]),
+            unfused=np.array([r.unfused for r in runs]),
+            document_len=np.array([r.document_len for r in runs]),
             measured_step_s=np.array([r.measured_step_s for r in runs]),
             measured_memory=np.array([r.measured_memory for r in runs]),
             names=tuple(names),
@@ -80,71 +83,129 @@ class Runs:
             index={k: tuple(v) for k, v in index.items()},
         )
 
-    def constants(self, theta: Floats) -> Constants:
-        """Constants per run from the parameter vector."""
+    def constants(self, theta: Floats, shift: Mapping[str, float] | None = None) -> Constants:
+        """Constants per run from the parameter vector, some shifted by a deviation more."""
         values: dict[str, Any] = {}
         for name, columns in self.index.items():
-            total: Any = 0.0
+            total: Any = (shift or {}).get(name, 0.0)
             for column in columns:
                 total = total + theta[column]
             values[name] = combine("gemm" if name == "gemm_bf16" else name, self.defaults[name], total)
         return Constants(**values)
 
-    def predict(self, theta: Floats) -> Prediction:
+    def predict(self, theta: Floats, shift: Mapping[str, float] | None = None) -> Prediction:
         """Time and memory of every run."""
         return predict(
-            self.transformer, self.machine, self.constants(theta), self.strategies, self.global_batch, self.seq_len,
-            self.gradient_bytes, self.trainable,
+            self.transformer, self.machine, self.constants(theta, shift), self.strategies, self.global_batch, self.seq_len,
+            self.gradient_bytes, self.trainable, self.unfused, self.document_len,
         )  # fmt: skip
 
     def with_recompute(self, theta: Floats, known: npt.NDArray[np.bool_], gentle: npt.NDArray[np.bool_]) -> Runs:
-        """Where recompute is not printed: none if that fits in memory; else, what makes it fit.
+        """Where recompute is not printed: the least that fits in memory.
 
-        Mixtures of experts in the Megatron family recompute cheap modules (`gentle`); dense models as many whole blocks
-        as needed.
+        Mixtures of experts in the Megatron family recompute cheap modules (`gentle`) and, if that does not do, whole
+        blocks; dense models as many whole blocks as needed.
         """
-        need: list[Floats] = []
-        for kind in (0, 2):
-            strategies = {"recompute": np.full(len(known), kind), "recompute_share": np.ones(len(known))}
-            p = self.with_strategies(**strategies).predict(theta)
-            need.append(p.memory.total / self.machine.hbm_bytes)
-        share = np.clip((need[0] - _FULL) / np.maximum(need[0] - need[1], 1e-9), 0.0, 1.0)
-        chosen = np.where(share <= 0, 0, np.where(gentle, 1, 2))
+        none, some, full = (self._need(theta, kind) for kind in range(3))
+        share = np.clip((none - _FULL) / np.maximum(none - full, 1e-9), 0.0, 1.0)
+        chosen = np.where(none <= _FULL, 0, np.where(gentle & (some <= _FULL), 1, 2))
         return self.with_strategies(
             recompute=np.where(known, self.strategies.recompute, chosen),
             recompute_share=np.where(known, 1.0, np.where(chosen == 2, share, 1.0)),
         )
+
+    def _need(self, theta: Floats, kind: int) -> Floats:
+        """Share of HBM under one choice of recompute."""
+        size = len(self.seq_len)
+        p = self.with_strategies(recompute=np.full(size, kind), recompute_share=np.ones(size)).predict(theta)
+        need: Floats = p.memory.total / self.machine.hbm_bytes
+        return need
 
     def with_strategies(self, **columns: Any) -> Runs:
         """The same runs with some columns of the strategies replaced."""
         return replace(self, strategies=replace(self.strategies, **columns))
 
 
+_NOISE_TIME, _NOISE_MEMORY = 0.05, 0.08
+"""Scatter of the log ratio beyond which a row counts less than by its square."""
+
+
 def fit(
     runs: Runs, weights: Floats, memory_weights: Floats, start: Floats | None = None, max_nfev: int = 25
 ) -> Floats:
-    """Maximum a posteriori constants: robust log ratios of step time and memory, normal priors on deviations."""
-    time_use, memory_use = weights > 0, memory_weights > 0
-    noise_time, noise_memory = 0.06, 0.08
-    free = np.ones(len(runs.names), dtype=bool)
-    free[0] = False
+    """Maximum a posteriori constants: robust log ratios of step time and memory, normal priors on deviations.
 
-    def soft(r: Floats) -> Floats:
-        """Residuals whose square is the soft-L1 loss of the ratio."""
-        return np.sign(r) * np.sqrt(2.0 * (np.sqrt(1.0 + r * r) - 1.0))
+    Gauss-Newton with damping. A deviation acts on a row only through the sum of its constant's deviations, so one
+    model evaluation per *constant* gives the whole Jacobian, however many deviations there are.
+    """
+    size = len(runs.names)
+    x = np.zeros(size) if start is None else start / runs.prior_sd
+    residual, slope = _residuals(runs, x * runs.prior_sd, weights, memory_weights)
+    cost = float(residual @ residual + x @ x)
+    damping = 1e-3
+    for _ in range(max_nfev):
+        jacobian = _jacobian(runs, x * runs.prior_sd, weights, memory_weights, slope)
+        normal = jacobian.T @ jacobian + np.eye(size)
+        gradient = jacobian.T @ residual + x
+        for _ in range(8):
+            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), -gradient)
+            trial = x + np.clip(step, -2.0, 2.0)
+            trial[0] = 0.0
+            new, new_slope = _residuals(runs, trial * runs.prior_sd, weights, memory_weights)
+            new_cost = float(new @ new + trial @ trial)
+            if new_cost < cost:
+                break
+            damping *= 5.0
+        else:
+            break
+        gain = cost - new_cost
+        x, residual, slope, cost = trial, new, new_slope, new_cost
+        damping = max(damping / 5.0, 1e-6)
+        if gain < 2e-4 * cost:
+            break
+    return x * runs.prior_sd
 
-    def residuals(x: Floats) -> Floats:
-        theta = np.zeros(len(runs.names))
-        theta[free] = x * runs.prior_sd[free]
-        p = runs.predict(theta)
-        time = np.log(p.times.step_time_s[time_use] / runs.measured_step_s[time_use]) / noise_time
-        memory = np.log(p.memory.total[memory_use] / runs.measured_memory[memory_use]) / noise_memory
-        return np.concatenate([
-            soft(time) * np.sqrt(weights[time_use]), soft(memory) * np.sqrt(memory_weights[memory_use]), x,
-        ])  # fmt: skip
 
-    x0 = np.zeros(int(free.sum())) if start is None else start[free] / runs.prior_sd[free]
-    found = least_squares(residuals, x0, method="trf", max_nfev=max_nfev, ftol=1e-4, xtol=1e-4, gtol=1e-4)
-    theta = np.zeros(len(runs.names))
-    theta[free] = found.x * runs.prior_sd[free]
-    return theta
+def uncertainty(runs: Runs, theta: Floats, weights: Floats, memory_weights: Floats) -> Floats:
+    """Standard deviation of each deviation at the fit (Laplace: curvature of the loss and the prior)."""
+    _, slope = _residuals(runs, theta, weights, memory_weights)
+    jacobian = _jacobian(runs, theta, weights, memory_weights, slope)
+    normal = jacobian.T @ jacobian + np.eye(len(runs.names))
+    return np.sqrt(np.diag(np.linalg.inv(normal))) * runs.prior_sd
+
+
+def _log_ratios(runs: Runs, theta: Floats, shift: Mapping[str, float] | None = None) -> Floats:
+    """Log of predicted over measured: step times, then memory (zero where not measured)."""
+    p = runs.predict(theta, shift)
+    time = np.log(p.times.step_time_s / runs.measured_step_s) / _NOISE_TIME
+    memory = np.log(p.memory.total / np.where(runs.measured_memory > 0, runs.measured_memory, 1.0)) / _NOISE_MEMORY
+    return np.concatenate([time, np.where(runs.measured_memory > 0, memory, 0.0)])
+
+
+def _residuals(runs: Runs, theta: Floats, weights: Floats, memory_weights: Floats) -> tuple[Floats, Floats]:
+    """Residuals whose square is the soft-L1 loss, and their slope by the log ratio."""
+    r = _log_ratios(runs, theta)
+    root = np.sqrt(1.0 + r * r)
+    soft = np.sign(r) * np.sqrt(2.0 * (root - 1.0))
+    weight = np.sqrt(np.concatenate([weights, memory_weights]))
+    slope = np.where(np.abs(r) > 1e-6, r / (root * np.where(np.abs(soft) > 0, soft, 1.0)), 1.0)
+    return soft * weight, slope * weight
+
+
+def _jacobian(runs: Runs, theta: Floats, weights: Floats, memory_weights: Floats, slope: Floats) -> Floats:
+    base = _log_ratios(runs, theta)
+    n = len(weights)
+    out = np.zeros((2 * n, len(runs.names)))
+    rows = np.arange(n)
+    for name, columns in runs.index.items():
+        change = (_log_ratios(runs, theta, {name: _STEP}) - base) / _STEP * slope
+        for column in columns:
+            # A row has one deviation per level, so plain indexed addition never meets an index twice.
+            out[rows, column] += change[:n] * runs.prior_sd[column]
+            out[rows + n, column] += change[n:] * runs.prior_sd[column]
+    out[:, 0] = 0.0
+    return out
+
+
+_STEP = 1e-4
+"""Finite difference of a log deviation."""

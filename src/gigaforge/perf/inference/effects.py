@@ -29,22 +29,29 @@ class Quantity(NamedTuple):
 
 
 QUANTITIES: Final[dict[str, Quantity]] = {
-    "prefill": Quantity(
-        1.1, 0.3, ("software", "generation", "precision", "model"), "linear layers and attention of a prefill over kernel time"
-    ),
-    "decode": Quantity(1.1, 0.3, ("software", "generation", "precision", "model"), "linear layers of a decode step over kernel time"),
-    "attention": Quantity(1.1, 0.4, ("software", "generation"), "decode attention over kernel time"),
-    "experts_prefill": Quantity(1.3, 0.4, ("software", "generation", "precision", "model"), "experts of a prefill over kernel time, imbalance included"),
-    "experts_decode": Quantity(1.2, 0.4, ("software", "generation", "precision", "model"), "experts of a decode step over kernel time, imbalance included"),
-    "wire": Quantity(1.4, 0.3, ("generation",), "link time over bytes at line rate"),
+    "prefill": Quantity(1.15, 0.15, ("software", "generation", "precision", "model"), "linear layers and attention of a prefill over kernel time"),
+    "decode": Quantity(1.05, 0.08, ("software", "generation", "precision"), "linear layers of a decode step over kernel time"),
+    "attention": Quantity(1.05, 0.15, ("software", "generation"), "decode attention over kernel time"),
+    "latent": Quantity(1.1, 0.2, ("software", "generation"), "latent decode attention (MLA) over kernel time"),
+    "experts_prefill": Quantity(1.1, 0.2, ("software", "generation", "precision", "model"), "experts of a prefill over kernel time"),
+    "experts_decode": Quantity(1.05, 0.15, ("software", "generation", "precision", "model"), "experts of a decode step over kernel time"),
+    "diversity": Quantity(0.7, 0.3, ("software",), "independent choices of experts among a step's tokens"),
+    "imbalance": Quantity(1.25, 0.1, ("software",), "fullest expert rank over the mean"),
+    "wire": Quantity(1.3, 0.2, ("generation",), "link time over bytes at line rate"),
     "kernel_s": Quantity(2e-6, 0.5, ("software", "generation"), "gap and launch per kernel [s]"),
-    "message_s": Quantity(3e-6, 0.5, ("software", "generation"), "latency of a collective per doubling of ranks [s]"),
+    "moe_s": Quantity(1.5e-5, 0.5, ("software", "generation"), "routing, permutation and launch of one layer's experts [s]"),
+    "message_s": Quantity(6e-6, 0.5, ("software", "generation"), "latency of a small collective [s]"),
     "step_s": Quantity(3e-4, 1.0, ("software",), "scheduler, sampling and host work of one decode step [s]"),
     "sequence_s": Quantity(5e-6, 1.0, ("software",), "host work per running sequence and step [s]"),
+    "eager_s": Quantity(6e-6, 0.3, ("software",), "host launch per kernel of a prefill, which runs without CUDA graphs [s]"),
     "prefill_step_s": Quantity(2e-3, 0.7, ("software",), "host work of one prefill pass [s]"),
-    "ttft_s": Quantity(0.015, 1.0, ("software",), "front end, tokenizer and first network trip [s]"),
+    "ttft_s": Quantity(0.03, 1.0, ("software", "model"), "front end, tokenizer and first network trip [s]"),
+    "rank_wait": Quantity(4.0, 1.0, ("software",), "steps that a request waits for its turn under attention data parallelism"),
+    "handoff_s": Quantity(0.05, 1.0, ("software",), "routing and hand-over between prefill and decode pools [s]"),
+    "first": Quantity(1.2, 0.3, ("software",), "own prefill within TTFT over a prefill alone"),
+    "solo": Quantity(0.3, 0.6, ("software",), "exponent between full shared prefill passes (0) and one request a pass (1)"),
     "burst": Quantity(0.1, 1.0, ("software",), "share of a closed loop's other requests whose prefill one waits for"),
-    "interference": Quantity(0.9, 0.15, ("software",), "share of prefill time that decode feels"),
+    "interference": Quantity(0.95, 0.1, ("software",), "share of prefill time that decode feels"),
 }  # fmt: skip
 """Priors; calibration is regularised towards them."""
 
@@ -65,15 +72,24 @@ class Effects:
     prefill: Array
     decode: Array
     attention: Array
+    latent: Array
     experts_prefill: Array
     experts_decode: Array
+    diversity: Array
+    imbalance: Array
     wire: Array
     kernel_s: Array
+    moe_s: Array
     message_s: Array
     step_s: Array
     sequence_s: Array
+    eager_s: Array
     prefill_step_s: Array
     ttft_s: Array
+    rank_wait: Array
+    handoff_s: Array
+    first: Array
+    solo: Array
     burst: Array
     interference: Array
 

@@ -6,8 +6,8 @@ scale each with its own physical factor; FLOPs and HBM bytes come along for powe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from gigaforge.perf.arrays import Array
 from gigaforge.perf.inference.rates import Rates
 from gigaforge.perf.transformer import Transformer
 
-__all__ = ["Layout", "Pass", "Shapes", "forward"]
+__all__ = ["Layout", "Pass", "Routing", "Shapes", "forward"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,10 @@ class LinearShape(NamedTuple):
     k: Any
     layers: Any
     split: str
+    feed_forward: bool
+
+
+_FEED_FORWARD: Final = frozenset({"dense_up", "dense_down", "shared_up", "shared_down"})
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Shapes:
                 continue
             layers = 1.0 if linear.name == "head" else linear.layers - _mtp_copies(t, linear.name)
             if np.any(np.asarray(linear.n) * np.asarray(layers) > 0):
-                keep.append(LinearShape(linear.n, linear.k, layers, linear.split))
+                keep.append(LinearShape(linear.n, linear.k, layers, linear.split, linear.name in _FEED_FORWARD))
         full = np.asarray(t.full_attention_fraction())
         state = np.asarray(t.mamba_layers) * np.asarray(t.mamba_inner) * np.asarray(t.mamba_state)
         return cls(
@@ -124,6 +128,26 @@ class Shapes:
             mamba_bytes=4.0 * state,
         )
 
+    def take(self, index: Any) -> Shapes:
+        """Rows of stacked shapes (NumPy indexing)."""
+        values: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "linears":
+                value = tuple(
+                    LinearShape(_at(s.n, index), _at(s.k, index), _at(s.layers, index), s.split, s.feed_forward)
+                    for s in value
+                )
+            elif f.name != "moe":
+                value = _at(value, index)
+            values[f.name] = value
+        return Shapes(**values)
+
+
+def _at(value: Any, index: Any) -> Any:
+    array = np.asarray(value)
+    return array[index] if array.ndim else value
+
 
 def _mtp_copies(t: Transformer, name: str) -> Array:
     """Multi-token-prediction layers that `Transformer.linears` counts in with the others."""
@@ -148,12 +172,22 @@ class Pass(NamedTuple):
     elementwise_s: Any
     messages: Any
     kernels: Any
+    moe_layers: Any
+    latent: Any
     flop: Any
     hbm_bytes: Any
 
 
 def forward(
-    shapes: Shapes, rates: Rates, layout: Layout, sequences: Array, new_tokens: Array, past: Array, *, decode: bool
+    shapes: Shapes,
+    rates: Rates,
+    layout: Layout,
+    sequences: Array,
+    new_tokens: Array,
+    past: Array,
+    *,
+    decode: bool,
+    routing: Routing | None = None,
 ) -> Pass:
     """Cost of one pass in which every attention rank advances `sequences` by `new_tokens` each.
 
@@ -165,12 +199,14 @@ def forward(
         Per attention data-parallel rank: sequences, tokens each advances in this pass, tokens each has cached.
     decode : bool
         Attention against the cache (latent attention absorbed), rather than over the new tokens.
+    routing : Routing, optional
+        How evenly tokens choose experts; default evenly.
 
     """
-    tp, stage = np.asarray(layout.tensor_parallel), np.asarray(layout.stage)
+    tp = np.asarray(layout.tensor_parallel)
     tokens = np.asarray(sequences * new_tokens)
     total = tokens * layout.attention_data_parallel
-    linear_s, flop, moved = _linears(shapes, rates, tokens, tp, stage, total)
+    linear_s, flop, moved = _linears(shapes, rates, tokens, tp)
     attention_s, attention_flop, attention_bytes = (
         _attention_decode(shapes, rates, tp, sequences, new_tokens, past)
         if decode
@@ -182,9 +218,9 @@ def forward(
     experts_s: Any = 0.0
     kernels = shapes.layers * 2.0 + shapes.attention_layers * 4.0 + 6.0
     if shapes.moe:
-        experts_s, expert_flop, expert_bytes = _experts(shapes, rates, layout, total)
+        experts_s, expert_flop, expert_bytes = _experts(shapes, rates, layout, total, routing or Routing())
         flop, moved = flop + expert_flop, moved + expert_bytes
-        kernels = kernels + shapes.moe_layers * 6.0 + (shapes.layers - shapes.moe_layers) * 3.0
+        kernels = kernels + (shapes.layers - shapes.moe_layers) * 3.0
     else:
         kernels = kernels + shapes.layers * 3.0
     return Pass(
@@ -195,6 +231,8 @@ def forward(
         elementwise,
         messages,
         kernels,
+        shapes.moe_layers if shapes.moe else 0.0,
+        shapes.latent,
         flop + attention_flop,
         moved + attention_bytes,
     )
@@ -205,29 +243,62 @@ def _smooth_max(a: Any, b: Any) -> Any:
     return np.sqrt(np.sqrt(first * first + second * second))
 
 
-def _linears(shapes: Shapes, r: Rates, tokens: Any, tp: Any, stage: Any, total: Any) -> tuple[Any, Any, Any]:
+class _Rate(NamedTuple):
+    """What a class of linear layers runs at."""
+
+    flop_s: Any
+    bytes_s: Any
+    weight_bytes: Any
+    activation_bytes: Any
+    k0: Any
+    quantise_s: Any
+
+
+def _linears(shapes: Shapes, r: Rates, tokens: Any, tp: Any) -> tuple[Any, Any, Any]:
     """Projections, dense feed-forward, shared experts, head. Latent attention's up-projections run on the new tokens."""
     time: Any = 0.0
     flop: Any = 0.0
     moved: Any = 0.0
     rows = np.maximum(tokens, 64.0)
     wave_unit = 128.0 * 128.0 * np.asarray(r.multiprocessors)
-    compute_rate = np.asarray(r.peak_linear) * r.linear_eta_c
-    memory_rate = np.asarray(r.bandwidth) * r.linear_eta_m
-    quantise = r.quantise_bytes / np.asarray(r.bandwidth)
-    for n, k, layers, split in shapes.linears:
+    bandwidth = np.asarray(r.bandwidth)
+    own = _Rate(
+        np.asarray(r.peak_linear) * r.linear_eta_c, bandwidth * r.linear_eta_m, r.linear_weight, r.linear_activation,
+        r.linear_k0, r.quantise_bytes / bandwidth,
+    )  # fmt: skip
+    ff = _Rate(
+        np.asarray(r.ff_peak) * r.ff_eta_c, bandwidth * r.ff_eta_m, r.ff_weight, r.ff_activation,
+        r.ff_k0, r.ff_quantise_bytes / bandwidth,
+    )  # fmt: skip
+    for n, k, layers, split, feed_forward in shapes.linears:
+        rate = ff if feed_forward else own
         n_here = n / tp if split in ("column", "vocab") else n
         k_here = k / tp if split == "row" else k
         weights = n_here * k_here
-        traffic = weights * r.linear_weight + tokens * (k_here * r.linear_activation + 2.0 * n_here)
+        traffic = weights * rate.weight_bytes + tokens * (k_here * rate.activation_bytes + 2.0 * n_here)
         wave = 1.0 + 0.25 / np.maximum(rows * n_here / wave_unit, 0.25)
-        compute = 2.0 * rows * n_here * (k_here + r.linear_k0) / compute_rate * wave
-        time = time + layers * (_smooth_max(compute, traffic / memory_rate) + tokens * k_here * quantise)
+        compute = 2.0 * rows * n_here * (k_here + rate.k0) / rate.flop_s * wave
+        time = time + layers * (_smooth_max(compute, traffic / rate.bytes_s) + tokens * k_here * rate.quantise_s)
         flop = flop + layers * (2.0 * tokens * weights)
         moved = moved + layers * traffic
-    _ = stage, total
     mamba = shapes.mamba_flops / tp
     return time + tokens * mamba / (0.2 * r.peak_bf16), flop + tokens * mamba, moved
+
+
+class Routing(NamedTuple):
+    """How tokens choose experts.
+
+    Attributes
+    ----------
+    diversity
+        Tokens that choose independently, over all tokens beyond the first: less than one, as similar tokens choose alike.
+    imbalance
+        Load of the fullest rank over the mean, when experts are spread over ranks.
+
+    """
+
+    diversity: Any = 1.0
+    imbalance: Any = 1.0
 
 
 def active_experts(experts: Any, per_token: Any, tokens: Any) -> Any:
@@ -235,11 +306,14 @@ def active_experts(experts: Any, per_token: Any, tokens: Any) -> Any:
     return -experts * np.expm1(tokens * np.log1p(-np.minimum(per_token / experts, 0.999999)))
 
 
-def _experts(shapes: Shapes, r: Rates, layout: Layout, total: Any) -> tuple[Any, Any, Any]:
+def _experts(shapes: Shapes, r: Rates, layout: Layout, total: Any, routing: Routing) -> tuple[Any, Any, Any]:
     ep = np.asarray(layout.expert_parallel)
     cut = np.asarray(layout.stage) / ep
-    pairs = total * shapes.experts_per_token / ep
-    touched = np.maximum(active_experts(shapes.experts, shapes.experts_per_token, total) / ep, 1e-9)
+    uneven = np.where(ep > 1.0, routing.imbalance, 1.0)
+    pairs = total * shapes.experts_per_token / ep * uneven
+    independent = 1.0 + np.maximum(total - 1.0, 0.0) * routing.diversity
+    chosen = active_experts(shapes.experts, shapes.experts_per_token, independent) / ep * uneven
+    touched = np.clip(chosen, 1e-9, np.maximum(shapes.experts / ep, 1.0))
     width = shapes.expert_d_ff / cut
     weights = shapes.ff_matrices * shapes.d_model * width
     each = np.maximum(pairs / touched, 1.0)

@@ -13,9 +13,9 @@ from gigaforge.perf.transformer import Transformer
 
 __all__ = ["Memory", "Parts", "kv_bytes", "memory"]
 
-_USABLE: Final = 0.92
-"""Share of HBM that an engine takes (vLLM's --gpu-memory-utilization and TensorRT-LLM's free fraction default to 0.9,
-tuned runs take up to 0.95: https://docs.vllm.ai/en/latest/configuration/engine_args.html)."""
+_USABLE: Final = 1.0
+"""Bytes an engine takes over the printed gigabytes: an "80 GB" H100 reports 81,559 MiB (1.07), of which engines take
+0.92-0.95 (vLLM's --gpu-memory-utilization: https://docs.vllm.ai/en/latest/configuration/engine_args.html)."""
 _RUNTIME_BYTES: Final = 3e9
 """CUDA context, graphs, communication buffers (assumption: 2-4 GB is what engines report)."""
 _CHUNK_TOKENS: Final = 8192.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware, precision_family
 from gigaforge.perf.kernels import PRECISIONS, Precision, compute_precision
 from gigaforge.perf.parameters import constants
+from gigaforge.perf.power import clock_factor
 
 __all__ = ["PrecisionPlan", "Rates"]
 
@@ -23,7 +24,7 @@ class PrecisionPlan:
     Attributes
     ----------
     experts, linears : str
-        Routed experts (or the feed-forward of a dense model); attention projections, shared experts and head.
+        Feed-forward blocks (routed, shared and dense); attention projections and head.
     kv : str
         KV cache, ``"bf16"`` or ``"fp8"``.
 
@@ -64,6 +65,13 @@ class Rates:
     linear_k0: Array
     linear_eta_m: Array
     quantise_bytes: Array
+    ff_peak: Array
+    ff_weight: Array
+    ff_activation: Array
+    ff_eta_c: Array
+    ff_k0: Array
+    ff_eta_m: Array
+    ff_quantise_bytes: Array
     experts_weight: Array
     experts_activation: Array
     experts_eta_c: Array
@@ -89,16 +97,17 @@ class Rates:
             The chip lacks the arithmetic of the plan.
 
         """
+        hardware = sustained(hardware)
         linear, experts = compute_precision(hardware, plan.linears), compute_precision(hardware, plan.experts)
         where = (hardware.chip, hardware.generation)
         gemm = constants("gemm", *where, linear.kernel)
+        ff = constants("gemm", *where, experts.kernel)
         grouped = constants("grouped_gemm", *where, experts.grouped_kernel or experts.kernel)
         fp8_cache = plan.kv == "fp8"
         prefill = constants("attention_prefill", *where, "bf16")
         cache = "fp8" if fp8_cache else "bf16"
         decode = constants("attention_decode", *where, cache)
         latent = constants("mla_decode", *where, cache)
-        passes = {"bf16": 0.0, "fp8": 2.0}.get(linear.kernel, 1.0)
         return cls(
             peak_linear=_peak(hardware, linear),
             peak_experts=_peak(hardware, experts),
@@ -114,7 +123,14 @@ class Rates:
             linear_eta_c=gemm["eta_c"],
             linear_k0=gemm["k0"],
             linear_eta_m=gemm["eta_m"],
-            quantise_bytes=(2.0 * passes + linear.activation_bytes) / gemm["eta_q"] if passes else 0.0,
+            quantise_bytes=_quantise_bytes(linear, gemm["eta_q"]),
+            ff_peak=_peak(hardware, experts),
+            ff_weight=experts.weight_bytes,
+            ff_activation=experts.activation_bytes,
+            ff_eta_c=ff["eta_c"],
+            ff_k0=ff["k0"],
+            ff_eta_m=ff["eta_m"],
+            ff_quantise_bytes=_quantise_bytes(experts, ff["eta_q"]),
             experts_weight=experts.weight_bytes,
             experts_activation=experts.activation_bytes,
             experts_eta_c=grouped["eta_c"],
@@ -143,6 +159,31 @@ class Rates:
         """Rows of stacked rates (NumPy indexing)."""
         numbers: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name))[index] for f in fields(self)}
         return type(self)(**numbers)
+
+
+_BOARD_W_PER_FLOP_S: Final = {"hopper": 700.0 / 989e12, "ampere": 400.0 / 312e12}
+"""Board power over dense bf16 peak of the SXM boards whose sustained rates the constants were fitted to."""
+
+
+def sustained(hardware: Hardware) -> Hardware:
+    """Boards with less power per peak than their generation's SXM (PCIe, NVL) run compute at a lower clock."""
+    reference = _BOARD_W_PER_FLOP_S.get(hardware.generation)
+    if reference is None:
+        return hardware
+    here = np.asarray(hardware.power_limit_w) / np.asarray(hardware.peak_flop_s["bf16"])
+    factor = clock_factor(hardware, np.minimum(here / reference, 1.0) * hardware.power_limit_w)
+    return replace(hardware, peak_flop_s={k: v * factor for k, v in hardware.peak_flop_s.items()})
+
+
+_FUSED: Final = 0.4
+"""Share of the stand-alone quantisation kernel that is left when norms and activations write fp8 or fp4 themselves
+(assumption: the fused kernels still read and write once, without the extra pass for the scale)."""
+
+
+def _quantise_bytes(kind: Precision, eta: float) -> float:
+    """HBM bytes per activation element that quantising costs, over the efficiency of doing it."""
+    passes = {"bf16": 0.0, "fp8": 2.0}.get(kind.kernel, 1.0)
+    return _FUSED * (2.0 * passes + kind.activation_bytes) / eta if passes else 0.0
 
 
 _PEAK: Final = {name: precision_family(p.kernel) for name, p in PRECISIONS.items()}

@@ -69,7 +69,7 @@ class ServingConfigurations:
 
     def take(self, index: Any) -> Self:
         """Rows (NumPy indexing)."""
-        return type(self)(*(getattr(self, f.name)[index] for f in fields(self)))
+        return type(self)(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def __len__(self) -> int:
         return len(self.accelerators)

@@ -13,7 +13,9 @@ from gigaforge.errors import InputError
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.evaluate import Engine, _interval, run
+from gigaforge.perf.inference.forward import Layout
 from gigaforge.perf.inference.results import ServingConfigurations, ServingResults
+from gigaforge.perf.inference.steady import decode_phase, prefill_phase
 from gigaforge.perf.inference.traffic import Speculation, Traffic
 from gigaforge.perf.transformer import Transformer
 
@@ -21,6 +23,9 @@ __all__ = ["Space", "layouts", "search"]
 
 _BATCHES: Final = np.unique(np.round(2.0 ** np.arange(0.0, 12.01, 0.5)))
 """Requests per attention rank: 1 to 4,096 in steps of √2."""
+
+_PREFILL_LOAD: Final = 0.85
+"""Utilisation that a prefill pool is planned for (assumption: an M/D/1 queue waits three services there)."""
 
 
 class Space(NamedTuple):
@@ -41,7 +46,7 @@ def layouts(transformer: Transformer, hardware: Hardware, accelerators: int, *, 
     heads, experts = int(np.asarray(transformer.heads)), int(np.asarray(transformer.experts))
     domain = min(int(hardware.nvlink_domain), accelerators)
     sizes = sorted({s for s in range(1, domain + 1) if domain % s == 0} | {2**i for i in range(12) if 2**i <= domain})
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for size in sizes:
         for data in _divisors(size) if experts else [1]:
             tensor = size // data
@@ -124,7 +129,7 @@ def search(
         if pairs is not None:
             parts.append(run(engine, traffic, pairs, power_cap_w))
     result = _join(parts)
-    low, high = _interval(parameters, hardware)
+    low, high = _interval(parameters, hardware, software)
     wall = time.perf_counter() - start
     kept = result.take(np.flatnonzero(result.feasible))
     return replace(kept, evaluated=result.evaluated, wall_s=wall, low=low, high=high)
@@ -160,7 +165,7 @@ def _pairs(engine: Engine, traffic: Traffic, space: Space, total: int) -> Servin
     # Requests per second of a decode worker, before prefill steals from it.
     step = _decode_only(engine, traffic, decode)
     demand = (decode.batch / (traffic.output_len * step))[i]
-    share = demand * seconds[j] / 0.85
+    share = demand * seconds[j] / _PREFILL_LOAD
     keep = rows.accelerators + np.maximum(share, 1e-3) * workers.accelerators[j] <= total
     out = replace(
         rows,
@@ -174,15 +179,12 @@ def _pairs(engine: Engine, traffic: Traffic, space: Space, total: int) -> Servin
 
 
 def _decode_only(engine: Engine, traffic: Traffic, c: ServingConfigurations) -> Any:
-    from gigaforge.perf.inference.forward import Layout  # noqa: PLC0415
-    from gigaforge.perf.inference.steady import decode_phase  # noqa: PLC0415
 
     layout = Layout(c.accelerators, c.attention_data_parallel, c.expert_parallel, c.pipeline_parallel)
+    m = engine.machine
     context = traffic.input_len + 0.5 * traffic.output_len
     ranks = c.batch / c.attention_data_parallel
-    return decode_phase(
-        engine.shapes, engine.rates, layout, engine.effects, ranks, context, engine.speculation
-    ).seconds
+    return decode_phase(m.shapes, m.rates, layout, m.effects, ranks, context, m.drafting).seconds
 
 
 def _prefill_workers(engine: Engine, traffic: Traffic, space: Space) -> tuple[Space, Any] | None:
@@ -194,16 +196,12 @@ def _prefill_workers(engine: Engine, traffic: Traffic, space: Space) -> tuple[Sp
     fits = np.flatnonzero(r.feasible)
     if not len(fits):
         return None
-    from gigaforge.perf.inference.forward import Layout  # noqa: PLC0415
-    from gigaforge.perf.inference.steady import prefill_phase  # noqa: PLC0415
 
     layout = Layout(space.accelerators[fits], space.attention_data_parallel[fits], space.expert_parallel[fits], 1.0)
     new = traffic.input_len * (1.0 - traffic.prefix_hit)
     past = traffic.input_len * traffic.prefix_hit
-    phase = [
-        prefill_phase(engine.shapes, engine.rates, layout, engine.effects, new, past, batched=b).seconds
-        for b in (True, False)
-    ]
+    m = engine.machine
+    phase = [prefill_phase(m.shapes, m.rates, layout, m.effects, new, past, batched=b).seconds for b in (True, False)]
     cost = phase[0] * space.accelerators[fits]
     order = np.lexsort((phase[1], cost))
     best, keep = np.inf, []

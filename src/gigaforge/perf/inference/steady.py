@@ -19,15 +19,27 @@ import numpy as np
 
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.inference.effects import Effects
-from gigaforge.perf.inference.forward import Layout, Pass, Shapes, forward
+from gigaforge.perf.inference.forward import Layout, Pass, Routing, Shapes, forward
 from gigaforge.perf.inference.rates import Rates
-from gigaforge.perf.inference.traffic import Speculation
 
-__all__ = ["CHUNK_TOKENS", "Phase", "Steady", "combine_decode", "combine_prefill", "decode_phase", "prefill_phase"]
+__all__ = [
+    "CHUNK_TOKENS",
+    "NO_DRAFTS",
+    "Drafting",
+    "Phase",
+    "combine_decode",
+    "combine_prefill",
+    "decode_phase",
+    "prefill_phase",
+]
 
 CHUNK_TOKENS: Final = 8192.0
 """Tokens that one prefill pass takes on an attention rank (vLLM's max_num_batched_tokens on large GPUs and the usual
 setting of TensorRT-LLM's max_num_tokens: https://docs.vllm.ai/en/latest/configuration/optimization.html)."""
+
+
+_MOE_KERNELS: Final = 12.0
+"""Launches of one layer's routing, permutation and grouped products without a graph (counted in traces of fused MoE)."""
 
 
 class Phase(NamedTuple):
@@ -38,23 +50,36 @@ class Phase(NamedTuple):
     hbm_bytes: Any
 
 
-class Steady(NamedTuple):
-    """What the two phases cost at one batch."""
+_PER_DOUBLING: Final = 0.3
+"""Growth of a small collective's latency per doubling of ranks over its start: NCCL and one-shot all-reduce on NVLink start at
+4-8 us and add 0.1-2.7 us per rank (aiconfigurator's tables, see `gigaforge.perf.kernels`)."""
+_BUBBLE: Final = 0.06
+"""Share lost per doubling of pipeline stages to uneven passes (assumption: continuous batching leaves no two micro-batches
+alike; no published serving table varies pipeline depth alone)."""
 
-    step: Phase
-    prefill: Phase
-    first: Phase
+
+class Drafting(NamedTuple):
+    """Speculative decoding: tokens drafted per step, tokens kept per step, cost of drafting one over a step."""
+
+    tokens: Any = 0.0
+    kept: Any = 1.0
+    cost: Any = 0.0
+
+
+NO_DRAFTS: Final = Drafting()
+"""Plain decoding."""
 
 
 def combine_decode(p: Pass, e: Effects, layout: Layout, sequences: Array) -> Any:
     """Seconds of one decode step from its parts and the software's quantities."""
-    doublings = np.log2(2.0 * np.asarray(layout.stage))
+    doublings = 1.0 + _PER_DOUBLING * np.log2(np.asarray(layout.stage, dtype=np.float64))
     return (
         e.decode * (p.linear_s + p.elementwise_s)
-        + e.attention * p.attention_s
+        + np.where(p.latent, e.latent, e.attention) * p.attention_s
         + e.experts_decode * p.experts_s
         + e.wire * p.wire_s
         + e.kernel_s * p.kernels
+        + e.moe_s * p.moe_layers
         + e.message_s * p.messages * doublings
         + e.step_s
         + e.sequence_s * sequences * layout.attention_data_parallel
@@ -62,15 +87,24 @@ def combine_decode(p: Pass, e: Effects, layout: Layout, sequences: Array) -> Any
 
 
 def combine_prefill(p: Pass, e: Effects, layout: Layout, passes: Array = 1.0) -> Any:
-    """Seconds of one prefill (in so many passes) from its parts and the software's quantities."""
-    doublings = np.log2(2.0 * np.asarray(layout.stage))
-    fixed = e.kernel_s * p.kernels + e.message_s * p.messages * doublings + e.prefill_step_s
-    return (
+    """Seconds of one prefill (in so many passes): the device, or the host where it launches slower than they run."""
+    doublings = 1.0 + _PER_DOUBLING * np.log2(np.asarray(layout.stage, dtype=np.float64))
+    device = (
         e.prefill * (p.linear_s + p.attention_s + p.elementwise_s)
         + e.experts_prefill * p.experts_s
         + e.wire * p.wire_s
-        + fixed * passes
+        + (e.kernel_s * p.kernels + e.moe_s * p.moe_layers + e.message_s * p.messages * doublings) * passes
     )
+    host = e.eager_s * (p.kernels + _MOE_KERNELS * p.moe_layers) * passes
+    return np.sqrt(device * device + host * host) + e.prefill_step_s * passes
+
+
+def _uneven(layout: Layout) -> Any:
+    return 1.0 + _BUBBLE * np.log2(np.asarray(layout.pipeline_parallel, dtype=np.float64))
+
+
+def _routing(e: Effects) -> Routing:
+    return Routing(np.minimum(e.diversity, 1.0), np.maximum(e.imbalance, 1.0))
 
 
 def decode_phase(
@@ -80,22 +114,17 @@ def decode_phase(
     effects: Effects,
     sequences: Array,
     context: Array,
-    speculation: Speculation | None = None,
+    drafting: Drafting = NO_DRAFTS,
 ) -> Phase:
     """One decode step with `sequences` per attention rank at a mean context; per *kept* token with speculation.
 
     Pipeline stages take turns with an equal share of the batch, so a token passes all of them with its share.
     """
     share = np.maximum(sequences / np.asarray(layout.pipeline_parallel), 1.0)
-    drafts = speculation.draft_tokens if speculation else 0
-    p = forward(shapes, rates, layout, share, 1.0 + drafts, context, decode=True)
-    seconds = combine_decode(p, effects, layout, share)
-    kept = 1.0
-    if speculation and drafts:
-        seconds = seconds * (1.0 + drafts * speculation.draft_cost)
-        kept = speculation.tokens_per_step
-    # Per accelerator of one stage and token: a stage holds 1/pp of the layers and serves pp shares per step.
-    return Phase(seconds / kept, p.flop / kept, p.hbm_bytes / kept)
+    p = forward(shapes, rates, layout, share, 1.0 + drafting.tokens, context, decode=True, routing=_routing(effects))
+    seconds = combine_decode(p, effects, layout, share) * (1.0 + drafting.tokens * drafting.cost)
+    seconds = seconds * _uneven(layout)
+    return Phase(seconds / drafting.kept, p.flop / drafting.kept, p.hbm_bytes / drafting.kept)
 
 
 def prefill_phase(
@@ -111,9 +140,10 @@ def prefill_phase(
     """Prefill of one request: alone (`batched` false), or its share of full passes of `CHUNK_TOKENS`."""
     tokens = np.asarray(new_tokens, dtype=np.float64)
     many = np.maximum(1.0, CHUNK_TOKENS / tokens) if batched else 1.0
-    p = forward(shapes, rates, layout, many, tokens, past, decode=False)
+    p = forward(shapes, rates, layout, many, tokens, past, decode=False, routing=_routing(effects))
     seconds = combine_prefill(p, effects, layout, np.maximum(np.ceil(tokens / CHUNK_TOKENS), 1.0))
     # Stages overlap when many requests stream through them; one request alone passes all of them in turn.
     ranks = many * layout.attention_data_parallel * (np.asarray(layout.pipeline_parallel) if batched else 1.0)
     each = np.asarray(many * layout.attention_data_parallel)
+    seconds = seconds * _uneven(layout) if batched else seconds
     return Phase(seconds / ranks, p.flop / each, p.hbm_bytes / each)

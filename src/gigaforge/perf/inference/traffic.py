@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +54,8 @@ class Traffic:
         Mean tokens of a prompt and of an answer.
     prefix_hit : float
         Share of the prompt found in the prefix cache. [unitless]
+    output_spread : float
+        Standard deviation of answer lengths over their mean. [unitless]
     ttft_s, tpot_s : float or None
         Targets on `percentile`: time to first token, time per output token. [s]
     percentile : {"mean", "p99"}
@@ -69,6 +72,7 @@ class Traffic:
     input_len: float
     output_len: float
     prefix_hit: float = 0.0
+    output_spread: float = 0.0
     ttft_s: float | None = None
     tpot_s: float | None = None
     percentile: str = "p99"
@@ -87,6 +91,8 @@ class Traffic:
             value = getattr(self, field)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"{value}; a positive number is expected", f"traffic.{field}")
+        if not 0.0 <= self.output_spread <= 10.0:
+            raise InputError(f"{self.output_spread}; a ratio from 0 to 10 is expected", "traffic.output_spread")
         if self.percentile not in ("mean", "p99"):
             raise InputError(f"{self.percentile!r}; mean or p99 is expected", "traffic.percentile")
         if self.concurrency is not None and self.rate is not None:
@@ -111,27 +117,90 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Lengths of a benchmark's requests: mean and spread (coefficient of variation), and where they were read."""
+    """Requests of a benchmark: mean lengths [token], spread (standard deviation over mean), p99 targets, longest answer.
+
+    Attributes
+    ----------
+    pattern : str
+        Regular expression that finds the benchmark in a lower-case model name.
+    targets : mapping of scenario to (TTFT, TPOT)
+        p99. [s]
+
+    """
 
     name: str
+    pattern: str
     input_len: float
     output_len: float
     input_spread: float
     output_spread: float
+    targets: Mapping[str, tuple[float, float]]
+    longest: float
     source: str
 
 
 _RULES: Final = "https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc"
+_BLOG: Final = "https://mlcommons.org/2025/04/llm-inference-v5"
 DATASETS: Final[tuple[Dataset, ...]] = (
-    # Mean output lengths are the reference tokens per sample of the rules. Mean prompt lengths: assumption, from the
-    # data sets' descriptions (OpenOrca kept to 1,024 tokens; CNN/DailyMail articles; LongBench, Ruler, GovReport).
-    Dataset("llama2-70b", 294.0, 294.45, 0.9, 0.9, _RULES),
-    Dataset("mixtral-8x7b", 280.0, 144.84, 0.9, 1.0, _RULES),
-    Dataset("llama3.1-405b", 9428.0, 684.68, 0.8, 0.7, _RULES),
-    Dataset("llama3.1-8b", 778.0, 128.0, 0.5, 0.05, _RULES),
-    Dataset("gptj", 778.0, 69.0, 0.5, 0.3, _RULES),
-    Dataset("deepseek-r1", 800.0, 3880.0, 1.2, 1.0, _RULES),
-    Dataset("gpt-oss-120b", 1200.0, 1400.0, 1.0, 1.0, _RULES),
-    Dataset("llama3.1-70b", 294.0, 294.45, 0.9, 0.9, _RULES),
+    # Output lengths: reference tokens per sample of the rules [_RULES]; targets: p99 limits of the same rules. Input
+    # lengths: 405B and DeepSeek-R1 as MLCommons' announcements state them (9,400; 800); the others are assumptions from the
+    # data sets (OpenOrca prompts kept below 1,024 tokens; CNN/DailyMail articles). Spreads: assumption, broad.
+    Dataset(
+        "llama2-70b",
+        r"llama-?2.*70b",
+        294.0,
+        294.45,
+        0.9,
+        0.9,
+        {"server": (2.0, 0.2), "interactive": (0.45, 0.04)},
+        1024.0,
+        _RULES,
+    ),
+    Dataset("mixtral-8x7b", r"mixtral.*8x7b", 280.0, 144.84, 0.9, 1.0, {"server": (2.0, 0.2)}, 1024.0, _RULES),
+    Dataset(
+        "llama3.1-405b",
+        r"llama.*405b",
+        9400.0,
+        684.68,
+        0.8,
+        0.7,
+        {"server": (6.0, 0.175), "interactive": (4.5, 0.08)},
+        2000.0,
+        _BLOG,
+    ),
+    Dataset(
+        "llama3.1-8b",
+        r"llama-?3\.1-?8b",
+        778.0,
+        128.0,
+        0.5,
+        0.05,
+        {"server": (2.0, 0.1), "interactive": (0.5, 0.03)},
+        128.0,
+        _RULES,
+    ),
+    Dataset("gpt-j", r"gpt-?j", 778.0, 69.0, 0.5, 0.3, {"server": (20.0, math.inf)}, 128.0, _RULES),
+    Dataset(
+        "deepseek-r1",
+        r"deepseek",
+        800.0,
+        3880.0,
+        1.2,
+        1.0,
+        {"server": (2.0, 0.08), "interactive": (1.5, 0.015)},
+        20000.0,
+        _RULES,
+    ),
+    Dataset(
+        "gpt-oss-120b",
+        r"gpt-?oss",
+        1200.0,
+        1400.0,
+        1.0,
+        1.0,
+        {"server": (3.0, 0.08), "interactive": (2.0, 0.02)},
+        10240.0,
+        _RULES,
+    ),
 )
 """MLPerf Inference data sets."""

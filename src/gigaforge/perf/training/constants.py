@@ -68,13 +68,13 @@ SPECS: Final[dict[str, Spec]] = {
             "blackwell ultra.nvfp4": 0.40,
         },
     ),
-    "k0": _s(160.0, "prologue of the inner dimension [elements]", precision=0.4),
+    "k0": _s(160.0, "prologue of the inner dimension [elements]", precision=0.3, generation=0.3),
     "wave": _s(0.30, "share of one wave of tiles lost at the end", one=0.5),
     "attention": _s(
         0.50,
         "share of the bf16 peak in causal attention, head dimension 128",
         generation=0.2,
-        software=0.2,
+        generation_software=0.25,
         table={
             "ampere": 0.52,
             "hopper": 0.55,
@@ -82,6 +82,7 @@ SPECS: Final[dict[str, Spec]] = {
             "blackwell ultra": 0.68,
         },
     ),
+    "narrow_heads": _s(0.35, "exponent of attention's efficiency in the width of a head", generation=0.3),
     "attention_backward": _s(0.80, "backward over forward efficiency of attention", generation=0.15),
     "hbm": _s(0.80, "share of HBM bandwidth in element-wise kernels", one=0.1),
     "elementwise": _s(1.0, "element-wise traffic over the fused ideal", one=0.3, software=0.3),
@@ -102,6 +103,7 @@ SPECS: Final[dict[str, Spec]] = {
     # Mixture of experts
     "moe_efficiency": _s(0.80, "grouped over plain matrix multiplication", fraction=True, one=0.4, software=0.4),
     "moe_traffic": _s(1.5, "permutation traffic over one copy each way", one=0.3, software=0.5),
+    "moe_quantise": _s(1.5, "precision conversion of grouped over plain multiplications", one=0.5),
     "moe_fixed": _s(
         200e-6, "router, sort and synchronisation of one expert layer, forward [s]", one=0.4, software=0.7
     ),
@@ -109,7 +111,7 @@ SPECS: Final[dict[str, Spec]] = {
     # The step
     "optimizer": _s(1.3, "optimizer traffic over the ideal", one=0.3),
     "straggler": _s(0.004, "step lengthened per doubling of systems", one=0.4, software=0.4),
-    "fixed": _s(5e-3, "host time of one step: data, logging, clipping [s]", one=0.5, software=0.5),
+    "fixed": _s(10e-3, "host time of one step: data, logging, clipping [s]", one=0.3, software=0.3),
     "selective": _s(0.20, "share of the forward pass repeated by selective recompute", software=0.3, one=0.3),
     "full_recompute": _s(1.0, "cost of recomputation over the forward pass", software=0.05, one=0.05),
     # Memory
@@ -126,7 +128,7 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     (r"automodel", "automodel"),
     (r"nemo", "nemo"),
     (r"megatron-deepspeed|deepspeed|gpt-neox", "megatron-deepspeed"),
-    (r"sail-sg", "zero-bubble"),
+    (r"sail-sg", "sail"),
     (r"megatron-lm 2021|megatron-lm fork", "megatron-2021"),
     (r"megatron", "megatron-core"),
     (r"torchtitan|torchao|fsdp2|olmo", "torchtitan"),
@@ -136,6 +138,17 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     (r"maxtext|pax|jax", "jax"),
     (r"nanotron", "nanotron"),
 )
+
+
+STACKS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("mlperf", "nemo", "megatron-core", "megatron-bridge-2509", "megatron-bridge-2604", "megatron-bridge-2606"),
+        "stack-megatron",
+    ),
+    **dict.fromkeys(("torchtitan", "composer", "fms-fsdp", "automodel"), "stack-fsdp"),
+    **dict.fromkeys(("vtrain", "megatron-deepspeed", "megatron-2021", "zero-bubble", "sail"), "stack-2021"),
+}
+"""Families that share code; what a family's runs do not tell is taken from its stack."""
 
 
 def software_family(text: str) -> str:
@@ -157,8 +170,13 @@ def deviations(name: str, key: Key) -> list[tuple[str, float]]:
         "precision": f"{name}.{key.precision}",
         "chip_precision": f"{name}.{key.chip}.{key.precision}",
         "software": f"{name}.{key.software}",
+        "stack": f"{name}.{STACKS.get(key.software, 'stack-other')}",
+        "generation_software": f"{name}.{key.generation}.{key.software}",
     }
-    return [(at[level], sd) for level, sd in SPECS[name].levels.items()]
+    levels = dict(SPECS[name].levels)
+    if "software" in levels:
+        levels["stack"] = 0.8 * levels["software"]
+    return [(at[level], sd) for level, sd in levels.items()]
 
 
 def default_value(name: str, key: Key) -> float:
@@ -180,6 +198,7 @@ class Constants:
     k0: Array
     wave: Array
     attention: Array
+    narrow_heads: Array
     attention_backward: Array
     hbm: Array
     elementwise: Array
@@ -196,6 +215,7 @@ class Constants:
     contention: Array
     moe_efficiency: Array
     moe_traffic: Array
+    moe_quantise: Array
     moe_fixed: Array
     mamba: Array
     optimizer: Array

@@ -26,7 +26,9 @@ Floats = Any
 class Shape:
     """What a rank works on: sequences of a micro-batch, their length, and the degrees that cut a layer.
 
-    `trainable` 0 freezes the weights (LoRA): their gradient is not computed.
+    `trainable` 0 freezes the weights (LoRA): their gradient is not computed. `unfused` 1 writes attention scores to
+    memory, as software did before FlashAttention (a fraction: in that share of the layers). `document_len`
+    is the length of the documents packed into a sequence, beyond which attention does not look.
     """
 
     micro_batch: Array
@@ -37,6 +39,8 @@ class Shape:
     expert_tensor_parallel: Array
     sequence_parallel: Array
     trainable: Array = 1.0
+    unfused: Array = 0.0
+    document_len: Array = np.inf
 
     @property
     def tokens(self) -> Floats:
@@ -193,7 +197,7 @@ def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
             )
             extra = (local - 1.0) * n * k / bw
             forward = forward + np.where(each < 512, 0.5, 0.0) * extra * machine.element_bytes
-            cast = np.where(low, c.quantise * 5.0 * pairs / bw, 0.0)
+            cast = np.where(low, c.quantise * c.moe_quantise * 5.0 * pairs / bw, 0.0)
             expert_f = expert_f + per_block * (forward + cast * k)
             expert_b = expert_b + per_block * (backward + extra * 8.0 + cast * n)
         elif linear.name == "head":
@@ -202,18 +206,18 @@ def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
             head = linear.layers * (forward + backward + logits)
         else:
             share = np.where(linear.split == "replicated", tokens / split, tokens)
-            plain = linear.name in {"router", "mtp_projection"}
+            plain = _stays_bf16(linear.name, t, machine)
             forward, backward = _three(
                 share,
                 n,
                 k,
-                rate16 if plain else rate,
-                2.0 if plain else machine.element_bytes,
+                np.where(plain, rate16, rate),
+                np.where(plain, 2.0, machine.element_bytes),
                 machine,
                 c,
                 shape.trainable,
             )
-            cast = 0.0 if plain else np.where(low, c.quantise * 5.0 * share / bw, 0.0)
+            cast = np.where(low & ~plain, c.quantise * 5.0 * share / bw, 0.0)
             linear_f = linear_f + per_block * (forward + cast * k)
             linear_b = linear_b + per_block * (backward + cast * n)
     moe = (np.asarray(t.moe_layers) + np.where(np.asarray(t.moe_layers) > 0, t.mtp_layers, 0)) / blocks
@@ -237,19 +241,38 @@ def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
     )  # fmt: skip
 
 
+_SCORE_BYTES = 13.0
+"""HBM traffic of one score without fused attention: written (2), softmax (2 + 2), dropout (2 + 2 + 1), read (2)."""
+
+
+def _stays_bf16(name: str, t: Transformer, machine: Machine) -> Floats:
+    """Routers always; in fp4, hybrids also keep attention, latent and Mamba output projections (Nemotron-3 recipe)."""
+    always = name in {"router", "mtp_projection"}
+    careful = name in {"qkv", "attention_out", "latent_down", "latent_up", "mamba_out"}
+    hybrid = (np.asarray(t.mamba_layers) > 0) & (np.asarray(machine.element_bytes) < 1.0)
+    return np.asarray(always) | (careful & hybrid)
+
+
 def _attention(t: Transformer, machine: Machine, c: Constants, shape: Shape, blocks: Floats) -> tuple[Floats, Floats]:
     """Causal scores and values, and Mamba-2 scans, of one rank. [s]"""
     heads = np.asarray(t.heads) / np.asarray(shape.tensor_parallel)
     width = np.asarray(t.query_dim) + np.asarray(t.value_dim)
-    # Measured efficiency falls with narrow heads (64: half the rate) and rises with wide ones.
-    narrow = np.minimum((width / 256.0) ** 0.6, 1.2)
-    rate = np.minimum(np.asarray(c.attention) * narrow, 0.95) * machine.peak_bf16_flop_s
-    pairs = np.asarray(shape.micro_batch) * t.attended_keys(shape.seq_len) * shape.seq_len / shape.context_parallel
-    layers = np.asarray(t.attention_layers) + np.asarray(t.mtp_layers)
-    forward = layers / blocks * 2.0 * heads * width * pairs / rate
+    # Narrow heads keep tensor cores less busy, wide ones more.
+    narrow = (width / 256.0) ** np.asarray(c.narrow_heads)
+    peak = np.asarray(machine.peak_bf16_flop_s)
+    rate = np.minimum(np.asarray(c.attention) * narrow, 0.95) * peak
+    queries = np.asarray(shape.micro_batch) * np.asarray(shape.seq_len) / shape.context_parallel
+    layers = (np.asarray(t.attention_layers) + np.asarray(t.mtp_layers)) / blocks
+    fused = 2.0 * heads * width * queries * t.attended_keys(np.minimum(shape.seq_len, shape.document_len)) / rate
+    scores = heads * queries * np.asarray(shape.seq_len)
+    plain = 2.0 * scores * width / (peak * c.gemm_bf16 * 0.7)
+    plain = plain + _SCORE_BYTES * scores / (np.asarray(machine.hbm_bytes_s) * c.hbm)
+    share = np.asarray(shape.unfused)
+    forward = layers * (share * plain + (1.0 - share) * fused)
+    again = share * 2.0 + (1.0 - share) * 2.5 / np.asarray(c.attention_backward)
     scan = t.mamba_flops_per_token() * shape.tokens / np.asarray(shape.tensor_parallel) / blocks
-    scan = scan / (np.asarray(machine.peak_bf16_flop_s) * c.mamba)
-    return forward + scan, 2.5 * forward / c.attention_backward + 2.5 * scan
+    scan = scan / (peak * c.mamba)
+    return forward + scan, again * forward + 2.5 * scan
 
 
 def _elementwise_bytes(t: Transformer, shape: Shape, tp: Floats, etp: Floats, blocks: Floats) -> Floats:
@@ -264,7 +287,8 @@ def _elementwise_bytes(t: Transformer, shape: Shape, tp: Floats, etp: Floats, bl
     dense = np.asarray(t.dense_layers) / blocks * act * tokens * np.asarray(t.d_ff) / tp
     shared = np.asarray(t.moe_layers) / blocks * act * tokens * np.asarray(t.shared_d_ff) / tp
     pairs = tokens / tp * np.asarray(t.experts_per_token) * etp
-    experts = np.asarray(t.moe_layers) / blocks * act * pairs * np.asarray(t.expert_d_ff) / etp
+    # Routed experts weigh their output by the router's probability: one more pass.
+    experts = np.asarray(t.moe_layers) / blocks * 2.0 * act * pairs * np.asarray(t.expert_d_ff) / etp
     mamba = np.asarray(t.mamba_layers) / blocks * 24.0 * tokens * np.asarray(t.mamba_inner) / tp
     return norms + rotary + dense + shared + experts + mamba
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -28,25 +28,50 @@ _NEAREST: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class TrainingParameters:
-    """Fitted deviations by name, and the spread of left-out rows by how well a run is covered."""
+    """A calibration.
+
+    Parameters
+    ----------
+    deviations : mapping
+        Fitted deviations by name (see `gigaforge.perf.training.constants`).
+    spread : mapping
+        Half-width in log of the 80 % interval, by kind of run.
+    fitted : mapping
+        Facts about the fit: rows, errors.
+    uncertainty : mapping
+        Standard deviation of each deviation.
+    folds, fold_of_group : list of mapping, mapping
+        Deviations fitted without each fold, and the fold of every (source, model) group: a row of a known group is
+        validated by constants that never saw it.
+
+    """
 
     deviations: Mapping[str, float]
     spread: Mapping[str, float]
-    fitted: Mapping[str, Any]
+    fitted: Mapping[str, Any] = field(default_factory=dict)
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
+    folds: Sequence[Mapping[str, float]] = ()
+    fold_of_group: Mapping[str, int] = field(default_factory=dict)
 
     def constants(self, key: Key) -> Constants:
         """Constants of one chip, precision and software family."""
         return constants_of(key, self.deviations)
 
-    def interval(self, key: Key, moe: bool, accelerators: float) -> tuple[float, float]:
+    def left_out(self, group: tuple[str, str]) -> Mapping[str, float] | None:
+        """Deviations fitted without a group's fold; none if the fit never saw the group."""
+        fold = self.fold_of_group.get("|".join(group))
+        return None if fold is None or fold >= len(self.folds) else self.folds[fold]
+
+    def interval(self, key: Key, moe: bool) -> tuple[float, float]:
         """Factors on step time between which 80 % of left-out runs lay. [unitless]"""
-        sd = self.spread["dense" if not moe else "moe"]
-        if f"gemm.{key.chip}.{key.precision}" not in self.deviations:
-            sd = max(sd, self.spread["new_chip"])
-        if f"gemm.{key.software}" not in self.deviations:
-            sd = max(sd, self.spread["new_software"])
-        del accelerators
-        return float(np.exp(-sd)), float(np.exp(sd))
+        kind = "moe" if moe else "dense"
+        group = {"mxfp8": "fp8"}.get(key.precision, key.precision)
+        width = self.spread.get(f"{kind}-{group}", self.spread[kind])
+        if not any(name.startswith(f"gemm.{key.chip}.") for name in self.deviations):
+            width = max(width, self.spread["new_chip"])
+        if f"launch.{key.software}" not in self.deviations:
+            width = max(width, self.spread["new_software"])
+        return float(np.exp(-width)), float(np.exp(width))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -66,7 +91,34 @@ class TrainingParameters:
     @classmethod
     def parse(cls, loaded: Mapping[str, Any]) -> Self:
         """From the file's content."""
-        return cls(dict(loaded["deviations"]), dict(loaded["spread"]), dict(loaded.get("fitted", {})))
+        names = loaded.get("names", [])
+        return cls(
+            deviations=dict(loaded["deviations"]),
+            spread=dict(loaded["spread"]),
+            fitted=dict(loaded.get("fitted", {})),
+            uncertainty=dict(loaded.get("uncertainty", {})),
+            folds=[dict(zip(names, row, strict=True)) for row in loaded.get("folds", [])],
+            fold_of_group=dict(loaded.get("fold_of_group", {})),
+        )
+
+    def text(self) -> str:
+        """The file's content; small deviations are dropped, the rest rounded well below their uncertainty."""
+        names = sorted({n for f in self.folds for n, v in f.items() if abs(v) >= _SMALL})
+        content = {
+            "about": "Deviations of the training model's constants from their defaults, written by "
+            "`gigaforge calibrate training`. folds: the same fitted without each tenth of the (source, model) groups.",
+            "fitted": dict(self.fitted),
+            "spread": {k: round(v, 4) for k, v in self.spread.items()},
+            "deviations": {k: round(v, 4) for k, v in sorted(self.deviations.items())},
+            "uncertainty": {k: round(v, 3) for k, v in sorted(self.uncertainty.items())},
+            "fold_of_group": dict(sorted(self.fold_of_group.items())),
+            "names": names,
+            "folds": [[round(f.get(n, 0.0), 3) for n in names] for f in self.folds],
+        }
+        return json.dumps(content, separators=(",", ":")).replace('},"', '},\n"').replace("],[", "],\n[") + "\n"
+
+
+_SMALL = 5e-4
 
 
 @cache

@@ -35,7 +35,13 @@ class Prediction:
     memory: StepMemory
 
 
-def shape_of(s: TrainingStrategies, seq_len: Array, trainable: Array = 1.0) -> Shape:
+def shape_of(
+    s: TrainingStrategies,
+    seq_len: Array,
+    trainable: Array = 1.0,
+    unfused: Array = 0.0,
+    document_len: Array = np.inf,
+) -> Shape:
     """The part of a strategy that a block's time depends on."""
     tp = np.asarray(s.tensor_parallel)
     etp = np.where(np.asarray(s.expert_tensor_parallel) > 0, s.expert_tensor_parallel, tp)
@@ -48,13 +54,23 @@ def shape_of(s: TrainingStrategies, seq_len: Array, trainable: Array = 1.0) -> S
         expert_tensor_parallel=etp,
         sequence_parallel=s.sequence_parallel,
         trainable=trainable,
+        unfused=unfused,
+        document_len=document_len,
     )
 
 
 def layer_table(t: Transformer, machine: Machine, c: Constants, shape: Shape) -> LayerTable:
     """Times, activations and parameters of one block for each shape."""
+    # Softmax, dropout mask and dropped scores: 5 bytes for each pair of query and key.
+    scores = 5.0 * np.asarray(shape.unfused) * np.asarray(t.heads) / np.asarray(shape.tensor_parallel) * shape.seq_len
     activations = activation_bytes(
-        t, shape.tokens, shape.tensor_parallel, shape.norm_split, shape.expert_tensor_parallel, machine.element_bytes
+        t,
+        shape.tokens,
+        shape.tensor_parallel,
+        shape.norm_split,
+        shape.expert_tensor_parallel,
+        machine.element_bytes,
+        scores,
     )
     parameters = rank_parameters(t, shape.tensor_parallel, shape.expert_parallel, shape.expert_tensor_parallel)
     return LayerTable(layer_times(t, machine, c, shape), activations, parameters)
@@ -69,9 +85,11 @@ def predict(
     seq_len: Array,
     gradient_bytes: Array = 2.0,
     trainable: Array = 1.0,
+    unfused: Array = 0.0,
+    document_len: Array = np.inf,
 ) -> Prediction:
     """Time and memory for strategies whose model, machine and constants may differ row by row."""
-    shape = shape_of(s, seq_len, trainable)
+    shape = shape_of(s, seq_len, trainable, unfused, document_len)
     table = layer_table(t, machine, c, shape)
     last = (table.parameters, s, global_batch, gradient_bytes, trainable)
     return Prediction(

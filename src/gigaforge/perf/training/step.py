@@ -211,10 +211,16 @@ def _data_parallel_s(
     collect = gather(n, local, dense, 2.0) + gather(ne, local_e, expert, 2.0)
     whole = all_reduce_s(n, local, dense * gradient_bytes, fabric, span)
     whole = whole + all_reduce_s(ne, local_e, expert * gradient_bytes, fabric, span)
-    once = _left(np.where(z == 0, whole, reduce), backward, c.dp_hidden, c.contention)
+    # Sharding within a group: gradients are reduced everywhere, weights gathered in the group.
+    group = np.asarray(s.sharding_group)
+    apart = (group > 0) & (group < n) & (z > 0)
+    collect = np.where(
+        apart, gather(np.clip(group, 1, n), np.minimum(local, np.maximum(group, 1)), dense, 2.0), collect
+    )
+    once = _left(np.where((z == 0) | apart, whole, reduce), backward, c.dp_hidden, c.contention)
     once = once + np.where(z == 0, 0.0, _left(collect, forward, c.dp_hidden, c.contention))
     # Sharded weights: gathered for each forward and backward, gradients scattered, every micro-batch.
-    g = np.where(np.asarray(s.sharding_group) > 0, np.minimum(s.sharding_group, n), n)
+    g = np.where(group > 0, np.minimum(np.maximum(group, 1), n), n)
     near = np.minimum(local, g)
     gather_w = gather(g, near, dense, 2.0) + gather(np.minimum(ne, g), np.minimum(local_e, g), expert, 2.0)
     scatter = gather(g, near, dense, gradient_bytes)

@@ -1,0 +1,1 @@
+"""Compare predictions with measured runs, row by row."""

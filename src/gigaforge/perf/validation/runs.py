@@ -45,6 +45,8 @@ class Run:
     seq_len: float
     gradient_bytes: float
     trainable: float
+    unfused: float
+    document_len: float
     recompute_known: bool
     measured_tokens: float
     measured_step_s: float
@@ -74,7 +76,11 @@ def read_runs(path: Path) -> tuple[list[Run], dict[str, str]]:
 
     """
     try:
-        table = pd.read_csv(path, low_memory=False, dtype={"id": str})
+        table = (
+            pd.read_parquet(path)
+            if path.suffix == ".parquet"
+            else pd.read_csv(path, low_memory=False, dtype={"id": str})
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read it as CSV ({error})", str(path)) from None
     if "model_name" not in table and not {"n_layers", "d_model", "n_heads", "d_ff"} <= set(table):
@@ -141,7 +147,7 @@ def run_of(row: Mapping[str, Any], identifier: str) -> Run:
     if abs(printed_dp - dp) > 0.5 and not _blank(row.get("dp")):
         assumed.append(f"dp {printed_dp:g} printed, {dp:g} taken (n_gpus / (tp x pp x cp))")
     batch, micro = _batch(row, dp, assumed)
-    strategy = _strategy(row, habit, software, degrees, dp, micro, transformer, assumed)
+    strategy = _strategy(row, habit, software, degrees, dp, batch, micro, transformer, assumed)
     step, tokens = _measured(row, batch, seq_len, gpus)
     lora = "lora" in (_text(row, "model_name") + _text(row, "notes")[:60]).lower()
     key = Key(chip["chip"], chip["generation"], precision, software)
@@ -157,6 +163,8 @@ def run_of(row: Mapping[str, Any], identifier: str) -> Run:
         seq_len=seq_len,
         gradient_bytes=_gradient_bytes(software),
         trainable=0.0 if lora else 1.0,
+        unfused=_unfused(software, transformer.name),
+        document_len=_number(row, "document_len", _packed(row, software)),
         recompute_known=not _blank(row.get("recompute")),
         measured_tokens=tokens,
         measured_step_s=step,
@@ -340,6 +348,7 @@ def _strategy(
     software: str,
     degrees: Mapping[str, float],
     dp: float,
+    batch: float,
     micro: float,
     t: Transformer,
     assumed: list[str],
@@ -352,16 +361,18 @@ def _strategy(
     schedule = _text(row, "schedule").lower()
     vpp = _number(row, "vpp", 0.0)
     if not vpp:
-        vpp = 1.0
-        if degrees["pp"] > 1:
-            assumed.append("no interleaving")
+        printed = "interleaved" in _text(row, "notes").lower()
+        modern = printed or software.startswith(("megatron-bridge", "nemo", "megatron-core", "mlperf"))
+        vpp = _interleaving(t, degrees["pp"], batch / (dp * micro)) if modern and not schedule else 1.0
+        if degrees["pp"] > 1 and not schedule:
+            assumed.append(f"{vpp:g} chunks a pipeline stage")
     if schedule == "v-half":
         vpp = 1.0
     ep = min(degrees["ep"], float(t.experts) or 1.0)
     etp = re.search(r"(?:expert TP \(ETP\)|ETP) (\d+)", _text(row, "notes"))
     tensor = _number(row, "etp", float(etp.group(1)) if etp else 0.0)
     if not tensor:
-        modern = software.startswith(("megatron-bridge", "nemo", "automodel"))
+        modern = software.startswith(("megatron-bridge", "automodel"))
         tensor = 1.0 if modern or ep * degrees["tp"] > dp * degrees["cp"] * degrees["tp"] else degrees["tp"]
     method = _text(row, "vocab_method").lower()
     return {
@@ -381,6 +392,36 @@ def _strategy(
         "schedule": _SCHEDULE.get(schedule, 0),
         "vocab_parallel": int(method.startswith("vocab") or method == "interlaced"),
     }
+
+
+def _interleaving(t: Transformer, pp: float, micro_batches: float) -> float:
+    """Recipes of Megatron-Core and after interleave wherever blocks and micro-batches divide, in 2 to 8 chunks."""
+    if pp == 1 or micro_batches % pp:
+        return 1.0
+    layers = float(t.layers)
+    each = layers / pp if layers % pp == 0 else (layers + 2) / pp
+    if each != round(each):
+        return 1.0
+    return float(max(v for v in range(1, 9) if each % v == 0))
+
+
+_UNFUSED: Final = ("vtrain", "megatron-deepspeed", "megatron-2021", "zero-bubble")
+_SINKS_UNFUSED: Final = ("megatron-bridge-2509", "megatron-bridge-2604")
+
+
+def _unfused(software: str, model: str) -> float:
+    """Software before FlashAttention, and attention sinks before cuDNN fused them, write scores to memory."""
+    sinks = "gpt-oss" in model.lower() and software in _SINKS_UNFUSED
+    return 0.15 if sinks else float(software in _UNFUSED)
+
+
+_SQUAD_TOKENS: Final = 250.0
+"""Mean length of the SQuAD samples that NeMo's fine-tuning recipes pack into a sequence (context, question, answer)."""
+
+
+def _packed(row: Mapping[str, Any], software: str) -> float:
+    tuned = re.search(r"\((LoRA|SFT)\)", _text(row, "model_name"))
+    return _SQUAD_TOKENS if tuned and software.startswith(("nemo", "megatron-bridge")) else np.inf
 
 
 def _gradient_bytes(software: str) -> float:

@@ -1,0 +1,84 @@
+"""``gigaforge calibrate``: fit the model's constants to measured runs, and say how sure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["register"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write the parameter file here.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    verbs = typer.Typer(help="Fit constants to measured runs.", no_args_is_help=True)
+    verbs.command("training")(training)
+    verbs.command("inference")(inference)
+    app.add_typer(verbs, name="calibrate")
+
+
+def training(
+    file: Annotated[Path | None, typer.Argument(help="Measured runs; default: only the shipped ones.")] = None,
+    out: Out = None,
+    only: Annotated[bool, typer.Option("--only", help="Fit this file alone, without the shipped runs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Training runs: physical constants per chip, precision and software family.
+
+    Without FILE it repeats the fit of the shipped parameter file, to the digit.
+    """
+    from gigaforge.errors import NoAnswerError
+    from gigaforge.perf.calibration.study import calibrate
+    from gigaforge.perf.validation.runs import read_runs
+    from gigaforge.perf.validation.training import shipped_runs
+
+    runs, skipped = read_runs(file) if file else shipped_runs()
+    if file and not only:
+        seen = {r.identifier for r in runs}
+        runs = [*runs, *(r for r in shipped_runs()[0] if r.identifier not in seen)]
+    if not runs:
+        raise NoAnswerError("no row can be predicted, so nothing can be fitted", sorted(set(skipped.values()))[:10])
+    study = calibrate(runs, progress=lambda line: print(line, file=sys.stderr))
+    if out:
+        out.write_text(study.parameters.text(), encoding="utf-8")
+    fitted = dict(study.parameters.fitted)
+    if as_json:
+        print(json.dumps({"rows": len(runs), "skipped": len(skipped), "out": str(out) if out else None, **fitted,
+                          "spread": dict(study.parameters.spread)}))  # fmt: skip
+        return
+    _show(fitted, study.parameters, len(runs), out)
+
+
+def _show(fitted: dict[str, Any], parameters: Any, rows: int, out: Path | None) -> None:
+    print(f"{rows} runs, {len(parameters.deviations)} deviations of {len(parameters.spread)} interval kinds")
+    for name in ("in_sample", "cross_validated", "without_chip"):
+        e = fitted[name]
+        print(
+            f"  {name.replace('_', ' '):16} median {e['median_ape']:.1%}, mean {e['mean_ape']:.1%}, "
+            f"90th percentile {e['p90_ape']:.1%} ({e['n']} rows of tier A)"
+        )
+    strongest = sorted(parameters.deviations, key=lambda n: -abs(parameters.deviations[n]))[:15]
+    print("largest deviations from the defaults (log or log-odds)")
+    for name in strongest:
+        print(f"  {name:40} {parameters.deviations[name]:+.2f} ± {parameters.uncertainty[name]:.2f}")
+    print(f"written to {out}" if out else "nothing written: give --out FILE to keep the fit")
+
+
+def inference(
+    file: Annotated[Path | None, typer.Argument(help="Measured serving rows; default: the shipped ones.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Serving measurements."""
+    from gigaforge.perf.calibration.inference import calibrate_inference
+
+    result = calibrate_inference(file) if file else calibrate_inference()
+    if out:
+        result.write(out)
+    print(json.dumps(result.to_dict()) if as_json else "\n".join(f"{k}: {v}" for k, v in result.to_dict().items()))

@@ -1,0 +1,148 @@
+"""``gigaforge validate``: predictions against measured runs, every row accounted for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["register"]
+
+File = Annotated[Path | None, typer.Argument(help="Measured runs (CSV or Parquet); default: the shipped ones.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Write every row: id, metric, measured, predicted, low, high, note.")
+]
+Figure = Annotated[Path | None, typer.Option("--figure", help="Write a parity plot: .html, .png or .svg.")]
+Parameters = Annotated[Path | None, typer.Option("--parameters", help="Parameter file of `gigaforge calibrate`.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    verbs = typer.Typer(help="Compare predictions with measured runs.", no_args_is_help=True)
+    verbs.command("training")(training)
+    verbs.command("inference")(inference)
+    app.add_typer(verbs, name="validate")
+
+
+def training(
+    file: File = None,
+    parameters: Parameters = None,
+    in_sample: Annotated[bool, typer.Option(help="Use the full fit even for rows that it saw.")] = False,
+    out: Out = None,
+    figure: Figure = None,
+    worst: Annotated[int, typer.Option(min=0, help="How many of the worst rows to show.")] = 12,
+    as_json: Json = False,
+) -> None:
+    """Training runs. Rows of a (source, model) group that the fit knows are predicted by a fit without that group."""
+    from gigaforge.perf.training import TrainingParameters
+    from gigaforge.perf.validation.training import validate_training
+
+    own = TrainingParameters.read(parameters) if parameters else None
+    result = validate_training(file, own, in_sample=in_sample)
+    summary = result.summary()
+    _save(result.table, out)
+    if figure:
+        from gigaforge.report.performance_figures import parity_plot, write_figure
+
+        write_figure(parity_plot(result.scored), figure)
+    if as_json:
+        print(json.dumps(summary))
+        return
+    _show_training(summary)
+    if worst:
+        _show_worst(result.worst(worst))
+
+
+def inference(
+    file: File = None,
+    parameters: Parameters = None,
+    out: Out = None,
+    figure: Figure = None,
+    as_json: Json = False,
+) -> None:
+    """Serving measurements."""
+    from gigaforge.perf.validation.inference import validate_inference
+
+    own = json.loads(parameters.read_text(encoding="utf-8")) if parameters else None
+    result = validate_inference(file, parameters=own) if own else validate_inference(file)
+    summary = result.summary()
+    _save(result.table, out)
+    if figure:
+        from gigaforge.report.performance_figures import parity_plot, write_figure
+
+        write_figure(parity_plot(result.scored, metric="value"), figure)
+    if as_json:
+        print(json.dumps(summary))
+        return
+    _show_totals(summary)
+    for by, groups in summary["by"].items():
+        _table(by, groups)
+
+
+def _save(table: Any, out: Path | None) -> None:
+    if out is None:
+        return
+    columns = ["id", "metric", "measured", "predicted", "low", "high", "note"]
+    table[columns].to_csv(out, index=False, float_format="%.6g")
+
+
+def _show_training(summary: dict[str, Any]) -> None:
+    _show_totals(summary)
+    for by in ("gpu_precision", "model_kind", "software", "scale", "source"):
+        _table(by.replace("_", " "), summary["by"][by])
+    memory = summary["memory"]
+    if memory["n"]:
+        print(
+            f"\npeak memory: {memory['n']} rows, median error {memory['median_ape']:.1%}, bias {memory['bias']:+.1%}"
+        )
+    if "ranking" in summary:
+        ranking = summary["ranking"]
+        print(
+            f"ranking: over {ranking['groups']} sweeps of at least four strategies, the one we choose reaches "
+            f"{ranking['reached']:.1%} of the best measured (worst sweep {ranking['worst']:.0%})"
+        )
+
+
+def _show_totals(summary: dict[str, Any]) -> None:
+    count = summary.get("n", summary["predicted"])
+    print(f"{summary['predicted']} of {summary['rows']} rows predicted", end="")
+    left = summary.get("left_out", summary.get("cross_validated", 0))
+    print(f", {left} of them by a fit that never saw their group" if left else "")
+    for reason, number in summary["skipped"].items():
+        print(f"  {number} not predicted: {reason}")
+    print(
+        f"error over {count} rows ({summary.get('scored', 'all')}): median {summary['median_ape']:.1%}, mean "
+        f"{summary['mean_ape']:.1%}, 90th percentile {summary['p90_ape']:.1%}, bias {summary['bias']:+.1%}"
+    )
+    print(
+        f"80 % intervals: {summary['coverage_80']:.0%} of the rows inside, median high/low "
+        f"{summary['interval_width']:.2f}"
+    )
+
+
+def _table(title: str, groups: dict[str, dict[str, float]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"by {title}", title_justify="left")
+    table.add_column(title)
+    for head in ("rows", "median", "mean", "p90"):
+        table.add_column(head, justify="right")
+    for name, e in groups.items():
+        table.add_row(name, str(e["n"]), f"{e['median_ape']:.1%}", f"{e['mean_ape']:.1%}", f"{e['p90_ape']:.1%}")
+    Console().print(table)
+
+
+def _show_worst(rows: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="furthest off", title_justify="left")
+    for head in ("row", "source", "predicted / measured - 1", "what had to be assumed"):
+        table.add_column(head)
+    for row in rows.itertuples():
+        table.add_row(row.id, row.source, f"{row.off:+.0%}", row.note or "nothing")
+    Console().print(table)

@@ -1,0 +1,216 @@
+"""How a serving system runs under a load: latency, throughput, memory and utilisation, on arrays.
+
+This is the whole model in one call; `evaluate`, `search`, validation and calibration all go through it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from gigaforge.perf.arrays import Array
+from gigaforge.perf.inference.effects import Effects
+from gigaforge.perf.inference.forward import Layout, Shapes
+from gigaforge.perf.inference.memory import Memory, Parts, kv_bytes, memory
+from gigaforge.perf.inference.rates import Rates
+from gigaforge.perf.inference.results import ServingConfigurations
+from gigaforge.perf.inference.steady import Drafting, Phase, decode_phase, prefill_phase
+
+__all__ = ["Machine", "Operation", "Requests", "operate"]
+
+_TRANSFER_EFFICIENCY: Final = 0.6
+"""Share of the link's line rate that a KV transfer reaches (assumption: NIXL and UCX runs report 0.5-0.8)."""
+_LOAD_LIMIT: Final = 0.95
+"""Queues are evaluated up to this utilisation; beyond it throughput saturates instead."""
+_TPOT_TAIL: Final = (1.08, 0.35)
+"""p99 over mean TPOT: 1.08 + 0.35·(share of prefill work in a step). The 14 MLPerf v5.1 server and interactive logs that
+print both have 1.09-1.36 (https://github.com/mlcommons/inference_results_v5.1)."""
+_TTFT_TAIL: Final = 1.7
+"""p99 over mean TTFT, at least: the same logs have 1.7-3.2."""
+
+
+class Requests(NamedTuple):
+    """Lengths [token], share of the prompt cached, whether the loop is closed, standard deviation of answers over mean."""
+
+    input_len: Any
+    output_len: Any
+    prefix_hit: Any = 0.0
+    closed: Any = False
+    output_spread: Any = 0.0
+
+
+class Machine(NamedTuple):
+    """Model, machine and software of every case, as arrays that broadcast with the configurations."""
+
+    shapes: Shapes
+    parts: Parts
+    rates: Rates
+    effects: Effects
+    hbm_bytes: Array
+    drafting: Drafting = Drafting()
+
+
+class Operation(NamedTuple):
+    """Result by configuration: latencies [s], requests/s and accelerators of one replica (with its prefill share), then
+    a decode step, a prefill among others and a prefill alone [s].
+    """
+
+    ttft_s: Any
+    ttft_p99_s: Any
+    tpot_s: Any
+    tpot_p99_s: Any
+    requests_per_s: Any
+    accelerators: Any
+    memory: Memory
+    kv_used_bytes: Any
+    flop_s: Any
+    hbm_bytes_s: Any
+    step_s: Any
+    prefill_s: Any
+    first_s: Any
+
+
+def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
+    """Run every configuration in steady state.
+
+    A closed loop keeps `batch` requests in flight: what the cache cannot hold waits outside. An open loop has arrivals
+    at random at the rate that keeps `batch` in flight on average.
+    """
+    layout = Layout(c.accelerators, c.attention_data_parallel, c.expert_parallel, c.pipeline_parallel)
+    split, pool = _pool(c, layout)
+    # Answers in flight are length-biased: half of E[L²]/E[L] is written on average.
+    context = q.input_len + 0.5 * q.output_len * (1.0 + np.square(q.output_spread))
+    new, past = q.input_len * (1.0 - q.prefix_hit), q.input_len * q.prefix_hit
+    mem = memory(m.parts, m.shapes, m.rates, layout, m.hbm_bytes, context)
+    ranks = c.attention_data_parallel
+    running = np.where(q.closed, np.minimum(c.batch, np.maximum(mem.capacity_tokens * ranks / context, 1.0)), c.batch)
+    many = prefill_phase(m.shapes, m.rates, pool, m.effects, new, past, batched=True)
+    one = prefill_phase(m.shapes, m.rates, pool, m.effects, new, past, batched=False)
+    many = _thinned(many, one, m.effects.solo)
+    supply = np.where(split, c.prefill_share, 1.0) / many.seconds
+    step, tpot, felt = _decode(m, q, layout, split, running, context, many)
+    wait = _burst_wait_s(m, q, c, layout, split, running, many)
+    own = (
+        m.effects.ttft_s
+        + m.effects.first * one.seconds
+        + np.where(
+            split,
+            m.effects.handoff_s + _transfer_s(m, q, c, layout),
+            np.where(c.attention_data_parallel > 1.0, m.effects.rank_wait, 0.5) * tpot,
+        )
+    )
+    decoding = running
+    if np.any(q.closed):
+        share = q.output_len * tpot / (own + wait + q.output_len * tpot)
+        in_pool = np.where(split, np.minimum(1.0, supply * q.output_len * tpot / running), 1.0)
+        decoding = np.where(q.closed, np.maximum(running * np.minimum(share, in_pool), 1.0), running)
+        step, tpot, felt = _decode(m, q, layout, split, decoding, context, many)
+    life = own + np.where(q.closed, wait, 0.0) + q.output_len * tpot
+    rate = np.minimum(running / life, supply)
+    load = np.clip(rate / supply, 0.0, _LOAD_LIMIT)
+    ttft, ttft_p99 = _first_token(q, c, own, wait, running, rate, load, many, tpot)
+    flop_s, bytes_s, total = _use(c, q, step, many, rate, decoding, split)
+    tail = _TPOT_TAIL[0] + _TPOT_TAIL[1] * felt / tpot
+    used = running / ranks * context * mem.kv_bytes_per_token
+    return Operation(
+        ttft,
+        ttft_p99,
+        tpot,
+        tpot * tail,
+        rate,
+        total,
+        mem,
+        used,
+        flop_s,
+        bytes_s,
+        step.seconds,
+        many.seconds,
+        one.seconds,
+    )
+
+
+def _thinned(many: Phase, one: Phase, solo: Array) -> Phase:
+    """Passes in service are not full: between a shared pass and one request a pass, geometrically."""
+    share = np.clip(solo, 0.0, 1.0)
+    return many._replace(seconds=many.seconds * (np.maximum(one.seconds / many.seconds, 1.0)) ** share)
+
+
+def _pool(c: ServingConfigurations, layout: Layout) -> tuple[Any, Layout]:
+    """Which rows prefill elsewhere, and the layout that prefills."""
+    split = c.disaggregated
+    if not np.any(split):
+        return split, layout
+    return split, Layout(
+        np.where(split, c.prefill_accelerators, c.accelerators),
+        np.where(split, c.prefill_attention_data_parallel, c.attention_data_parallel),
+        np.where(split, c.prefill_expert_parallel, c.expert_parallel),
+        np.where(split, 1.0, c.pipeline_parallel),
+    )
+
+
+def _decode(
+    m: Machine, q: Requests, layout: Layout, split: Any, batch: Any, context: Any, many: Phase
+) -> tuple[Phase, Any, Any]:
+    """Decode step, time per output token, and the part of it that is other requests' prefill. [s]"""
+    ranks = batch / layout.attention_data_parallel
+    step = decode_phase(m.shapes, m.rates, layout, m.effects, ranks, context, m.drafting)
+    felt = np.where(split, 0.0, m.effects.interference * batch * many.seconds / q.output_len)
+    return step, step.seconds + felt, felt
+
+
+def _burst_wait_s(
+    m: Machine, q: Requests, c: ServingConfigurations, layout: Layout, split: Any, running: Any, many: Phase
+) -> Any:
+    """Closed loop: wait for the share of the other requests that start together with one's own. [s]"""
+    if not np.any(q.closed):
+        return 0.0
+    servers = np.where(split, np.maximum(c.prefill_share, 1e-9), 1.0)
+    others = np.maximum(running - layout.attention_data_parallel, 0.0)
+    return m.effects.burst * others * many.seconds / servers
+
+
+def _first_token(
+    q: Requests,
+    c: ServingConfigurations,
+    own: Any,
+    wait: Any,
+    running: Any,
+    rate: Any,
+    load: Any,
+    many: Phase,
+    tpot: Any,
+) -> tuple[Any, Any]:
+    """TTFT, mean and p99. Open loop: M/D/1 wait, and its exponential tail for the p99. [s]"""
+    queue = load / (2.0 * (1.0 - load)) * many.seconds
+    tail = many.seconds * np.log(np.maximum(100.0 * load, 1.0)) / (2.0 * (1.0 - load))
+    mean = own + queue
+    p99 = np.maximum(own + tail, _TTFT_TAIL * mean)
+    if np.any(q.closed):
+        outside = np.maximum(c.batch - running, 0.0) / rate
+        starved = np.maximum(running / rate - own - wait - q.output_len * tpot, 0.0)
+        closed = own + wait + outside + starved
+        mean = np.where(q.closed, closed, mean)
+        p99 = np.where(q.closed, np.maximum(_TTFT_TAIL * closed, own + 5.0 * wait + outside), p99)
+    return mean, p99
+
+
+def _transfer_s(m: Machine, q: Requests, c: ServingConfigurations, layout: Layout) -> Any:
+    """One prompt's cache from a prefill to a decode worker, over NVLink where both share a domain. [s]"""
+    each = kv_bytes(m.shapes, m.rates, layout, q.input_len)
+    inside = c.accelerators + c.prefill_accelerators <= m.rates.domain
+    link = np.where(inside, m.rates.scale_up, m.rates.scale_out)
+    return q.input_len * each / (link * _TRANSFER_EFFICIENCY)
+
+
+def _use(
+    c: ServingConfigurations, q: Requests, step: Phase, many: Phase, rate: Any, decoding: Any, split: Any
+) -> tuple[Any, Any, Any]:
+    """FLOP/s and HBM byte/s per accelerator, mean over all in use; and how many those are."""
+    total = c.accelerators + c.prefill_share * c.prefill_accelerators
+    steps = rate * q.output_len / decoding
+    here = c.accelerators / total
+    there = np.where(split, (total - c.accelerators) / total / np.maximum(c.prefill_share, 1e-9), 1.0)
+    flop_s = steps * step.flop * here + rate * many.flop * there
+    bytes_s = steps * step.hbm_bytes * here + rate * many.hbm_bytes * there
+    return flop_s, bytes_s, total

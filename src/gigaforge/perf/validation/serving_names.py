@@ -1,0 +1,193 @@
+"""What people print in tables of serving measurements, and which model, machine, precision or software it means."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+
+from gigaforge.catalog import Catalog
+from gigaforge.errors import InputError
+from gigaforge.perf.hardware import Hardware
+from gigaforge.perf.inference.known import served_models
+from gigaforge.perf.transformer import Transformer
+
+__all__ = ["Unpredictable", "draft_tokens", "hardware_of", "model_of", "precision_of", "software_of"]
+
+
+class Unpredictable(Exception):  # noqa: N818 (a reason, not an error)
+    """A row that cannot be predicted, and why."""
+
+
+_SYSTEMS: Final = (
+    (r"h100.*nvl|h100-nvl", "h100-nvl-8"), (r"h200.*nvl|h200-nvl", "h200-nvl-8"), (r"h100.*pcie", "h100-pcie-8"),
+    (r"gh200|grace.?hopper", "gh200-node"), (r"gb200", "gb200-nvl72"), (r"gb300", "gb300-nvl72"),
+    (r"a100.*40 ?gb", "dgx-a100-40gb"), (r"a100", "dgx-a100"), (r"h100", "dgx-h100"), (r"h200", "dgx-h200"),
+    (r"h800", "hgx-h800"), (r"h20(?!0)", "hgx-h20"), (r"b200", "dgx-b200"), (r"b300", "dgx-b300"),
+    (r"l40s", "l40s-8"), (r"rtx.?pro.?6000", "rtx-pro-6000-8"), (r"mi300x", "mi300x-8"), (r"mi325x", "mi325x-8"),
+    (r"mi355x|mi350x", "mi355x-8"), (r"mi4\d\dx|helios", "helios-nvl72"), (r"vera.?rubin|vr200|rubin", "vera-rubin-nvl72-max-p"),
+    (r"v100", "dgx-2"), (r"tpu.*v5e", "tpu-v5e"), (r"tpu.*v5p", "tpu-v5p"), (r"tpu.*v6|trillium", "tpu-v6e"),
+    (r"tpu.*v7|ironwood", "tpu-v7"), (r"trainium.?2|trn2", "trainium2-ultraserver"), (r"trainium.?3|trn3", "trainium3-ultraserver"),
+)  # fmt: skip
+
+
+def hardware_of(gpu: str, catalog: Catalog) -> Hardware:
+    """The catalogue's system for a printed accelerator name.
+
+    Raises
+    ------
+    Unpredictable
+        The name is unknown, or the catalogue lacks a figure of it.
+
+    """
+    text = gpu.lower().replace("_", "-")
+    for pattern, name in _SYSTEMS:
+        if re.search(pattern, text) and name in catalog.systems:
+            return _hardware(catalog, name)
+    if text in catalog.systems:
+        return _hardware(catalog, text)
+    for name, system in catalog.systems.items():
+        if system.accelerator == text:
+            return _hardware(catalog, name)
+    raise Unpredictable(f"unknown accelerator {gpu!r}")
+
+
+@cache
+def _cached(key: int, name: str) -> Hardware:
+    catalog = _CATALOGS[key]
+    system = catalog.systems[name]
+    return Hardware.from_catalog(system, catalog.accelerator(system.accelerator))
+
+
+_CATALOGS: dict[int, Catalog] = {}
+
+
+def _hardware(catalog: Catalog, name: str) -> Hardware:
+    _CATALOGS[id(catalog)] = catalog
+    try:
+        return _cached(id(catalog), name)
+    except InputError as problem:
+        raise Unpredictable(str(problem)) from None
+
+
+def model_of(name: str, total_b: float = math.nan, active_b: float = math.nan) -> tuple[Transformer, str]:
+    """Architecture of a printed model name; a model that is not known is scaled from the one nearest in size.
+
+    Parameters
+    ----------
+    name : str
+        As printed.
+    total_b, active_b : float
+        Parameters in all and active per token [1e9]; only used for a model that is not known.
+
+    Returns
+    -------
+    transformer : Transformer
+    note : str
+        Empty, or what had to be assumed.
+
+    Raises
+    ------
+    Unpredictable
+        Neither the name nor a parameter count is known.
+
+    """
+    text = name.lower()
+    for pattern, shape, _, _ in served_models():
+        if pattern.search(text):
+            return shape, ""
+    if not (math.isfinite(total_b) and total_b > 0):
+        raise Unpredictable(f"unknown model {name!r} without n_params_total_b")
+    active = active_b if math.isfinite(active_b) and active_b > 0 else total_b
+    moe = active < 0.7 * total_b
+
+    def distance(row: tuple[Any, Transformer, float, float]) -> float:
+        kind = (np.asarray(row[1].experts) > 0) != moe
+        return abs(math.log(row[2] / total_b / 1e9)) + abs(math.log(row[3] / active / 1e9)) + 10.0 * kind
+
+    _, near, parameters, _ = min(served_models(), key=distance)
+    scale = max(total_b * 1e9 / parameters, 0.02)
+    counts = {
+        k: getattr(near, k) * scale
+        for k in ("layers", "attention_layers", "dense_layers", "moe_layers", "mamba_layers")
+    }
+    return replace(near, name=text, **counts), f"architecture unknown: {near.name} with its layers times {scale:.2f}"
+
+
+def software_of(text: str, source: str = "") -> str:
+    """Family of a printed software name: what the shipped parameters are keyed by."""
+    name, origin = text.lower(), source.lower()
+    if "splitwise" in origin:
+        return "splitwise"
+    if "rocm" in name or "mango" in name:
+        return "rocm"
+    for family in ("sglang", "vllm"):
+        if family in name:
+            return family
+    if "gptsessionbenchmark" in name or "v0.9" in name:
+        return "trtllm-static"
+    if "tensorrt-llm" in name or "trtllm-bench" in name:
+        return "trtllm-bench"
+    if "trtllm" in name or "trt-llm" in name:
+        return "trtllm"
+    if "mlperf" in origin or "tensorrt" in name:
+        return "mlperf-2024" if re.search(r"v[34]\.", origin) else "mlperf"
+    return name.split()[0] if name.split() else "unknown"
+
+
+def precision_of(printed: str, model: str, hardware: Hardware, shape: Transformer, software: str) -> str:
+    """Precision of the weights as the stack ran it.
+
+    MLPerf submissions with TensorRT print the checkpoint's fp16: they ran fp8 on Hopper and Ada and fp4 on Blackwell
+    (their logs' quantisation; at fp16 the printed rates exceed the peak). "nvfp4/mxfp4" is mxfp4 for gpt-oss and on chips
+    without fp4 arithmetic, nvfp4 elsewhere. fp8 of mixtures with many experts is block-scaled.
+    """
+    text, name = printed.lower().strip(), model.lower()
+    fp4 = "fp4" in hardware.peak_flop_s
+    many_experts = float(np.asarray(shape.experts)) > 16
+    if "gpt-oss" in name or "gpt_oss" in name:
+        return "mxfp4"
+    if not text or text == "nan":
+        text = (
+            "nvfp4"
+            if "fp4" in name
+            else "fp8"
+            if "fp8" in name
+            else "int4"
+            if re.search("int4|awq|gptq", name)
+            else "bf16"
+        )
+    if software.startswith("mlperf") and text in ("fp16", "bf16", "fp32"):
+        text = "fp4" if fp4 else "fp8"
+    if "fp4" in text:
+        return "nvfp4" if fp4 else "mxfp4"
+    if "fp8" in text or "int8" in text:
+        return "fp8" if not many_experts else "fp8_block"
+    if "int4" in text or "w4a16" in text or "awq" in text:
+        return "int4"
+    return "bf16"
+
+
+_DRAFTS: Final = (
+    # (model, software, date) of InferenceX runs with multi-token prediction; runs of the same layouts a few weeks
+    # apart differ by the factor that MTP gives, and the benchmark's configuration list names them "mtp".
+    (r"deepseek.*r1", r"1\.2\.0rc6\.post3", ""),
+    (r"deepseek.*r1", r"1\.1\.0rc2\.post2", "2026-01"),
+)
+
+
+def draft_tokens(model: str, software: str, date: str, notes: str) -> float:
+    """Tokens drafted per step where the row says or implies speculative decoding (0: none)."""
+    said = re.search(r"MTP ?= ?(\d)", notes)
+    if said:
+        return float(said.group(1))
+    if re.search(r"\bmtp\b", software.lower()):
+        return 3.0
+    for model_pattern, software_pattern, day in _DRAFTS:
+        if re.search(model_pattern, model.lower()) and re.search(software_pattern, software) and date.startswith(day):
+            return 3.0
+    return 0.0

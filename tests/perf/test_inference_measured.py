@@ -1,0 +1,181 @@
+"""Validation and calibration against measured rows: every row accounted for, figures that the documentation states."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gigaforge.errors import InputError, NoAnswerError
+from gigaforge.perf.calibration.inference import calibrate_inference, shipped_measurements
+from gigaforge.perf.inference.effects import QUANTITIES, Effects, Group
+from gigaforge.perf.inference.traffic import DATASETS
+from gigaforge.perf.validation.inference import validate_inference
+from gigaforge.perf.validation.intervals import quantile_table
+from gigaforge.perf.validation.serving_names import Unpredictable, model_of, precision_of, software_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+from serving_fixtures import gb200, h100, served, small_catalog
+
+
+@pytest.fixture(scope="module")
+def shipped() -> pd.DataFrame:
+    return pd.read_parquet(shipped_measurements())
+
+
+@pytest.fixture(scope="module")
+def hopper(shipped: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of H100 and H200, which the tests' small catalogue holds."""
+    rows = shipped[shipped["gpu_id"].isin(["h100", "h200"])]
+    path = tmp_path_factory.mktemp("rows") / "hopper.parquet"
+    rows.to_parquet(path)
+    return path
+
+
+def test_every_shipped_row_names_its_source(shipped: pd.DataFrame) -> None:
+    assert len(shipped) == 8286
+    assert shipped["source_url"].astype(str).str.match("https?://").all()
+    assert shipped_measurements().stat().st_size < 400_000
+    assert all(d.source.startswith("https://") for d in DATASETS)
+
+
+def test_hopper_rows_reach_the_documented_error(hopper: Path) -> None:
+    report = validate_inference(hopper, catalog=small_catalog())
+    told = report.summary()
+    assert told["rows"] == told["predicted"] + sum(told["skipped"].values())
+    assert told["cross_validated"] > 2000
+    by = told["by"]["metric"]
+    assert by["tpot_ms"]["median_ape"] < 0.18
+    assert by["output_tok_s"]["median_ape"] < 0.16
+    assert by["ttft_ms"]["median_ape"] < 0.30
+    assert 0.7 < told["coverage_80"] < 0.9
+    assert abs(told["bias"]) < 0.1
+
+
+def test_every_row_comes_back_in_order(hopper: Path, tmp_path: Path) -> None:
+    report = validate_inference(hopper, catalog=small_catalog())
+    report.write(tmp_path / "out.csv")
+    back = pd.read_csv(tmp_path / "out.csv")
+    assert list(back.columns[:7]) == ["id", "metric", "measured", "predicted", "low", "high", "note"]
+    assert len(back) == len(pd.read_parquet(hopper))
+    missing = back[back["predicted"].isna()]
+    assert missing["note"].str.len().gt(5).all()
+    assert np.all(back["low"].dropna() <= back["predicted"].dropna())
+
+
+def test_a_file_of_ones_own_needs_few_columns(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "model_name,gpu,n_gpus,input_len,output_len,concurrency,metric,value\n"
+        "meta-llama/Llama-3.1-70B,H200,8,1024,1024,64,tpot_ms,13.5\n"
+        "Llama-3.1-70B,H200,,1024,1024,64,tpot_ms,13.5\n"
+        "Llama-3.1-70B,H200,8,1024,1024,64,joules,13.5\n"
+        "Llama-3.1-70B,Abacus 9000,8,1024,1024,64,tpot_ms,13.5\n"
+        "nobody-knows,H200,8,1024,1024,64,tpot_ms,13.5\n"
+        "Llama-3.1-70B,H200,8,many,1024,64,tpot_ms,13.5\n"
+        "Llama-3.1-70B,H200,8,1024,1024,0,tpot_ms,13.5\n"
+        "Llama-3.1-70B,H200,8,1024,1024,64,tpot_ms,-1\n"
+    )
+    report = validate_inference(path, catalog=small_catalog())
+    assert np.isfinite(report.table["predicted"]).tolist() == [True] + [False] * 7
+    assert 0.5 < report.table["predicted"][0] / 13.5 < 2.0
+    for words in (
+        "n_gpus",
+        "joules",
+        "Abacus 9000",
+        "nobody-knows",
+        "'many' is not a number",
+        "concurrency",
+        "positive",
+    ):
+        assert any(words in reason for reason in report.skipped), words
+    assert sum(report.skipped.values()) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a,b\n1,2\n", "are missing"), ("", "cannot be read"), (None, "no such file")],
+)
+def test_unreadable_files_are_named(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "bad.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        validate_inference(path, catalog=small_catalog())
+
+
+def test_nothing_predictable_is_an_answer_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "model_name,gpu,n_gpus,input_len,output_len,load,metric,value\nLlama-3.1-70B,Abacus,8,1,1,Offline,tpot_ms,1\n"
+    )
+    with pytest.raises(NoAnswerError, match="no row"):
+        validate_inference(path, catalog=small_catalog())
+
+
+def test_calibration_recovers_a_factor_that_was_put_in(shipped: pd.DataFrame, tmp_path: Path) -> None:
+    """Rows made twice as slow for one software: the fit finds slower quantities for it and predicts them."""
+    some = shipped[
+        (shipped["gpu_id"] == "h200") & shipped["doubt"].isin(["", None]) & (shipped["metric"] == "tpot_ms")
+        & shipped["software"].astype(str).str.startswith("vllm")
+    ].copy()  # fmt: skip
+    slow = some.copy()
+    slow["software"] = "sglang"
+    slow["value"] *= 2.0
+    slow["id"] = "slow-" + slow["id"].astype(str)
+    path = tmp_path / "rows.parquet"
+    pd.concat([some, slow]).astype({"software": str}).to_parquet(path)
+    result = calibrate_inference(path, catalog=small_catalog(), folds=2, chips_left_out=False)
+    assert result.used == len(some) * 2
+    report = validate_inference(path, catalog=small_catalog(), parameters=result.parameters)
+    ratio = (
+        report.table.assign(r=report.table["predicted"] / report.table["measured"]).groupby("software")["r"].median()
+    )
+    assert 0.85 < ratio["vllm"] < 1.3
+    assert 0.7 < ratio["sglang"] < 1.15
+    result.write(tmp_path / "mine.json")
+    assert (tmp_path / "mine_folds.json").is_file()
+    assert set(result.parameters["quantities"]) == set(QUANTITIES)
+
+
+def test_too_few_rows_to_fit_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "model_name,gpu,n_gpus,input_len,output_len,concurrency,metric,value\nLlama-3.1-70B,H200,8,1024,1024,64,tpot_ms,13\n"
+    )
+    with pytest.raises(InputError, match="rows can be fitted"):
+        calibrate_inference(path, catalog=small_catalog())
+
+
+def test_unknown_groups_take_the_base() -> None:
+    known = Effects.of(Group("vllm", "hopper", "fp8"))
+    unknown = Effects.of(Group("a-new-engine", "a-new-generation", "fp9", "a-new-model"))
+    assert np.isfinite(unknown.prefill)
+    assert known.step_s != unknown.step_s
+
+
+def test_names_are_understood() -> None:
+    assert software_of("vLLM v0.9") == "vllm"
+    assert software_of("TensorRT 10.11", "MLPerf Inference v5.1 closed") == "mlperf"
+    assert model_of("deepseek-ai/DeepSeek-R1-0528")[0].name == "deepseek-v3"
+    shape, note = model_of("mystery-300b", 300.0, 25.0)
+    assert "architecture unknown" in note
+    assert float(np.asarray(shape.parameters)) == pytest.approx(300e9, rel=0.15)
+    with pytest.raises(Unpredictable, match="mystery"):
+        model_of("mystery")
+    dense, moe = served("llama-2-70b"), served("deepseek-v3")
+    assert precision_of("fp16", "llama2-70b", h100(), dense, "mlperf") == "fp8"
+    assert precision_of("nvfp4/mxfp4", "gpt-oss-120b", gb200(), moe, "trtllm") == "mxfp4"
+    assert precision_of("fp8", "deepseek", h100(), moe, "vllm") == "fp8_block"
+    assert precision_of("", "Qwen3-32B", h100(), dense, "vllm") == "bf16"
+
+
+def test_intervals_hold_their_share() -> None:
+    rng = np.random.default_rng(1)
+    ratio = rng.normal(0.1, 0.3, 4000)
+    table = quantile_table(ratio, np.full(4000, "tpot"), np.full(4000, "vllm"))
+    low, high = np.log(table["tpot"]["vllm"])
+    assert np.mean((ratio >= low) & (ratio <= high)) == pytest.approx(0.8, abs=0.01)

@@ -1,0 +1,218 @@
+"""What the serving model promises physically, whatever the parameters: limits, monotony, conservation."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gigaforge.errors import InputError
+from gigaforge.perf.inference import Engine, ServingConfigurations, Speculation, Traffic, evaluate
+from gigaforge.perf.inference.forward import Layout, active_experts, forward
+from gigaforge.perf.inference.memory import memory
+from gigaforge.perf.inference.operate import Requests, operate
+
+sys.path.insert(0, str(Path(__file__).parent))
+from serving_fixtures import gb200, h100, served
+
+LENGTH = st.floats(16, 32768)
+BATCH = st.floats(1, 2048)
+MACHINES = [(h100(), "llama-3-70b", "fp8"), (gb200(), "deepseek-v3", "nvfp4"), (h100(), "qwen3-30b-a3b", "bf16")]
+
+
+def configuration(batch: object, accelerators: float = 8.0, **more: float) -> ServingConfigurations:
+    return ServingConfigurations.aggregated(accelerators, batch, **more)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(MACHINES), LENGTH, LENGTH, BATCH, st.sampled_from([1.0, 8.0]))
+def test_never_above_peak_flops_nor_memory_bandwidth(
+    machine: tuple, input_len: float, output_len: float, batch: float, ranks: float
+) -> None:
+    hardware, model, precision = machine
+    moe = model != "llama-3-70b"
+    c = configuration(batch, attention_data_parallel=ranks if moe else 1.0, expert_parallel=ranks if moe else 1.0)
+    engine = Engine.of(served(model), hardware, precision=precision)
+    for closed in (True, False):
+        point = operate(engine.machine, Requests(input_len, output_len, 0.0, closed), c)
+        assert np.all(point.flop_s <= hardware.peak(precision) * 1.0001)
+        assert np.all(point.hbm_bytes_s <= hardware.hbm_bandwidth_bytes_s * 1.0001)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(MACHINES), LENGTH, LENGTH)
+def test_latency_never_falls_and_throughput_never_falls_with_load(
+    machine: tuple, input_len: float, output_len: float
+) -> None:
+    hardware, model, precision = machine
+    batch = 2.0 ** np.arange(0, 11)
+    r = evaluate(served(model), hardware, Traffic(input_len, output_len), configuration(batch), precision=precision)
+    assert np.all(np.diff(r.tpot_s) >= -1e-9)
+    assert np.all(np.diff(r.ttft_s) >= -1e-9)
+    assert np.all(np.diff(r.requests_per_s_per_gpu) >= -1e-9)
+    assert np.all(r.tpot_p99_s >= r.tpot_s)
+    assert np.all(r.ttft_p99_s >= r.ttft_s)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(MACHINES), st.sampled_from(["hbm_bandwidth_bytes_s", "scale_up_bytes_s", "hbm_bytes"]), BATCH)
+def test_better_hardware_is_never_slower(machine: tuple, field: str, batch: float) -> None:
+    hardware, model, precision = machine
+    better = replace(hardware, **{field: 2.0 * getattr(hardware, field)})
+    traffic = Traffic(2048, 512, concurrency=batch)
+    one, two = (
+        evaluate(served(model), h, traffic, configuration(batch), precision=precision) for h in (hardware, better)
+    )
+    if field != "hbm_bytes":  # with more memory a closed loop runs more requests at once, each slower
+        assert two.tpot_s[0] <= one.tpot_s[0] * 1.0001
+        assert two.ttft_s[0] <= one.ttft_s[0] * 1.0001
+    assert two.tokens_per_s_per_gpu[0] >= one.tokens_per_s_per_gpu[0] * 0.9999
+
+
+def test_no_time_beats_the_weights_that_must_be_read() -> None:
+    """A decode step of a dense model reads every weight once: 70.6 GB over 8 x 3.35 TB/s takes 2.6 ms."""
+    r = evaluate(served("llama-3-70b"), h100(), Traffic(1024, 1024), configuration(1.0), precision="fp8")
+    floor = 69.5e9 / 8 / 3.35e12
+    assert floor < r.tpot_s[0] < 4 * floor
+
+
+@given(st.floats(1, 1e6), st.integers(2, 512), st.integers(1, 16))
+def test_experts_touched_lie_between_one_token_and_all(tokens: float, experts: int, chosen: int) -> None:
+    chosen = min(chosen, experts)
+    touched = float(active_experts(float(experts), float(chosen), tokens))
+    assert chosen * 0.999 <= touched <= experts * 1.000001
+
+
+def test_links_carry_what_the_layout_sends() -> None:
+    shapes = Engine.of(served("llama-3-70b"), h100(), precision="fp8").machine
+    alone = forward(shapes.shapes, shapes.rates, Layout(1.0), 8.0, 1.0, 1000.0, decode=True)
+    eight = forward(shapes.shapes, shapes.rates, Layout(8.0), 8.0, 1.0, 1000.0, decode=True)
+    assert alone.wire_s == 0
+    assert alone.messages == 0
+    # Two all-reduces of 8 tokens x 8,192 x 2 bytes in each of 80 layers, 7/8 of it twice over each link.
+    assert eight.wire_s == pytest.approx(160 * 2 * 7 / 8 * 8 * 8192 * 2 / 450e9)
+
+
+def test_memory_holds_the_whole_model_and_the_cache() -> None:
+    engine = Engine.of(served("llama-3-70b"), h100(), precision="bf16", kv_precision="bf16").machine
+    m = memory(engine.parts, engine.shapes, engine.rates, Layout(8.0), 80e9, 2048.0)
+    assert float(m.weights_bytes) * 8 == pytest.approx(2 * 70.55e9, rel=0.01)
+    assert float(m.kv_bytes_per_token) * 8 == pytest.approx(80 * 2 * 8 * 128 * 2)
+
+
+def test_latent_cache_is_small_and_not_cut_by_tensor_parallelism() -> None:
+    engine = Engine.of(served("deepseek-v3"), gb200(), precision="nvfp4", kv_precision="fp8").machine
+    one, eight = (memory(engine.parts, engine.shapes, engine.rates, Layout(n), 186e9, 4096.0) for n in (1.0, 8.0))
+    assert float(one.kv_bytes_per_token) == pytest.approx(61 * 576)
+    assert float(eight.kv_bytes_per_token) == pytest.approx(61 * 576)
+
+
+def test_a_pool_of_its_own_for_prefill_spares_decode() -> None:
+    both = configuration(64.0)
+    apart = replace(both, prefill_accelerators=np.array([8.0]), prefill_share=np.array([2.0]))
+    traffic = Traffic(8192, 512)
+    a, d = (evaluate(served("llama-3-70b"), h100(), traffic, c, precision="fp8") for c in (both, apart))
+    assert d.tpot_s[0] < a.tpot_s[0]
+    assert d.requests_per_s_per_gpu[0] * (8 + 16) <= 2.0 / 0.01
+
+
+def test_a_starved_decode_pool_is_limited_by_its_prefill_workers() -> None:
+    c = replace(configuration(256.0), prefill_accelerators=np.array([8.0]), prefill_share=np.array([0.05]))
+    little = evaluate(served("llama-3-70b"), h100(), Traffic(8192, 512), c, precision="fp8")
+    enough = evaluate(
+        served("llama-3-70b"), h100(), Traffic(8192, 512), replace(c, prefill_share=np.array([4.0])), precision="fp8"
+    )
+    rate = [float(r.requests_per_s_per_gpu[0] * n) for r, n in ((little, 8.4), (enough, 40.0))]
+    assert rate[0] < 0.2 * rate[1]
+
+
+def test_prefix_cache_hits_shorten_the_first_token() -> None:
+    cold, warm = (
+        evaluate(served("llama-3-70b"), h100(), Traffic(8192, 512, hit), configuration(16.0), precision="fp8")
+        for hit in (0.0, 0.9)
+    )
+    assert warm.ttft_s[0] < 0.5 * cold.ttft_s[0]
+    assert warm.tokens_per_s_per_gpu[0] > cold.tokens_per_s_per_gpu[0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(200.0, 700.0), BATCH)
+def test_a_power_cap_holds_and_never_speeds_up(cap: float, batch: float) -> None:
+    c, traffic = configuration(batch), Traffic(2048, 512)
+    free = evaluate(served("llama-3-70b"), h100(), traffic, c, precision="fp8")
+    capped = evaluate(served("llama-3-70b"), h100(), traffic, c, precision="fp8", power_cap_w=cap)
+    assert capped.power_w[0] <= max(cap, 80.0) + 1e-6
+    assert capped.tokens_per_s_per_gpu[0] <= free.tokens_per_s_per_gpu[0] * 1.0001
+    assert free.power_w[0] <= 700.0
+
+
+def test_drafted_tokens_pay_when_they_are_accepted() -> None:
+    def tpot(speculation: Speculation | None) -> float:
+        r = evaluate(
+            served("deepseek-v3"), gb200(), Traffic(1024, 1024), configuration(4.0), precision="nvfp4",
+            speculation=speculation,
+        )  # fmt: skip
+        return float(r.tpot_s[0])
+
+    plain = tpot(None)
+    assert tpot(Speculation(3, 0.9)) < 0.7 * plain
+    assert tpot(Speculation(3, 0.0)) > plain
+    assert Speculation(2, 0.5).tokens_per_step == pytest.approx(1.75)
+
+
+def test_a_closed_loop_beyond_the_cache_waits_outside() -> None:
+    r = evaluate(
+        served("llama-3-70b"),
+        h100(),
+        Traffic(1024, 8192, concurrency=4096),
+        configuration([8.0, 4096.0], 2.0),
+        precision="fp8",
+    )
+    assert r.feasible.tolist() == [True, True]
+    assert r.ttft_s[1] > 60.0
+    assert r.tpot_s[1] < 1.0
+
+
+def test_an_unmeasured_generation_is_predicted_from_its_data_sheet() -> None:
+    rubin = gb200(
+        name="vera-rubin", chip="rubin", generation="rubin", hbm_bandwidth_bytes_s=20e12,
+        peak_flop_s={"bf16": 4e15, "fp8": 17.5e15, "fp4": 35e15}, hbm_bytes=288e9,
+    )  # fmt: skip
+    c = configuration(512.0, attention_data_parallel=8.0, expert_parallel=8.0)
+    old, new = (
+        evaluate(served("deepseek-v3"), h, Traffic(1024, 1024), c, precision="nvfp4") for h in (gb200(), rubin)
+    )
+    assert 1.2 < new.tokens_per_s_per_gpu[0] / old.tokens_per_s_per_gpu[0] < 4.0
+    assert new.high is not None
+    assert old.high is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"input_len": 0}, "input_len"),
+        ({"output_len": float("nan")}, "output_len"),
+        ({"prefix_hit": 1.0}, "prefix_hit"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"tpot_s": -1.0}, "tpot_s"),
+        ({"percentile": "p50"}, "p50"),
+        ({"rate": 1.0, "concurrency": 1.0}, "not both"),
+    ],
+)
+def test_impossible_traffic_is_named(change: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Traffic(**{"input_len": 100, "output_len": 100, **change})
+
+
+def test_a_precision_that_the_chip_lacks_is_named() -> None:
+    with pytest.raises(InputError, match="no fp4 arithmetic"):
+        evaluate(served("llama-3-70b"), h100(), Traffic(100, 100), configuration(1.0), precision="nvfp4")
+    with pytest.raises(InputError, match="batch"):
+        evaluate(served("llama-3-70b"), h100(), Traffic(100, 100), configuration(0.0), precision="fp8")
+    weight_only = evaluate(served("gpt-oss-120b"), h100(), Traffic(100, 100), configuration(1.0), precision="mxfp4")
+    assert np.isfinite(weight_only.tpot_s[0])

@@ -1,0 +1,174 @@
+"""The search: what it finds is valid, best, and found in time; the command says so."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from gigaforge.cli.infer import register
+from gigaforge.errors import GigaforgeError, InputError
+from gigaforge.perf.inference import ServingConfigurations, Traffic, evaluate, search
+from gigaforge.perf.inference.search import layouts
+
+sys.path.insert(0, str(Path(__file__).parent))
+from serving_fixtures import ACCELERATOR, MODEL, SYSTEM, gb200, h100, served
+
+
+def test_layouts_divide_heads_and_fill_replicas() -> None:
+    space = layouts(served("deepseek-v3"), gb200(), 72)
+    tensor = space.accelerators / space.pipeline_parallel / space.attention_data_parallel
+    assert np.all(128 % tensor == 0)
+    assert np.all(space.accelerators <= 72)
+    assert {8.0, 64.0, 72.0} <= set(space.accelerators.tolist())
+    dense = layouts(served("llama-3-70b"), h100(), 8)
+    assert np.all(dense.expert_parallel == 1)
+    assert np.all(dense.attention_data_parallel == 1)
+
+
+def test_the_front_is_not_dominated_and_the_best_meets_its_targets() -> None:
+    traffic = Traffic(4000, 1000, ttft_s=2.0, tpot_s=0.03)
+    r = search(served("deepseek-v3"), gb200(), traffic, precision="nvfp4")
+    front, best = r.pareto(), r.best()
+    assert len(front) > 10
+    for i in range(len(front)):
+        faster = r.tokens_per_s_per_user > front.tokens_per_s_per_user[i]
+        assert not np.any(r.tokens_per_s_per_gpu[faster] > front.tokens_per_s_per_gpu[i])
+    assert best.tpot_p99_s[0] <= 0.03
+    assert best.ttft_p99_s[0] <= 2.0
+    assert best.tokens_per_s_per_gpu[0] == r.tokens_per_s_per_gpu[r.meets_targets].max()
+    assert best.memory_bytes[0] <= 192e9
+    total = (
+        best.configurations.accelerators
+        + best.configurations.prefill_share * best.configurations.prefill_accelerators
+    )
+    assert total[0] <= 72
+
+
+def test_separate_prefill_wins_long_prompts_under_a_tight_target() -> None:
+    traffic = Traffic(16000, 500, tpot_s=0.012, ttft_s=5.0)
+    both = search(served("deepseek-v3"), gb200(), traffic, precision="nvfp4").best()
+    one = search(served("deepseek-v3"), gb200(), traffic, precision="nvfp4", modes=("aggregated",)).best()
+    assert both.configurations.disaggregated[0]
+    assert not len(one) or both.tokens_per_s_per_gpu[0] > one.tokens_per_s_per_gpu[0]
+
+
+def test_search_agrees_with_evaluating_its_answer() -> None:
+    traffic = Traffic(1024, 1024, tpot_s=0.02)
+    best = search(served("llama-3-70b"), h100(), traffic, precision="fp8", modes=("aggregated",)).best()
+    again = evaluate(served("llama-3-70b"), h100(), traffic, best.configurations, precision="fp8")
+    assert again.tokens_per_s_per_gpu[0] == pytest.approx(best.tokens_per_s_per_gpu[0])
+
+
+def test_a_rack_is_searched_in_a_second_and_a_point_in_five_milliseconds() -> None:
+    traffic = Traffic(4000, 1000, tpot_s=0.03)
+    r = search(served("deepseek-v3"), gb200(), traffic, precision="nvfp4")
+    assert r.evaluated > 20_000
+    assert r.wall_s < 1.0
+    one = ServingConfigurations.aggregated(8.0, 64.0)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        evaluate(served("llama-3-70b"), h100(), Traffic(1024, 1024), one, precision="fp8")
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.005
+
+
+def test_a_million_configurations_stay_flat_in_memory() -> None:
+    import tracemalloc
+
+    n = 200_000
+    c = ServingConfigurations.aggregated(8.0, np.linspace(1, 512, n))
+    tracemalloc.start()
+    r = evaluate(served("llama-3-70b"), h100(), Traffic(1024, 1024), c, precision="fp8")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(r) == n
+    assert peak < 8 * n * 8 * 24  # a few dozen columns, no temporary of every operator
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Path:
+    for kind, entry in (("accelerators", ACCELERATOR), ("systems", SYSTEM), ("models", MODEL)):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "test.yaml").write_text(yaml.safe_dump([entry]))
+    return tmp_path
+
+
+def run(overlay: Path, *words: str) -> tuple[int, str, BaseException | None]:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    register(app)
+    lengths = [] if "--input-len" in words else ["--input-len", "1000", "--output-len", "500"]
+    done = CliRunner().invoke(
+        app, ["infer", "test-8b", "test-node", *lengths, "--catalog", str(overlay), *words], env={"COLUMNS": "120"}
+    )
+    return done.exit_code, done.stdout, done.exception
+
+
+def test_the_command_prints_the_json_that_checks_read(overlay: Path) -> None:
+    code, out, _ = run(overlay, "--tpot", "20 ms", "--ttft", "2 s", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert told["evaluated"] > 100
+    assert told["wall_s"] < 1.0
+    row = told["pareto"][0]
+    assert {"layout", "batch", "ttft_s", "tpot_s", "tokens_per_s_per_gpu", "tokens_per_s_per_user", "memory_bytes",
+            "power_w", "usd_per_mtok"} <= set(row)  # fmt: skip
+    assert row["ttft_s"]["p99"] >= row["ttft_s"]["mean"]
+    assert told["best"]["meets_targets"]
+    assert told["best"]["usd_per_mtok"] > 0
+    assert set(told["interval_80"]) == {"tpot", "ttft", "throughput"}
+
+
+def test_the_command_shows_a_table_and_writes_a_figure(overlay: Path, tmp_path: Path) -> None:
+    path = tmp_path / "front.html"
+    code, out, _ = run(overlay, "--offline", "--figure", str(path))
+    assert code == 0
+    assert "mean/p99" in out
+    assert "tokens/s per user" in path.read_text()
+
+
+def test_a_target_that_nothing_meets_names_the_closest(overlay: Path) -> None:
+    _, _, problem = run(overlay, "--tpot", "0.1 ms")
+    assert isinstance(problem, GigaforgeError)
+    assert problem.exit_code == 1
+    assert "no configuration meets 0.1 ms TPOT" in str(problem)
+    assert "the closest is" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--input-len", "9000", "--output-len", "100"), "holds 8,192"),
+        (("--concurrency", "0"), "concurrency"),
+        (("--precision", "nvfp4"), "no fp4 arithmetic"),
+        (("--precision", "fp7"), "unknown precision"),
+        (("--tpot", "30"), "has no unit"),
+        (("--mode", "neither"), "aggregated, disaggregated and both"),
+        (("--parameters", "nowhere.json"), "cannot be read"),
+    ],
+)
+def test_wrong_input_is_named(overlay: Path, words: tuple[str, ...], said: str) -> None:
+    _, _, problem = run(overlay, *words)
+    assert isinstance(problem, InputError)
+    assert said in str(problem)
+
+
+def test_a_rate_beyond_the_system_says_how_many_would_do(overlay: Path) -> None:
+    _, _, problem = run(overlay, "--rate", "100000")
+    assert isinstance(problem, GigaforgeError)
+    assert problem.exit_code == 1
+    assert "accelerators would do" in str(problem)
+
+
+def test_unknown_modes_are_refused() -> None:
+    with pytest.raises(InputError, match="known"):
+        search(served("llama-3-70b"), h100(), Traffic(10, 10), modes=("somehow",))
