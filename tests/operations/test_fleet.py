@@ -80,12 +80,18 @@ def test_the_same_seed_repeats_to_the_last_digit():
 
 def test_a_stopped_run_continues_with_the_same_bytes(tmp_path):
     fleet = fleet_of(spec(years=1))
-    whole = simulate(fleet, 3, out=tmp_path / "whole").summary()
+    first = simulate(fleet, 3, out=tmp_path / "whole")
+    whole = first.summary()
     state, sink = fresh_state(fleet), FolderSink(tmp_path / "part", fleet, 3)
     for _ in range(2):
         sink(run_window(fleet, 3, state), state)
     assert load_state(tmp_path / "part", fleet, 3).window == 2
-    rest = simulate(fleet, 3, out=tmp_path / "part").summary()
+    second = simulate(fleet, 3, out=tmp_path / "part")
+    rest = second.summary()
+    order = ["quantity", "name", "time_s"]
+    hourly = [r.hourly.sort_values(order).reset_index(drop=True) for r in (first, second)]
+    pd.testing.assert_frame_equal(*hourly, check_dtype=False, rtol=1e-5)
+    assert not hourly[0].duplicated(order).any()
     assert rest["goodput"] == whole["goodput"]
     assert rest["energy_j"] == whole["energy_j"]
     for table in ("sites", "serving", "training"):

@@ -1,11 +1,21 @@
 """A plan folder in the published shape runs, feeds back, and says what is wrong with it."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from gigaforge.errors import InputError
-from gigaforge.operations import best_policy, expected_availability, expected_goodput, feedback, simulate_plan
+from gigaforge.operations import (
+    best_policy,
+    best_spares,
+    expected_availability,
+    expected_goodput,
+    feedback,
+    fleet_factors,
+    simulate_plan,
+)
 from gigaforge.operations.loop import until_agreed
 from gigaforge.operations.plan_input import fleet_of_plan
 
@@ -31,6 +41,9 @@ def test_a_plan_runs_and_feeds_back(plan_dir):
     factors = feedback(result)
     assert set(factors) >= {"frontier/gb300-nvl72", "chat/gb300-nvl72", "frontier/vera-rubin-nvl72"}
     assert all(0.5 < v <= 1.0 for row in factors.values() for v in row.values())
+    whole = fleet_factors(result)
+    assert whole["availability"] * whole["training_goodput"] == pytest.approx(summary["goodput"])
+    assert summary["feedback"] == factors
 
 
 def test_years_and_first_quarter_choose_the_horizon(plan_dir):
@@ -68,6 +81,10 @@ def test_closed_forms_are_fit_for_a_planner():
     sizes = [expected_goodput(72, n, policy=best_policy(72, n, replica_racks=8)).goodput for n in (16, 256, 4096)]
     assert sizes[0] > sizes[1] > sizes[2] > 0.6
     assert 0.0 < expected_goodput(72, 1).goodput < 1.0
+    policy = best_policy(72, 512)
+    best = best_spares(72, 512, policy)
+    around = [expected_goodput(72, 512, policy=dataclasses.replace(policy, spares=n)).goodput for n in (0, best, 60)]
+    assert max(around) == around[1]
 
 
 @pytest.mark.parametrize(

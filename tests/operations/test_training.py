@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigaforge.operations.closed_form import best_policy, expected_goodput
+from gigaforge.operations.intervals import union
 from gigaforge.operations.job import simulate_job
 from gigaforge.operations.modes import RackClass, default_failures
 from gigaforge.operations.policy import CheckpointPolicy, Tier, TrainingPolicy
@@ -16,8 +17,8 @@ from gigaforge.operations.training import ACCOUNTS, GangState, Interruptions, ru
 LENGTH = 10_000.0
 
 
-def walk(hits, interval, blocking, drain, tiers):
-    """The reference: one failure after the other."""
+def walk(hits, interval, blocking, drain, tiers, blocked=((), ())):
+    """The reference: one failure after the other; a gang that lacks racks first waits for them."""
     resume, kept, saved, snapshots = 0.0, 0.0, 0.0, 0
     for i in range(hits.time_s.size + 1):
         t = LENGTH if i == hits.time_s.size else hits.time_s[i]
@@ -38,7 +39,8 @@ def walk(hits, interval, blocking, drain, tiers):
                 snapshots -= back
                 kept, saved = kept + (whole - back) * interval, saved + (whole - back) * blocking
         if i < hits.time_s.size:
-            resume = max(resume, t + hits.stall_s[i])
+            complete = next((e for b, e in zip(*blocked, strict=True) if b <= t < e), t)
+            resume = max(resume, complete + hits.stall_s[i])
     return kept, saved
 
 
@@ -66,6 +68,24 @@ def test_vectors_equal_a_walk(seed, count, interval, blocking, drain, every):
     kept, saved = walk(hits, interval, blocking, drain, tiers)
     assert done.accounts["productive"] == pytest.approx(kept, abs=1e-6)
     assert done.accounts["checkpoint"] == pytest.approx(saved, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 6))
+def test_waiting_for_racks_is_walked_too(seed, count, waits):
+    hits, rng = draw(seed, count), np.random.default_rng(seed)
+    begin = rng.choice(hits.time_s, min(waits, count), replace=False)
+    blocked = union(begin, begin + rng.exponential(300.0, begin.size))
+    tiers = (Tier(1, 5.0, 0.0), Tier(3, 0.0, 0.0))
+    policy = TrainingPolicy(checkpoint=CheckpointPolicy(7.0, 100.0, 1.0, tiers))
+    done = run_gang(LENGTH, hits, blocked, policy, 100.0, GangState()).accounts
+    kept, saved = walk(hits, 100.0, 7.0, 5.0, tiers, blocked)
+    assert done["productive"] == pytest.approx(kept, abs=1e-6)
+    assert done["checkpoint"] == pytest.approx(saved, abs=1e-6)
+    assert done["wait"] == pytest.approx(
+        np.clip(np.minimum(blocked[1], LENGTH) - blocked[0], 0, None).sum(), abs=1e-6
+    )
+    assert sum(done.values()) == pytest.approx(LENGTH)
 
 
 @settings(max_examples=60, deadline=None)

@@ -18,7 +18,7 @@ from gigaforge.operations.closed_form import (
 from gigaforge.operations.fleet import Fleet
 from gigaforge.operations.modes import FailureTable, default_failures
 from gigaforge.operations.policy import CheckpointPolicy, RestartStages, Tier, TrainingPolicy
-from gigaforge.operations.result import SimulationResult, feedback
+from gigaforge.operations.result import SimulationResult, feedback, fleet_factors
 from gigaforge.operations.run import (
     Comparison,
     Replications,
@@ -50,6 +50,7 @@ __all__ = [
     "expected_availability",
     "expected_goodput",
     "feedback",
+    "fleet_factors",
     "fleet_of",
     "load_fleet",
     "load_fleet_spec",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from gigaforge.operations.policy import RestartStages, TrainingPolicy
 from gigaforge.operations.training import Interruptions, Shares
 
 __all__ = ["GangShape", "draw_stalls", "incomplete", "interruptions", "missing_replicas", "slow_members"]
+
+
+_ALWAYS: Final = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,21 +166,25 @@ def slow_members(rng: np.random.Generator, length_s: float, rack: RackClass, act
     """Pace lost to slow links and throttling: the gang runs at the pace of its slowest member.
 
     Slowdowns are uniform up to twice the table's mean, here on a few levels of equal probability; the worst one
-    present is a sum of steps, one for each level reached.
+    present is a sum of steps, one for each level reached. A level that some member reaches all but one second in
+    200,000 (`_ALWAYS` present on average) is taken as always reached.
     """
     rate = table.degraded_rate * rack.accelerators * active
-    count = int(rng.poisson(rate * length_s)) if rate > 0.0 else 0
-    if count == 0:
+    if rate <= 0.0:
         return None
-    begin = rng.random(count) * length_s
-    finish = np.minimum(begin + rng.exponential(table.degraded_s, count), length_s)
-    level = rng.integers(0, levels, count)
     middle = 2.0 * table.degraded_slowdown * (np.arange(levels) + 0.5) / levels
-    loss = middle / (1.0 + middle)
-    pieces = [
-        (*union(begin[level >= k], finish[level >= k]), loss[k] - (loss[k - 1] if k else 0.0)) for k in range(levels)
-    ]
-    start = np.concatenate([p[0] for p in pieces])
-    end = np.concatenate([p[1] for p in pieces])
-    weight = np.concatenate([np.full(p[0].size, p[2]) for p in pieces])
-    return start, end, weight
+    loss = np.diff(middle / (1.0 + middle), prepend=0.0)
+    begin, finish = np.empty(0), np.empty(0)
+    pieces = []
+    for level in reversed(range(levels)):
+        if rate * table.degraded_s * (levels - level) / levels > _ALWAYS:
+            pieces.append((np.zeros(1), np.full(1, length_s), loss[level]))
+            continue
+        count = int(rng.poisson(rate * length_s / levels))
+        start = rng.random(count) * length_s
+        begin = np.concatenate((begin, start))
+        finish = np.concatenate((finish, np.minimum(start + rng.exponential(table.degraded_s, count), length_s)))
+        pieces.append((*union(begin, finish), loss[level]))
+    starts = np.concatenate([p[0] for p in pieces])
+    ends = np.concatenate([p[1] for p in pieces])
+    return starts, ends, np.concatenate([np.full(p[0].size, p[2]) for p in pieces])

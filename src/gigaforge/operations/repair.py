@@ -93,11 +93,13 @@ def mend(events: Events, crew: Crew, repair: Repair) -> tuple[Down, list[float],
         Repeat offenders cured up to now.
 
     """
-    events = events.take(np.lexsort((events.rack, events.time_s)))
-    by_rack = np.lexsort((events.time_s, events.rack))
+    # only an outage strikes several racks at one instant, and it lists them in order: ties end up by rack
+    events = events.take(np.argsort(events.time_s, kind="stable"))
+    by_rack = np.argsort(events.rack, kind="stable")  # events are in order of time already
     blocked_until = _carried(events.rack, crew)
     real = (events.time_s >= blocked_until) | np.isfinite(events.ends_s)
-    real &= ~(events.excess & np.isin(events.rack, crew.cured))
+    if crew.cured.size and events.excess.any():
+        real &= ~(events.excess & np.isin(events.rack, crew.cured))
     allowed = real
     passes = 0
     while True:

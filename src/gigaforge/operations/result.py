@@ -14,7 +14,7 @@ from gigaforge.operations.closed_form import best_spares, expected_goodput, mttf
 from gigaforge.operations.fleet import Fleet, Group
 from gigaforge.operations.power import synchronous_swing
 
-__all__ = ["SimulationResult", "feedback"]
+__all__ = ["SimulationResult", "feedback", "fleet_factors"]
 
 # assumption: a large run's step of ten seconds, 15 % of it exposed communication at idle power
 SWING_STEP_S: Final = 10.0
@@ -103,6 +103,7 @@ class SimulationResult:
             "serving": {name: _serving(w) for name, w in books.serving.items()},
             "sites": {s.name: _site(b) for s, b in zip(self.fleet.sites, books.sites, strict=True)},
             "mttf_s": {str(n): mttf_s(n, self.fleet.table) for n in (8, 1024, 16384, 131072)},
+            "feedback": feedback(self),
             "out": self.out,
         }
 
@@ -234,3 +235,22 @@ def feedback(result: SimulationResult) -> dict[str, dict[str, float]]:
             goodput = sum(b.accounts["productive"] for b, _ in members) / total
         out[name] = {"availability": capacity, "goodput": goodput}
     return out
+
+
+def fleet_factors(result: SimulationResult) -> dict[str, float]:
+    """The same as two numbers for the whole fleet: what a scenario's ``operations`` block holds.
+
+    Returns
+    -------
+    dict
+        ``availability``, mean capacity in service of all racks; ``training_goodput``, such that their product is the
+        simulated goodput of training racks (1 without training).
+
+    """
+    pairs = [(b, g) for b, g in zip(result.books.groups, result.fleet.groups, strict=True) if b.rack_s > 0.0]
+    availability = sum(b.capacity_s for b, _ in pairs) / sum(b.rack_s for b, _ in pairs)
+    trained = [b for b, g in pairs if g.kind == "training"]
+    if not trained:
+        return {"availability": availability, "training_goodput": 1.0}
+    goodput = sum(b.accounts["productive"] for b in trained) / sum(b.rack_s for b in trained)
+    return {"availability": availability, "training_goodput": min(1.0, goodput / availability)}

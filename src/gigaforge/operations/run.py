@@ -90,6 +90,8 @@ def simulate(fleet: Fleet, seed: int = 0, *, out: Path | str | None = None, even
     hourly = HourlySink(fleet)
     folder = None if out is None else FolderSink(Path(out), fleet, seed, events=events)
     state = (load_state(Path(out), fleet, seed) if out is not None else None) or fresh_state(fleet)
+    if out is not None:
+        hourly.restore(Path(out), state.window)
 
     def sink(result: WindowResult, now: RunState) -> None:
         hourly(result, now)

@@ -28,6 +28,12 @@ from gigaforge.operations.training import GangState
 __all__ = ["FolderSink", "HourlySink", "digest", "load_state"]
 
 _STATE: Final = "state.json"
+_SERVED: Final = ["served_paid_tokens_per_s", "served_free_tokens_per_s"]
+# table on disk, its key, and what each hourly quantity is the sum of
+_HOURLY_OF: Final[tuple[tuple[str, str, dict[str, list[str]]], ...]] = (
+    ("sites", "site", {"facility_w": ["facility_w"]}),
+    ("serving", "workload", {"demand": ["demand_tokens_per_s"], "served": _SERVED}),
+)
 
 
 def digest(value: Any) -> str:
@@ -63,29 +69,43 @@ class HourlySink:
 
     def __call__(self, result: WindowResult, state: RunState) -> None:
         """Keep one window's."""
-        per = round(3600.0 / self.fleet.step_s)
-        whole = (result.edges.size - 1) // per * per
-
-        def mean(values: Any) -> Any:
-            return np.asarray(values)[:whole].reshape(-1, per).mean(axis=1)
-
-        hour = result.edges[:whole:per] + result.index * self.fleet.window_s
-        for site, found in zip(self.fleet.sites, result.sites, strict=True):
-            self.parts.append(pd.DataFrame({
-                "time_s": hour, "name": site.name, "quantity": "facility_w", "value": mean(found.facility_w),
-            }))  # fmt: skip
-        for workload, served in result.serving:
-            for quantity, values in (("demand", served.demand), ("served", served.served_paid + served.served_free)):
-                self.parts.append(pd.DataFrame({
-                    "time_s": hour, "name": workload.name, "quantity": quantity, "value": mean(values),
-                }))  # fmt: skip
         del state
+        time = result.edges[:-1] + result.index * self.fleet.window_s
+        for site, found in zip(self.fleet.sites, result.sites, strict=True):
+            self._keep(time, site.name, "facility_w", found.facility_w)
+        for workload, served in result.serving:
+            self._keep(time, workload.name, "demand", served.demand)
+            self._keep(time, workload.name, "served", served.served_paid + served.served_free)
+
+    def _keep(self, time: Any, name: str, quantity: str, values: Any) -> None:
+        hour = (time // 3600).astype(np.int64)
+        first, count = int(hour[0]), np.bincount(hour - hour[0])
+        mean = np.bincount(hour - hour[0], weights=values) / count
+        at = 3600.0 * (first + np.arange(count.size))
+        self.parts.append(pd.DataFrame({"time_s": at, "name": name, "quantity": quantity, "value": mean}))
+
+    def restore(self, folder: Path, windows: int) -> None:
+        """Take the windows that an earlier run wrote."""
+        for index in range(windows):
+            for name, key, columns in _HOURLY_OF:
+                path = folder / f"{name}.parquet" / f"part-{index:04d}.parquet"
+                if path.exists():
+                    self._take(pd.read_parquet(path), key, columns)
+
+    def _take(self, table: pd.DataFrame, key: str, columns: dict[str, list[str]]) -> None:
+        for name, rows in table.groupby(key, observed=True, sort=False):
+            for quantity, parts in columns.items():
+                values = rows[parts].astype(np.float64).sum(axis=1).to_numpy()
+                self._keep(rows["time_s"].to_numpy(), str(name), quantity, values)
 
     def table(self) -> pd.DataFrame:
         """``time_s, name, quantity, value``."""
         if not self.parts:
             return pd.DataFrame({"time_s": [], "name": [], "quantity": [], "value": []})
-        return pd.concat(self.parts, ignore_index=True)
+        whole = pd.concat(self.parts, ignore_index=True)
+        # a quarter ends on a half hour: the hour that two windows share is the mean of its halves
+        key = ["name", "quantity", "time_s"]
+        return whole.groupby(key, as_index=False, sort=False).agg({"value": "mean"})[["time_s", *key[:2], "value"]]
 
 
 class FolderSink:
