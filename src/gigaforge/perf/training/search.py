@@ -291,9 +291,7 @@ def _results(
     system = system_power_w(x.hardware, power)
     tokens = job.tokens / (step * job.accelerators)
     key = key_of(x.hardware, job.precision, job.software)
-    low, high = (parameters or shipped()).interval(
-        key, bool(np.any(np.asarray(x.t.moe_layers) > 0)), job.accelerators
-    )
+    low, high = (parameters or shipped()).interval(key, bool(np.any(np.asarray(x.t.moe_layers) > 0)))
     peak = np.asarray(x.hardware.peak(job.precision))
 
     def sort(v: Any) -> Any:
