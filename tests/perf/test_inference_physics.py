@@ -16,6 +16,7 @@ from gigaforge.perf.inference import Engine, ServingConfigurations, Speculation,
 from gigaforge.perf.inference.forward import Layout, active_experts, forward
 from gigaforge.perf.inference.memory import memory
 from gigaforge.perf.inference.operate import Requests, operate
+from gigaforge.perf.power import system_power_w
 
 sys.path.insert(0, str(Path(__file__).parent))
 from serving_fixtures import gb200, h100, served
@@ -216,3 +217,23 @@ def test_a_precision_that_the_chip_lacks_is_named() -> None:
         evaluate(served("llama-3-70b"), h100(), Traffic(100, 100), configuration(0.0), precision="fp8")
     weight_only = evaluate(served("gpt-oss-120b"), h100(), Traffic(100, 100), configuration(1.0), precision="mxfp4")
     assert np.isfinite(weight_only.tpot_s[0])
+
+
+def test_node_power_agrees_with_measured_servers() -> None:
+    """MLPerf v5.1 closed power: 8 x B200 serve Llama-2-70B at 10.4 kW at the wall, switches not included."""
+    node = gb200(
+        name="dgx-b200", chip="b200", accelerators=8, nvlink_domain=8, power_limit_w=1000.0, system_power_w=14300.0,
+        overhead_power_w=0.0,
+    )  # fmt: skip
+    assert float(system_power_w(node, 1000.0)) == pytest.approx(10400.0, rel=0.05)
+    assert float(system_power_w(node, 140.0)) < 0.4 * 10400.0
+
+
+def test_long_tailed_answers_hold_more_cache_than_their_mean() -> None:
+    c = configuration(64.0)
+    even, spread = (
+        evaluate(served("llama-3-70b"), h100(), Traffic(1000, 1000, output_spread=s), c, precision="fp8")
+        for s in (0.0, 1.0)
+    )
+    assert spread.kv_bytes[0] / even.kv_bytes[0] == pytest.approx(2000 / 1500)
+    assert spread.tpot_s[0] > even.tpot_s[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,6 @@ def test_a_rack_is_searched_in_a_second_and_a_point_in_five_milliseconds() -> No
 
 
 def test_a_million_configurations_stay_flat_in_memory() -> None:
-    import tracemalloc
-
     n = 200_000
     c = ServingConfigurations.aggregated(8.0, np.linspace(1, 512, n))
     tracemalloc.start()

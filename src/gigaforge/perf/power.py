@@ -28,6 +28,8 @@ _MEMORY_SHARE: Final = 0.50
 """Of the limit, added by HBM at its full rate [1]_."""
 _COMPUTE_SHARE: Final = 1.25
 """Of the limit, times the square root of the compute utilisation: 0.25 + 1.25·√0.36 = 1 [1]_."""
+_NODE_SHARE, _RACK_SHARE, _NODE_SIZE = 0.42, 0.85, 16
+"""Share of the nameplate beside the accelerators that full load draws, in an air-cooled node and in a rack; what is a node."""
 _CLOCK_EXPONENT: Final = 2.4
 """Dynamic power over clock: voltage falls with frequency, P ~ f·V² (assumption: between the linear law at the voltage
 floor and the cubic law in the scaling range)."""
@@ -85,6 +87,14 @@ def clock_factor(hardware: Hardware, cap_w: Array, full_w: Array | None = None) 
 
 
 def system_power_w(hardware: Hardware, accelerator_w: Array) -> NDArray[np.float64]:
-    """IT power of a whole system whose accelerators draw this much: host and fans follow half-way. [W]"""
+    """IT power of a whole system whose accelerators draw this much. [W]
+
+    What is not accelerator (host, fans, supplies, NVSwitch) draws a share of its nameplate: a node's nameplate leaves room
+    for fans and supplies that steady load does not use (MLPerf [2]_: 8 x B200 at 9.6-10.4 kW of 14.3 kW), a rack's is close
+    to the sum of its parts (assumption). Switches and storage draw nearly theirs at any load.
+    """
     load = np.clip(accelerator_w / hardware.power_limit_w, 0.0, 1.0)
-    return np.asarray(hardware.accelerators * (accelerator_w + hardware.overhead_w * (0.5 + 0.5 * load)))
+    nameplate = np.maximum(hardware.system_power_w - hardware.accelerators * np.asarray(hardware.power_limit_w), 0.0)
+    share = (_NODE_SHARE if hardware.accelerators <= _NODE_SIZE else _RACK_SHARE) * (0.75 + 0.25 * load)
+    rest = nameplate * share + hardware.overhead_power_w * (0.85 + 0.15 * load)
+    return np.asarray(hardware.accelerators * accelerator_w + rest)

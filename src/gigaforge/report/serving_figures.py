@@ -17,7 +17,7 @@ _COLOURS: Final = ["#0b5d66", "#b2500f", "#5e5dc3", "#9c9410", "#8a1c2c", "#26a5
 """Told apart by colour-blind readers, the same hues as the report's."""
 
 
-def serving_pareto(table: pd.DataFrame, title: str = "", low: float = 1.0, high: float = 1.0) -> alt.LayerChart:
+def serving_pareto(table: pd.DataFrame, title: str = "", low: float = 1.0, high: float = 1.0) -> Any:
     """Tokens/s per GPU against tokens/s per user: what a faster answer costs.
 
     Parameters
@@ -43,10 +43,11 @@ def serving_pareto(table: pd.DataFrame, title: str = "", low: float = 1.0, high:
         color=alt.Color("mode:N", title="prefill", scale=alt.Scale(range=_COLOURS)),
         tooltip=["layout:N", "batch:Q", "tokens_per_s_per_user:Q", "tokens_per_s_per_gpu:Q", "ttft_s:Q", "tpot_s:Q"],
     )
-    return alt.layer(band, line, points).properties(width=560, height=340, title=title)
+    out: Any = alt.layer(band, line, points).properties(width=560, height=340, title=title)
+    return out
 
 
-def serving_parity(table: pd.DataFrame) -> alt.FacetChart:
+def serving_parity(table: pd.DataFrame) -> Any:
     """Predicted over measured, one panel per metric, colour by software; the diagonal is perfect.
 
     Parameters
@@ -69,7 +70,7 @@ def serving_parity(table: pd.DataFrame) -> alt.FacetChart:
     )
     diagonal = alt.Chart().mark_line(color="#54616c", strokeDash=[4, 3]).encode(x="measured:Q", y="measured:Q")
     chart: Any = alt.layer(diagonal, points, data=data).properties(width=260, height=260)
-    out: alt.FacetChart = chart.facet("metric:N", columns=3).resolve_scale(x="independent", y="independent")
+    out: Any = chart.facet("metric:N", columns=3).resolve_scale(x="independent", y="independent")
     return out
 
 

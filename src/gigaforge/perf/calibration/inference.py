@@ -127,6 +127,7 @@ def calibrate_inference(
     log_ratio = np.log(table["value"].to_numpy(dtype=float)[which] / predicted)
     family = family_of(list(table["metric"].iloc[which]))
     software = np.array([x[2] for x in labels])
+    accuracy: dict[str, Any] = {"group_left_out": _accuracy(log_ratio, family)}
     intervals: dict[str, Any] = {"known": quantile_table(log_ratio, family, software)}
     chips = sorted({x[1] for x in labels})
     if chips_left_out and len(chips) > 2:
@@ -135,6 +136,10 @@ def calibrate_inference(
         _, far = _left_out(cases, rows, which, chip, workers, tell)
         ratio = np.log(table["value"].to_numpy(dtype=float)[which] / far)
         intervals["unknown"] = quantile_table(ratio, family, software)
+        accuracy["chip_left_out"] = _accuracy(ratio, family)
+        accuracy["chip_left_out_by_chip"] = {
+            name: _accuracy(ratio[chip == i], family[chip == i]) for i, name in enumerate(chips)
+        }
     intervals["chips"] = chips
     fold_tables = [
         {
@@ -145,12 +150,29 @@ def calibrate_inference(
     ]
     ids = table["id"].iloc[which].astype(str)
     return Calibration(
-        parameters={"about": _about(len(which)), "quantities": rounded(best.quantities), "intervals": intervals},
+        parameters={
+            "about": {**_about(len(which)), "accuracy": accuracy},
+            "quantities": rounded(best.quantities),
+            "intervals": intervals,
+        },
         folds={"folds": fold_tables, "rows": dict(zip(ids, (int(x) for x in fold), strict=True))},
         errors=best.errors,
         rows=len(table),
         used=len(which),
     )
+
+
+def _accuracy(log_ratio: Floats, family: NDArray[np.str_]) -> dict[str, dict[str, float]]:
+    """Absolute error of predictions by metric family: rows, median, mean, 90th percentile."""
+    out = {}
+    for kind in sorted(set(family)):
+        ape = np.abs(np.exp(-log_ratio[family == kind]) - 1.0)
+        figures = (np.median(ape), np.mean(ape), np.quantile(ape, 0.9))
+        out[kind] = {
+            "n": len(ape),
+            **dict(zip(("median_ape", "mean_ape", "p90_ape"), (round(float(x), 4) for x in figures), strict=True)),
+        }
+    return out
 
 
 def _about(rows: int) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _robust(residual: Floats) -> tuple[Floats, Floats]:
     return value, slope
 
 
-def fit(cases: Cases, rows: Rows, which: Sequence[int], *, iterations: int = _ITERATIONS) -> Fit:
+def fit(cases: Cases, rows: Rows, which: Sequence[int] | NDArray[np.int64], *, iterations: int = _ITERATIONS) -> Fit:
     """Fit all parameters to some rows.
 
     Parameters

@@ -185,10 +185,10 @@ def _log_ratios(runs: Runs, theta: Floats, shift: Mapping[str, float] | None = N
 def _residuals(runs: Runs, theta: Floats, weights: Floats, memory_weights: Floats) -> tuple[Floats, Floats]:
     """Residuals whose square is the soft-L1 loss, and their slope by the log ratio."""
     r = _log_ratios(runs, theta)
-    root = np.sqrt(1.0 + r * r)
-    soft = np.sign(r) * np.sqrt(2.0 * (root - 1.0))
     weight = np.sqrt(np.concatenate([weights, memory_weights]))
-    slope = np.where(np.abs(r) > 1e-6, r / (root * np.where(np.abs(soft) > 0, soft, 1.0)), 1.0)
+    soft = np.sign(r) * np.sqrt(np.log1p(r * r))
+    near = np.abs(r) < 1e-6
+    slope = np.where(near, 1.0, r / ((1.0 + r * r) * np.where(near, 1.0, soft)))
     return soft * weight, slope * weight
 
 

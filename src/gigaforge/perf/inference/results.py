@@ -53,14 +53,14 @@ class ServingConfigurations:
         pipeline_parallel: Any = 1.0,
     ) -> Self:
         """Replicas that prefill and decode in turn."""
-        columns = np.broadcast_arrays(
+        size, ranks, expert, stages, requests = np.broadcast_arrays(
             *(
                 np.atleast_1d(np.asarray(x, dtype=np.float64))
                 for x in (accelerators, attention_data_parallel, expert_parallel, pipeline_parallel, batch)
             )
         )
-        zero = np.zeros(columns[0].shape)
-        return cls(*columns, zero, zero + 1.0, zero + 1.0, zero)
+        zero = np.zeros(size.shape)
+        return cls(size, ranks, expert, stages, requests, zero, zero + 1.0, zero + 1.0, zero)
 
     @property
     def disaggregated(self) -> NDArray[np.bool_]:

@@ -77,6 +77,10 @@ SPECS: Final[dict[str, Spec]] = {
         generation_software=0.25,
         table={
             "ampere": 0.52,
+            "ampere.flash1": 0.33,
+            "hopper.flash2": 0.36,
+            "blackwell.flash2": 0.20,
+            "blackwell ultra.flash2": 0.20,
             "hopper": 0.55,
             "blackwell": 0.55,
             "blackwell ultra": 0.68,
@@ -103,7 +107,8 @@ SPECS: Final[dict[str, Spec]] = {
     # Mixture of experts
     "moe_efficiency": _s(0.80, "grouped over plain matrix multiplication", fraction=True, one=0.4, software=0.4),
     "moe_traffic": _s(1.5, "permutation traffic over one copy each way", one=0.3, software=0.5),
-    "moe_quantise": _s(1.5, "precision conversion of grouped over plain multiplications", one=0.5),
+    "moe_quantise": _s(1.5, "precision conversion of grouped over plain multiplications", one=0.4, software=0.3),
+    "moe_gated": _s(1.0, "traffic of gated experts' activation and conversion over separate passes", software=0.4),
     "moe_fixed": _s(
         200e-6, "router, sort and synchronisation of one expert layer, forward [s]", one=0.4, software=0.7
     ),
@@ -111,7 +116,7 @@ SPECS: Final[dict[str, Spec]] = {
     # The step
     "optimizer": _s(1.3, "optimizer traffic over the ideal", one=0.3),
     "straggler": _s(0.004, "step lengthened per doubling of systems", one=0.4, software=0.4),
-    "fixed": _s(10e-3, "host time of one step: data, logging, clipping [s]", one=0.3, software=0.3),
+    "fixed": _s(8e-3, "host time of one step: data, logging, clipping [s]", one=0.2, software=0.3),
     "selective": _s(0.20, "share of the forward pass repeated by selective recompute", software=0.3, one=0.3),
     "full_recompute": _s(1.0, "cost of recomputation over the forward pass", software=0.05, one=0.05),
     # Memory
@@ -140,6 +145,14 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
+FLASH1: Final = ("internevo",)
+"""InternEvo's figures are from FlashAttention 1 (https://github.com/InternLM/InternEvo/blob/develop/doc/en/install.md),
+a third of an A100's peak (https://arxiv.org/abs/2307.08691)."""
+FLASH2: Final = ("composer", "torchtitan", "fms-fsdp", "nanotron")
+"""Families whose attention is FlashAttention-2, written for Ampere: 335 TFLOP/s on H100 (https://arxiv.org/abs/2307.08691),
+half of what the later kernels of cuDNN and FlashAttention-3 reach (https://arxiv.org/abs/2407.08608)."""
+PRIOR_WIDTH: Final = 1.4
+"""Over all prior standard deviations: 1 and 2 give left-out errors within half a point (docs/training-accuracy.md)."""
 STACKS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("mlperf", "nemo", "megatron-core", "megatron-bridge-2509", "megatron-bridge-2604", "megatron-bridge-2606"),
@@ -176,14 +189,15 @@ def deviations(name: str, key: Key) -> list[tuple[str, float]]:
     levels = dict(SPECS[name].levels)
     if "software" in levels:
         levels["stack"] = 0.8 * levels["software"]
-    return [(at[level], sd) for level, sd in levels.items()]
+    return [(at[level], PRIOR_WIDTH * sd) for level, sd in levels.items()]
 
 
 def default_value(name: str, key: Key) -> float:
     """The constant before any deviation."""
     spec = SPECS[name]
     group = {"mxfp8": "fp8"}.get(key.precision, key.precision)
-    for k in (f"{key.generation}.{group}", key.generation):
+    kernel = "flash2" if key.software in FLASH2 else "flash1" if key.software in FLASH1 else ""
+    for k in (f"{key.generation}.{kernel}", f"{key.generation}.{group}", key.generation):
         if k in spec.table:
             return spec.table[k]
     return spec.default
@@ -216,6 +230,7 @@ class Constants:
     moe_efficiency: Array
     moe_traffic: Array
     moe_quantise: Array
+    moe_gated: Array
     moe_fixed: Array
     mamba: Array
     optimizer: Array

@@ -182,6 +182,7 @@ def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
     expert_b: Floats = np.zeros(())
     head: Floats = np.zeros(())
     pairs = tokens / tp * np.asarray(t.experts_per_token) * etp
+    gated = np.where(np.asarray(t.ff_matrices) > 2, c.moe_gated, 1.0)
     local = np.maximum(np.asarray(t.experts) / np.asarray(shape.expert_parallel), 1e-9)
     for linear in t.linears():
         if not np.any(linear.layers * linear.n * linear.k):
@@ -197,7 +198,7 @@ def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
             )
             extra = (local - 1.0) * n * k / bw
             forward = forward + np.where(each < 512, 0.5, 0.0) * extra * machine.element_bytes
-            cast = np.where(low, c.quantise * c.moe_quantise * 5.0 * pairs / bw, 0.0)
+            cast = np.where(low, gated * c.quantise * c.moe_quantise * 5.0 * pairs / bw, 0.0)
             expert_f = expert_f + per_block * (forward + cast * k)
             expert_b = expert_b + per_block * (backward + extra * 8.0 + cast * n)
         elif linear.name == "head":
@@ -225,7 +226,7 @@ def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
     expert_f = expert_f + permute
     expert_b = expert_b + permute
     attention_f, attention_b = _attention(t, machine, c, shape, blocks)
-    element_f = _elementwise_bytes(t, shape, tp, etp, blocks) * c.elementwise / bw
+    element_f = _elementwise_bytes(t, shape, tp, etp, blocks, gated) * c.elementwise / bw
     kernels = _kernels(t, blocks)
     fixed = moe * c.moe_fixed
     gpu_f = linear_f + expert_f + attention_f + element_f
@@ -275,7 +276,9 @@ def _attention(t: Transformer, machine: Machine, c: Constants, shape: Shape, blo
     return forward + scan, again * forward + 2.5 * scan
 
 
-def _elementwise_bytes(t: Transformer, shape: Shape, tp: Floats, etp: Floats, blocks: Floats) -> Floats:
+def _elementwise_bytes(
+    t: Transformer, shape: Shape, tp: Floats, etp: Floats, blocks: Floats, gated: Floats
+) -> Floats:
     """HBM traffic of norms, residuals, rotary positions and activations in one forward block. [B]"""
     tokens = shape.tokens
     d = np.asarray(t.d_model)
@@ -288,7 +291,7 @@ def _elementwise_bytes(t: Transformer, shape: Shape, tp: Floats, etp: Floats, bl
     shared = np.asarray(t.moe_layers) / blocks * act * tokens * np.asarray(t.shared_d_ff) / tp
     pairs = tokens / tp * np.asarray(t.experts_per_token) * etp
     # Routed experts weigh their output by the router's probability: one more pass.
-    experts = np.asarray(t.moe_layers) / blocks * 2.0 * act * pairs * np.asarray(t.expert_d_ff) / etp
+    experts = np.asarray(t.moe_layers) / blocks * 2.0 * gated * act * pairs * np.asarray(t.expert_d_ff) / etp
     mamba = np.asarray(t.mamba_layers) / blocks * 24.0 * tokens * np.asarray(t.mamba_inner) / tp
     return norms + rotary + dense + shared + experts + mamba
 

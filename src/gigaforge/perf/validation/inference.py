@@ -50,7 +50,8 @@ class InferenceReport:
     def scored(self) -> pd.DataFrame:
         """Predicted rows without a doubt."""
         t = self.table
-        return t[np.isfinite(t["predicted"]) & (t["doubt"] == "none")]
+        keep: pd.DataFrame = t[np.isfinite(t["predicted"]) & (t["doubt"] == "none")]
+        return keep
 
     def summary(self) -> dict[str, Any]:
         """The shape that ``validate --json`` prints; errors over rows without a doubt, the others under ``doubtful``."""
@@ -79,8 +80,8 @@ class InferenceReport:
     def worst(self, count: int = 20) -> pd.DataFrame:
         """Rows with the largest error."""
         scored = self.scored
-        error = np.abs(np.log(scored["predicted"] / scored["measured"]))
-        return scored.loc[error.sort_values(ascending=False).index[:count]]
+        error = np.abs(np.log(scored["predicted"].to_numpy() / scored["measured"].to_numpy()))
+        return scored.iloc[np.argsort(-error)[:count]]
 
     def write(self, path: Path) -> None:
         """Every row as CSV."""
@@ -90,7 +91,7 @@ class InferenceReport:
 
 
 def _ape(table: pd.DataFrame) -> Floats:
-    return np.abs(table["predicted"].to_numpy() / table["measured"].to_numpy() - 1.0)
+    return np.asarray(np.abs(table["predicted"].to_numpy() / table["measured"].to_numpy() - 1.0))
 
 
 def _errors(table: pd.DataFrame) -> dict[str, float]:
@@ -220,8 +221,9 @@ def _result(
         column[which] = values
         out[name] = column
     notes = np.full(n, "", dtype=object)
-    for i, text in (*rows.notes.items(), *rows.skipped.items()):
-        notes[int(i)] = text
+    for i, text in rows.notes.items():
+        notes[i] = text
+    notes[rows.skipped.index.to_numpy(dtype=np.int64)] = rows.skipped.to_numpy()
     out["note"] = notes
     out["family"] = [FAMILY.get(str(m), "other") for m in table["metric"]]
     out["doubt"] = table["doubt"].fillna("").astype(str).str.strip().replace("", "none").to_numpy()
@@ -233,10 +235,10 @@ def _result(
     for i in which:
         c = rows.conditions[rows.condition[i]]
         moe = float(np.asarray(rows.transformers[c.model].experts)) > 0
-        values = (
+        words = (
             rows.hardware[c.chip].chip, c.group.precision, "moe" if moe else "dense", c.model, c.group.software, _scale(c.total)
         )  # fmt: skip
-        for name, value in zip(labels, values, strict=True):
+        for name, value in zip(labels, words, strict=True):
             labels[name][i] = value
     return out.assign(**labels)
 

@@ -36,8 +36,9 @@ https://arxiv.org/abs/2412.19437; real prompts over three lie lower)."""
 _DURATION_S: Final = 600.0
 """Shortest run of MLPerf's loads (https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc): after it
 the longest answers drain with a shrinking batch, and the rate counts that time."""
-_DRAIN: Final = 0.2
-"""Mean time per token while draining over the one under load (assumption: a step costs a fifth at a small batch)."""
+_DRAIN: Final = (0.5, 0.2)
+"""Mean time per token while draining over the one under load, under a latency target and offline (assumption: offline a step
+soon costs a fifth as the batch shrinks; a server that was never full gains less, and its first answers come late)."""
 _PENALTY: Final = 8.0
 """Slope of the score beyond a latency target, in logarithms: keeps the choice smooth for calibration."""
 
@@ -151,7 +152,7 @@ class Cases:
         per_gpu = rate / point.accelerators
         c = self.configurations
         over = np.maximum(point.kv_used_bytes / np.maximum(point.memory.kv_capacity_bytes, 1.0), 1.0)
-        drain = _DRAIN * self.longest * tpot
+        drain = np.where(np.isfinite(self.tpot_target_s), *_DRAIN) * self.longest * tpot
         per_gpu = per_gpu * _DURATION_S / (_DURATION_S + drain)
         score = np.log(per_gpu) - np.where(self.kind >= 2, 4.0 * np.log(over), 0.0)
         late = np.log(np.maximum(point.tpot_p99_s / self.tpot_target_s, 1.0))
@@ -176,7 +177,7 @@ class Cases:
         )
         return score, best
 
-    def predict(self, rows: Rows, which: Sequence[int], effects: Effects) -> Floats:
+    def predict(self, rows: Rows, which: Sequence[int] | NDArray[np.int64], effects: Effects) -> Floats:
         """The metric of rows, in the units that they print (ms, tokens/s)."""
         _, best = self.run(effects)
         return metric_of(rows, which, best)
@@ -187,7 +188,10 @@ class Cases:
 
 
 def metric_of(
-    rows: Rows, which: Sequence[int], best: pd.DataFrame, position: NDArray[np.int64] | None = None
+    rows: Rows,
+    which: Sequence[int] | NDArray[np.int64],
+    best: pd.DataFrame,
+    position: NDArray[np.int64] | None = None,
 ) -> Floats:
     """Translate a condition's operation into what each row prints; `position` finds a condition's row in `best`."""
     index = rows.condition[np.asarray(which)]
@@ -286,7 +290,7 @@ def _candidates(c: Condition, transformer: Transformer, hardware: Hardware) -> F
     if c.kind == "limit":
         ranks = c.attention_data_parallel * c.pipeline_parallel
         return np.array([_row(_own(c), b * ranks, (0.0, 1.0, 0.0)) for b in _batches()])
-    rows = []
+    rows: list[list[float]] = []
     for layout in _benchmark_layouts(c, transformer, hardware):
         ranks = layout[1] * layout[3]
         rows.extend(_row(layout, b * ranks, (0.0, 1.0, 0.0)) for b in _batches())

@@ -106,8 +106,8 @@ def model_of(name: str, total_b: float = math.nan, active_b: float = math.nan) -
     moe = active < 0.7 * total_b
 
     def distance(row: tuple[Any, Transformer, float, float]) -> float:
-        kind = (np.asarray(row[1].experts) > 0) != moe
-        return abs(math.log(row[2] / total_b / 1e9)) + abs(math.log(row[3] / active / 1e9)) + 10.0 * kind
+        kind = bool(np.asarray(row[1].experts) > 0) != moe
+        return float(abs(math.log(row[2] / total_b / 1e9)) + abs(math.log(row[3] / active / 1e9)) + 10.0 * kind)
 
     _, near, parameters, _ = min(served_models(), key=distance)
     scale = max(total_b * 1e9 / parameters, 0.02)

@@ -123,7 +123,8 @@ def rows_of(table: pd.DataFrame, catalog: Catalog) -> Rows:
     notes: dict[int, str] = {}
     transformers: dict[str, Transformer] = {}
     hardware: dict[str, Hardware] = {}
-    for i, row in enumerate(table.to_dict("records")):
+    for i, record in enumerate(table.to_dict("records")):
+        row = {str(k): v for k, v in record.items()}
         try:
             condition, shape, machine, note = _condition(row, catalog)
         except Unpredictable as reason:
@@ -313,7 +314,9 @@ _POOLS: Final = re.compile(r"prefill (\d+) GPUs? \((\d+) workers?\), decode (\d+
 _RANKS: Final = re.compile(r"prefill (\d+) / decode (\d+)")
 
 
-def _pools(row: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, float, float], float] | None:
+def _pools(
+    row: dict[str, Any],
+) -> tuple[tuple[float, float, float, float, float], tuple[float, float, float], float] | None:
     """Layouts of a disaggregated run from its note: decode layout, prefill worker, decode workers."""
     if _text(row, "disaggregated").lower() not in ("true", "1", "y", "1.0"):
         return None
@@ -329,7 +332,7 @@ def _pools(row: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, float, 
     return layout, (prefill_size, prefill_ranks, prefill_workers / decode_workers), decode_workers
 
 
-def group_labels(rows: Rows, which: Sequence[int]) -> list[tuple[str, str, str]]:
+def group_labels(rows: Rows, which: Sequence[int] | NDArray[np.int64]) -> list[tuple[str, str, str]]:
     """(model, chip, software) of rows: what a cross-validation fold leaves out whole."""
     out = []
     for i in which:

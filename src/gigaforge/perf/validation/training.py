@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gigaforge.errors import NoAnswerError
-from gigaforge.perf.calibration.study import prepare
+from gigaforge.perf.calibration.study import prepare, weights_of
 from gigaforge.perf.calibration.training import Runs
 from gigaforge.perf.training.parameters import TrainingParameters, shipped
 from gigaforge.perf.validation.common import by_group, scores
@@ -207,9 +207,11 @@ def _regret(runs: Sequence[Run], stacked: Runs, step: npt.NDArray[np.float64]) -
         "strategy": ["/".join(str(v[i]) for v in columns.values()) for i in range(len(runs))],
         "measured": stacked.measured_step_s, "predicted": step,
     })  # fmt: skip
+    # Runs on a network gone wrong say nothing about strategies: identical layouts differ up to fifty-fold there.
+    healthy = (t["tier"] != "C") & (weights_of(runs)[0] > 0)
     rows = []
     keys = ["source", "model", "batch", "gpus", "seq", "gpu", "precision"]
-    for key, group in t[t["tier"] != "C"].groupby(keys, dropna=False):
+    for key, group in t[healthy].groupby(keys, dropna=False):
         if group["strategy"].nunique() < _SWEEP:
             continue
         ours = float(group.loc[group["predicted"].idxmin(), "measured"])
