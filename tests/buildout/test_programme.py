@@ -343,7 +343,7 @@ def test_the_same_scenario_gives_the_same_plan() -> None:
 def test_progress_is_told() -> None:
     told: list[str] = []
     plan(scenario(), catalog(), points=points(), watch=lambda stage: told.append(stage.name))
-    assert told[0] == "finding operating points"
+    assert told[0] == "stating the programme"
     assert "searching for the best plan" in told
 
 

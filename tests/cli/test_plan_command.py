@@ -207,3 +207,12 @@ def test_the_alliance_plan_is_credible(tmp_path: Path) -> None:
     assert by_name["capital cost per gigawatt"]["inside"]
     assert by_name["messages a week per 700M users"]["inside"]
     assert [c.rule for c in check_plan(*read_plan_folder(out)) if not c.passed] == []
+
+
+@pytest.mark.slow
+def test_operating_the_fleet_and_planning_again_ends_in_agreement(tmp_path: Path) -> None:
+    done = run("plan", SINGLE, "--operate", "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    check = json.loads(done.stdout)["fleet_check"]
+    assert check["agreement"] == "reached"
+    assert 0.9 < check["availability"] <= 1

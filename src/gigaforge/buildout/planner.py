@@ -85,9 +85,10 @@ def plan(
     options = options or SolverOptions()
     started = time.perf_counter()
     check_against(scenario, catalog, scenario.name)
-    tell(Stage("finding operating points"))
-    chosen = list(points) if points is not None else operating_points(scenario, catalog)
-    problem = problem_from(scenario, catalog, chosen)
+    if points is None:
+        tell(Stage("finding operating points"))
+        points = operating_points(scenario, catalog)
+    problem = problem_from(scenario, catalog, points)
     tell(Stage("stating the programme"))
     programme = build(problem)
     tell(Stage("solving the relaxation"))

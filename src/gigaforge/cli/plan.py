@@ -37,6 +37,9 @@ def plan(
     objective: Annotated[
         str | None, typer.Option("--objective", help="npv, tokens, cost or earliest, instead of the scenario's")
     ] = None,
+    operate: Annotated[
+        bool, typer.Option("--operate", help="Simulate the planned fleet and plan again until both agree.")
+    ] = False,
     threads: Annotated[int, typer.Option("--threads", min=0, help="Solver threads (0: let it choose)")] = 0,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
@@ -73,7 +76,12 @@ def plan(
     check_destination(target)
     options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
     with _progress(Console(stderr=True)) as watch:
-        result = make_plan(chosen, figures, options=options, watch=watch)
+        if operate:
+            from gigaforge.buildout.operated import plan_and_operate
+
+            result = plan_and_operate(chosen, figures, options=options, watch=watch)
+        else:
+            result = make_plan(chosen, figures, options=options, watch=watch)
         result.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
         watch(Stage("writing the report"))
         write_plan_folder(

@@ -97,7 +97,7 @@ def _check_lines(plan: PlanView) -> list[str]:
 
 def _fleet_table(plan: PlanView) -> Table | None:
     check = plan.summary.get("fleet_check") or {}
-    shares = {"goodput", "availability"}
+    shares = {"goodput", "availability", "training_goodput"}
     rows: list[list[tables.Cell]] = []
     for key, value in check.items():
         if isinstance(value, bool) or not isinstance(value, int | float | str):
