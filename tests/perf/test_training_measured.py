@@ -154,7 +154,11 @@ def test_a_parameter_file_survives_reading(tmp_path):
 
 
 def test_validate_prints_one_json_object_and_writes_every_row(tmp_path):
-    path, out, figure = write(tmp_path / "runs.csv", {}, {"id": "bad", "tp": 3}), tmp_path / "rows.csv", tmp_path / "f.svg"
+    path, out, figure = (
+        write(tmp_path / "runs.csv", {}, {"id": "bad", "tp": 3}),
+        tmp_path / "rows.csv",
+        tmp_path / "f.svg",
+    )
     done = CliRunner().invoke(
         app(validate), ["validate", "training", str(path), "--json", "--out", str(out), "--figure", str(figure)]
     )
@@ -175,9 +179,13 @@ def test_validate_in_words_names_the_worst_rows(tmp_path):
 
 
 def test_calibrate_alone_on_a_file_writes_parameters_that_validate_reads(tmp_path):
-    rows = [{"id": f"r{i}", "cp": c, "step_time_s": 13.0 * f} for i, (c, f) in enumerate([(1, 1.0), (2, 1.05), (4, 1.1)])]
+    rows = [
+        {"id": f"r{i}", "cp": c, "step_time_s": 13.0 * f} for i, (c, f) in enumerate([(1, 1.0), (2, 1.05), (4, 1.1)])
+    ]
     path, out = write(tmp_path / "runs.csv", *rows), tmp_path / "p.json"
-    done = CliRunner().invoke(app(calibrate), ["calibrate", "training", str(path), "--only", "--out", str(out), "--json"])
+    done = CliRunner().invoke(
+        app(calibrate), ["calibrate", "training", str(path), "--only", "--out", str(out), "--json"]
+    )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["rows"] == 3
     own = validate_training(path, TrainingParameters.read(out), in_sample=True).summary()
