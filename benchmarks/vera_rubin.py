@@ -40,7 +40,7 @@ def main() -> None:
                     shape, hardware, traffic, precision="nvfp4", software=software, speculation=speculation
                 )
                 print(
-                    f"{name:24s} {scenario:12s} {software:7s} drafts {drafts}: {sentence(found, data, hardware, far)}"
+                    f"{name:24s} {scenario:12s} {software:7s} drafts {drafts}: {sentence(found, data, hardware, far, 0.5 if targets else 0.2)}"
                 )
 
 
