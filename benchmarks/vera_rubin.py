@@ -24,7 +24,7 @@ def main() -> None:
     catalog = load_catalog()
     data = next(d for d in DATASETS if d.name == "deepseek-r1")
     shape = next(s for _, s, _, _ in served_models() if s.name == "deepseek-v3")
-    far = load_parameters("serving")["intervals"]["unknown"]["throughput"]
+    far = load_parameters("serving")["intervals"]["new_generation"]["throughput"]
     for name in SYSTEMS:
         system = catalog.systems[name]
         hardware = Hardware.from_catalog(system, catalog.accelerator(system.accelerator))

@@ -168,7 +168,9 @@ def _interval(
 ) -> tuple[dict[str, float], dict[str, float]]:
     table = (load_parameters("serving") if parameters is None else parameters).get("intervals", {})
     kind = "known" if hardware.chip in table.get("chips", []) else "unknown"
-    rows = table.get(kind, {})
+    if kind == "unknown" and hardware.generation not in table.get("generations", []):
+        kind = "new_generation"
+    rows = table.get(kind, table.get("unknown", {}))
     pairs = {k: v.get(software, v[""]) for k, v in rows.items()}
     return {k: float(v[0]) for k, v in pairs.items()}, {k: float(v[1]) for k, v in pairs.items()}
 
