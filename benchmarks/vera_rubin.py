@@ -24,7 +24,7 @@ def main() -> None:
     catalog = load_catalog()
     data = next(d for d in DATASETS if d.name == "deepseek-r1")
     shape = next(s for _, s, _, _ in served_models() if s.name == "deepseek-v3")
-    far = load_parameters("serving")["intervals"]["unknown"]["throughput"]
+    far = load_parameters("serving")["intervals"]["new_generation"]["throughput"]
     for name in SYSTEMS:
         system = catalog.systems[name]
         hardware = Hardware.from_catalog(system, catalog.accelerator(system.accelerator))
@@ -40,7 +40,7 @@ def main() -> None:
                     shape, hardware, traffic, precision="nvfp4", software=software, speculation=speculation
                 )
                 print(
-                    f"{name:24s} {scenario:12s} {software:7s} drafts {drafts}: {sentence(found, data, hardware, far)}"
+                    f"{name:24s} {scenario:12s} {software:7s} drafts {drafts}: {sentence(found, data, hardware, far, 0.5 if targets else 0.2)}"
                 )
 
 

@@ -237,3 +237,27 @@ def test_long_tailed_answers_hold_more_cache_than_their_mean() -> None:
     )
     assert spread.kv_bytes[0] / even.kv_bytes[0] == pytest.approx(2000 / 1500)
     assert spread.tpot_s[0] > even.tpot_s[0]
+
+
+def test_a_grid_of_machines_is_evaluated_at_once() -> None:
+    """Hardware numbers aligned with the configurations: each row as if alone, across block borders."""
+    n = 20_000
+    bandwidth = np.linspace(2e12, 20e12, n)
+    cap = np.linspace(400.0, 700.0, n)
+    c = configuration(np.full(n, 32.0))
+    many = evaluate(
+        served("llama-3-70b"),
+        h100(hbm_bandwidth_bytes_s=bandwidth),
+        Traffic(1024, 512),
+        c,
+        precision="fp8",
+        power_cap_w=cap,
+    )
+    assert np.all(np.diff(many.tpot_s) <= 1e-12)
+    for i in (0, 16_384, n - 1):
+        one = evaluate(
+            served("llama-3-70b"), h100(hbm_bandwidth_bytes_s=bandwidth[i]), Traffic(1024, 512), configuration(32.0),
+            precision="fp8", power_cap_w=cap[i],
+        )  # fmt: skip
+        assert one.tpot_s[0] == pytest.approx(many.tpot_s[i])
+        assert one.power_w[0] == pytest.approx(many.power_w[i])

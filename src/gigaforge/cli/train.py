@@ -79,16 +79,26 @@ def train(
     cap = parse_quantity(power_cap, "power") if power_cap else None
     results = search(transformer, hardware, job, space=space, keep=max(top, 20), parameters=own, power_cap_w=cap)
     _write_figure(results, figure)
+    problem = _problem(results)
     if as_json:
-        print(json.dumps(_summary(results, model, system, job, top)))
-    else:
-        _show(results, f"{model} on {gpus} x {system}", hardware.hbm_bytes, top)
-    if not results.feasible_count:
-        over = float(results.memory_over_bytes[0]) / 1e9
-        raise NoAnswerError(
-            f"no strategy fits in memory; the nearest is {over:.1f} GB over",
-            [_words(results.strategies.row(0))],
-        )
+        # One object whatever happens: the reason travels in it.
+        told = _summary(results, model, system, job, top)
+        print(json.dumps(told | ({"error": str(problem)} if problem else {})))
+        if problem:
+            raise typer.Exit(problem.exit_code)
+        return
+    _show(results, f"{model} on {gpus} x {system}", hardware.hbm_bytes, top)
+    if problem:
+        raise problem
+
+
+def _problem(results: TrainingResults) -> NoAnswerError | None:
+    """Why there is no answer, if nothing fits."""
+    if results.feasible_count:
+        return None
+    over = float(results.memory_over_bytes[0]) / 1e9
+    nearest = _words(results.strategies.row(0))
+    return NoAnswerError(f"no strategy fits in memory; the nearest is {over:.1f} GB over", [nearest])
 
 
 def _space(given: dict[str, int | None], recompute: str | None, sharding: str | None, schedule: str | None) -> Any:

@@ -22,6 +22,7 @@ GENERATIONS: Final[dict[str, tuple[str, ...]]] = {
     # generation -> where to look next, nearest first
     "ampere": ("hopper",),
     "ada": ("hopper",),
+    "ada lovelace": ("hopper",),
     "hopper": ("ampere", "blackwell"),
     "blackwell": ("blackwell ultra", "hopper"),
     "blackwell ultra": ("blackwell", "hopper"),

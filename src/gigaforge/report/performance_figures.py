@@ -32,7 +32,20 @@ _COLOUR: Final = {
     "exposed communication": "#b2500f",
     "waiting": "#8a1c2c",
 }
-_PALETTE: Final = ("#12507a", "#b2500f", "#26a5b6", "#8a1c2c", "#9c9410", "#5e5dc3", "#54616c")
+_SMALLEST: Final = 5e-4
+"""Share of a step below which a part is not drawn."""
+_PALETTE: Final = (
+    "#12507a",
+    "#b2500f",
+    "#26a5b6",
+    "#8a1c2c",
+    "#9c9410",
+    "#5e5dc3",
+    "#54616c",
+    "#e0802b",
+    "#1f7a4d",
+    "#9fdcf2",
+)
 
 
 def training_waterfall(results: TrainingResults, index: int = 0) -> Chart:
@@ -40,7 +53,7 @@ def training_waterfall(results: TrainingResults, index: int = 0) -> Chart:
     rows, start = [], 0.0
     for name, values in results.breakdown.items():
         seconds = float(values[index])
-        if seconds > 0:
+        if seconds > _SMALLEST * float(results.step_time_s[index]):
             part = name.replace("_", " ")
             rows.append({"part": part, "kind": _KIND[name], "from": start, "to": start + seconds, "seconds": seconds})
         start += max(seconds, 0.0)

@@ -95,7 +95,7 @@ def calibrate_inference(
     folds : int
         Of the cross-validation that the intervals come from; a fold leaves out whole (model, chip, software) groups.
     chips_left_out : bool
-        Also leave out every chip in turn, for the interval of chips that nobody measured.
+        Also leave out every chip, then every generation in turn, for the intervals of chips that nobody measured.
     workers : int
         Processes.
     progress : callable, optional
@@ -140,7 +140,19 @@ def calibrate_inference(
         accuracy["chip_left_out_by_chip"] = {
             name: _accuracy(ratio[chip == i], family[chip == i]) for i, name in enumerate(chips)
         }
+        era = np.array([rows.conditions[i].group.generation.split()[0] for i in rows.condition[which]])
+        eras = sorted(set(era))
+        if len(eras) > 2:
+            tell(f"leaving out {len(eras)} generations in turn")
+            part = np.searchsorted(eras, era)
+            _, unseen = _left_out(cases, rows, which, part, workers, tell)
+            ratio = np.log(table["value"].to_numpy(dtype=float)[which] / unseen)
+            intervals["new_generation"] = quantile_table(ratio, family, software)
+            accuracy["generation_left_out"] = {
+                name: _accuracy(ratio[era == name], family[era == name]) for name in eras
+            }
     intervals["chips"] = chips
+    intervals["generations"] = sorted({c.group.generation for c in rows.conditions})
     fold_tables = [
         {
             "quantities": rounded(f.quantities),
@@ -183,7 +195,7 @@ def _about(rows: int) -> dict[str, Any]:
         "by": "gigaforge calibrate inference",
         "date": datetime.now(tz=UTC).date().isoformat(),
         "meaning": {name: q.meaning for name, q in QUANTITIES.items()},
-        "intervals": "80 %: factors on a prediction, from rows whose group (known) or chip (unknown) was left out of the fit",
+        "intervals": "80 %: factors on a prediction, from rows whose group (known), chip (unknown) or generation was left out",
     }
 
 

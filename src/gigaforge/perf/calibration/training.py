@@ -144,7 +144,7 @@ def fit(
     cost = float(residual @ residual + x @ x)
     damping = 1e-3
     for _ in range(max_nfev):
-        jacobian = _jacobian(runs, x * runs.prior_sd, weights, memory_weights, slope)
+        jacobian = _jacobian(runs, x * runs.prior_sd, slope)
         normal = jacobian.T @ jacobian + np.eye(size)
         gradient = jacobian.T @ residual + x
         for _ in range(8):
@@ -169,7 +169,7 @@ def fit(
 def uncertainty(runs: Runs, theta: Floats, weights: Floats, memory_weights: Floats) -> Floats:
     """Standard deviation of each deviation at the fit (Laplace: curvature of the loss and the prior)."""
     _, slope = _residuals(runs, theta, weights, memory_weights)
-    jacobian = _jacobian(runs, theta, weights, memory_weights, slope)
+    jacobian = _jacobian(runs, theta, slope)
     normal = jacobian.T @ jacobian + np.eye(len(runs.names))
     return np.sqrt(np.diag(np.linalg.inv(normal))) * runs.prior_sd
 
@@ -183,7 +183,7 @@ def _log_ratios(runs: Runs, theta: Floats, shift: Mapping[str, float] | None = N
 
 
 def _residuals(runs: Runs, theta: Floats, weights: Floats, memory_weights: Floats) -> tuple[Floats, Floats]:
-    """Residuals whose square is the soft-L1 loss, and their slope by the log ratio."""
+    """Residuals whose square is the Cauchy loss, and their slope: rows far off lose their pull."""
     r = _log_ratios(runs, theta)
     weight = np.sqrt(np.concatenate([weights, memory_weights]))
     soft = np.sign(r) * np.sqrt(np.log1p(r * r))
@@ -192,9 +192,9 @@ def _residuals(runs: Runs, theta: Floats, weights: Floats, memory_weights: Float
     return soft * weight, slope * weight
 
 
-def _jacobian(runs: Runs, theta: Floats, weights: Floats, memory_weights: Floats, slope: Floats) -> Floats:
+def _jacobian(runs: Runs, theta: Floats, slope: Floats) -> Floats:
     base = _log_ratios(runs, theta)
-    n = len(weights)
+    n = len(runs.seq_len)
     out = np.zeros((2 * n, len(runs.names)))
     rows = np.arange(n)
     for name, columns in runs.index.items():

@@ -1,7 +1,7 @@
 """What serving software adds to kernel times: few physical quantities, each a base times a factor per group.
 
 Every quantity is ``base · software · generation · precision · model`` (those that apply); a group that was never
-measured has the factor 1, so an unknown chip, model or software still gets a prediction. The values are fitted by
+measured has the factor 1 (a generation: that of the one before it), so an unknown chip, model or software still gets a prediction. The values are fitted by
 `gigaforge.perf.calibration.inference` and shipped in ``perf/data/serving.json``.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 
 from gigaforge.perf.arrays import Array
-from gigaforge.perf.parameters import load_parameters
+from gigaforge.perf.parameters import GENERATIONS, load_parameters
 
 __all__ = ["QUANTITIES", "Effects", "Group", "Quantity"]
 
@@ -119,6 +119,14 @@ class Effects:
 
 def _value(entry: Mapping[str, Any], group: Group) -> float:
     value = float(entry["base"])
-    for kind in ("software", "generation", "precision", "model"):
+    for kind in ("software", "precision", "model"):
         value *= float(entry.get(kind, {}).get(getattr(group, kind), 1.0))
-    return value
+    return value * _generation(entry.get("generation", {}), group.generation)
+
+
+def _generation(factors: Mapping[str, float], generation: str) -> float:
+    """A generation that was never measured takes the factor of the one before it."""
+    for name in (generation, *GENERATIONS.get(generation, ())):
+        if name in factors:
+            return float(factors[name])
+    return 1.0

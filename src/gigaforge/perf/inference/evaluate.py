@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -85,6 +85,20 @@ class Engine:
         slower = {name: getattr(self.machine.rates, name) * factor for name in names}
         return replace(self, machine=self.machine._replace(rates=replace(self.machine.rates, **slower)))
 
+    def take(self, index: slice) -> Engine:
+        """The engine for some of the configurations, where the machine's numbers are arrays aligned with them."""
+
+        def rows(value: Any) -> Any:
+            return value[index] if np.ndim(value) == 1 else value
+
+        rates = replace(
+            self.machine.rates, **{f.name: rows(getattr(self.machine.rates, f.name)) for f in fields(Rates)}
+        )
+        numbers: dict[str, Any] = {f.name: rows(getattr(self.hardware, f.name)) for f in fields(Hardware)}
+        numbers["peak_flop_s"] = {k: rows(v) for k, v in self.hardware.peak_flop_s.items()}
+        machine = self.machine._replace(rates=rates, hbm_bytes=rows(self.machine.hbm_bytes))
+        return replace(self, machine=machine, hardware=Hardware(**numbers), peak_flop_s=rows(self.peak_flop_s))
+
     def utilisation(self, point: Operation) -> tuple[Any, Any]:
         """Achieved FLOP/s over dense peak and HBM bytes/s over bandwidth, mean over the accelerators in use."""
         return (
@@ -111,7 +125,7 @@ def evaluate(
     Parameters
     ----------
     transformer, hardware, traffic
-        Model, machine, requests. With `traffic.concurrency` the loop is closed; else requests arrive at random at the
+        Model, machine, requests; the machine's numbers may be arrays of shape (configurations,) (a grid of designs). With `traffic.concurrency` the loop is closed; else requests arrive at random at the
         rate that keeps `batch` in flight.
     configurations : ServingConfigurations
         What to evaluate.
@@ -154,7 +168,9 @@ def _interval(
 ) -> tuple[dict[str, float], dict[str, float]]:
     table = (load_parameters("serving") if parameters is None else parameters).get("intervals", {})
     kind = "known" if hardware.chip in table.get("chips", []) else "unknown"
-    rows = table.get(kind, {})
+    if kind == "unknown" and hardware.generation not in table.get("generations", []):
+        kind = "new_generation"
+    rows = table.get(kind, table.get("unknown", {}))
     pairs = {k: v.get(software, v[""]) for k, v in rows.items()}
     return {k: float(v[0]) for k, v in pairs.items()}, {k: float(v[1]) for k, v in pairs.items()}
 
@@ -175,8 +191,9 @@ def run(
     n = len(configurations)
     blocks = []
     for start in range(0, n, _CHUNK):
-        part = configurations.take(slice(start, min(start + _CHUNK, n)))
-        blocks.append(_block(engine, traffic, part, power_cap_w))
+        rows = slice(start, min(start + _CHUNK, n))
+        cap = power_cap_w[rows] if isinstance(power_cap_w, np.ndarray) and power_cap_w.ndim == 1 else power_cap_w
+        blocks.append(_block(engine.take(rows), traffic, configurations.take(rows), cap))
     return _concatenate(blocks, configurations)
 
 

@@ -91,7 +91,7 @@ SPECS: Final[dict[str, Spec]] = {
     "hbm": _s(0.80, "share of HBM bandwidth in element-wise kernels", one=0.1),
     "elementwise": _s(1.0, "element-wise traffic over the fused ideal", one=0.3, software=0.3),
     "quantise": _s(1.0, "traffic of precision conversion over one pass each way", precision=0.4),
-    "launch": _s(4.0e-6, "host time per kernel launched [s]", one=0.3, software=0.4),
+    "launch": _s(5.0e-6, "host time per kernel launched [s]", one=0.3, software=0.4),
     # Communication
     "scale_up": _s(0.75, "share of scale-up bandwidth in collectives", one=0.1, fraction=True),
     "scale_out": _s(0.70, "share of scale-out bandwidth in collectives", fraction=True, one=0.4, software=0.4),

@@ -227,7 +227,7 @@ def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
     expert_b = expert_b + permute
     attention_f, attention_b = _attention(t, machine, c, shape, blocks)
     element_f = _elementwise_bytes(t, shape, tp, etp, blocks, gated) * c.elementwise / bw
-    kernels = _kernels(t, blocks)
+    kernels = _kernels(t, blocks, shape)
     fixed = moe * c.moe_fixed
     gpu_f = linear_f + expert_f + attention_f + element_f
     gpu_b = linear_b + expert_b + attention_b + 2.0 * element_f
@@ -296,12 +296,16 @@ def _elementwise_bytes(
     return norms + rotary + dense + shared + experts + mamba
 
 
-def _kernels(t: Transformer, blocks: Floats) -> Floats:
-    """Kernels that the host launches for one forward block. [count]"""
+def _kernels(t: Transformer, blocks: Floats, shape: Shape) -> Floats:
+    """Kernels that the host launches for one forward block. [count]
+
+    An assumption from the operators of Megatron-LM: unfused attention takes a dozen more (scores, mask, softmax, dropout and copies).
+    """
+    attention = 14.0 + 12.0 * np.asarray(shape.unfused) + np.where(np.asarray(shape.tensor_parallel) > 1, 4.0, 0.0)
     return (
-        14.0 * np.asarray(t.attention_layers)
+        attention * np.asarray(t.attention_layers)
         + 16.0 * np.asarray(t.mamba_layers)
-        + 7.0 * np.asarray(t.dense_layers)
+        + 8.0 * np.asarray(t.dense_layers)
         + 20.0 * np.asarray(t.moe_layers)
     ) / blocks
 

@@ -172,8 +172,10 @@ def _factors(parameters: Mapping[str, Any], rows: Rows, row: int) -> tuple[float
     c = rows.conditions[rows.condition[row]]
     table = parameters.get("intervals", {})
     if "known" in table:
-        known = rows.hardware[c.chip].chip in table.get("chips", [])
-        table = table["known"] if known or "unknown" not in table else table["unknown"]
+        kind = "known" if rows.hardware[c.chip].chip in table.get("chips", []) else "unknown"
+        if kind == "unknown" and c.group.generation not in table.get("generations", []):
+            kind = "new_generation"
+        table = table.get(kind, table["known"])
     return factors(table, FAMILY[rows.table["metric"].iloc[row]], c.group.software)
 
 

@@ -214,7 +214,7 @@ def _regret(runs: Sequence[Run], stacked: Runs, step: npt.NDArray[np.float64]) -
     for key, group in t[healthy].groupby(keys, dropna=False):
         if group["strategy"].nunique() < _SWEEP:
             continue
-        ours = float(group.loc[group["predicted"].idxmin(), "measured"])
+        ours = float(group["measured"].to_numpy()[int(np.argmin(group["predicted"].to_numpy()))])
         rows.append(
             {**dict(zip(keys, key, strict=True)), "runs": len(group), "reached": group["measured"].min() / ours}
         )

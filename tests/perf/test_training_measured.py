@@ -1,0 +1,205 @@
+"""Measured runs: every row accounted for, accuracy that may only rise, parameter files that work."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from gigaforge.cli import calibrate, validate
+from gigaforge.errors import InputError, NoAnswerError
+from gigaforge.perf.calibration.folds import group_folds, merge_alike
+from gigaforge.perf.calibration.training import Runs, fit
+from gigaforge.perf.training.parameters import TrainingParameters, shipped
+from gigaforge.perf.validation.runs import read_runs
+from gigaforge.perf.validation.training import shipped_runs, validate_training
+
+COLUMNS = (
+    "id", "model_name", "n_layers", "d_model", "n_heads", "n_kv_heads", "d_ff", "vocab", "seq_len",
+    "global_batch_sequences", "micro_batch", "gpu", "n_gpus", "tp", "pp", "cp", "ep", "precision", "step_time_s",
+)  # fmt: skip
+GOOD = {
+    "id": "mine", "model_name": "Llama3-8B", "n_layers": 32, "d_model": 4096, "n_heads": 32, "n_kv_heads": 8,
+    "d_ff": 14336, "vocab": 128256, "seq_len": 8192, "global_batch_sequences": 128, "micro_batch": 1, "gpu": "H100 SXM",
+    "n_gpus": 8, "tp": 1, "pp": 1, "cp": 2, "ep": "", "precision": "bf16", "step_time_s": 13.0,
+}  # fmt: skip
+
+
+def write(path, *rows):
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, COLUMNS)
+        writer.writeheader()
+        writer.writerows([{**GOOD, **row} for row in rows])
+    return path
+
+
+def app(module):
+    out = typer.Typer()
+
+    @out.callback()
+    def _root():
+        pass
+
+    module.register(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def shipped_validation():
+    return validate_training()
+
+
+def test_every_published_row_is_predicted_or_listed_with_the_reason(shipped_validation):
+    v = shipped_validation
+    s = v.summary()
+    assert s["rows"] == 1580
+    assert s["predicted"] + sum(s["skipped"].values()) == s["rows"]
+    blank = v.table[v.table["predicted"].isna()]
+    assert len(blank) == sum(s["skipped"].values())
+    assert blank["note"].str.len().min() > 5
+    assert np.isfinite(v.table.loc[v.table["predicted"].notna(), ["predicted", "low", "high"]]).all(axis=None)
+
+
+def test_left_out_accuracy_is_as_documented(shipped_validation):
+    s = shipped_validation.summary()
+    assert s["left_out"] == s["predicted"]  # none is in-sample
+    assert s["median_ape"] < 0.072
+    assert s["p90_ape"] < 0.25
+    assert abs(s["bias"]) < 0.02
+    assert s["by"]["model_kind"]["moe"]["median_ape"] < 0.11
+    assert s["memory"]["median_ape"] < 0.08
+    assert s["ranking"]["reached"] > 0.95
+    assert 0.75 <= s["coverage_80"] <= 0.85
+    assert s["interval_width"] <= 1.5
+
+
+def test_a_chip_left_out_is_predicted_from_its_data_sheet():
+    fitted = shipped().fitted
+    assert fitted["without_chip"]["median_ape"] < 0.15
+    assert fitted["without_each_chip"]["gb300"]["median_ape"] < 0.15
+
+
+def test_users_need_only_few_columns(tmp_path):
+    v = validate_training(write(tmp_path / "runs.csv", {}, {"id": "two", "tp": 2, "cp": 1}))
+    assert v.summary()["predicted"] == 2
+    assert v.left_out == 0
+    assert 0.5 < float((v.table["predicted"] / v.table["measured"]).iloc[0]) < 2
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "words"),
+    [
+        ({"tp": 3}, "does not divide n_gpus"),
+        ({"seq_len": ""}, "seq_len is blank"),
+        ({"n_gpus": "many"}, "'many', not a number"),
+        ({"step_time_s": -1}, "must be above 0"),
+        ({"precision": "fp3"}, "'fp3'"),
+        ({"gpu": "Abacus"}, "'Abacus'"),
+        ({"precision": "nvfp4"}, "no fp4 arithmetic"),
+        ({"d_model": "nan"}, "d_model is blank"),
+        ({"tp": 1.5}, "not a whole number"),
+        ({"step_time_s": ""}, "neither step_time_s nor"),
+    ],
+)
+def test_a_row_that_cannot_be_predicted_is_listed_with_column_and_value(tmp_path, nonsense, words):
+    v = validate_training(write(tmp_path / "runs.csv", {}, {"id": "bad", **nonsense}))
+    note = v.table.set_index("id").loc["bad", "note"]
+    assert words in note
+    assert sum(v.skipped.values()) == 1
+
+
+def test_a_file_without_a_needed_column_or_any_good_row_is_refused(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("model_name,gpu\na,b\n", encoding="utf-8")
+    with pytest.raises(InputError, match="seq_len"):
+        read_runs(path)
+    with pytest.raises(InputError, match="cannot read"):
+        read_runs(tmp_path / "absent.csv")
+    with pytest.raises(NoAnswerError):
+        validate_training(write(path, {"gpu": "Abacus"}))
+
+
+def test_folds_keep_together_what_is_alike():
+    group = merge_alike(["a", "a", "b", "c", "d"], [1, 2, 3, 2, 4])
+    assert group.tolist() == [0, 0, 1, 0, 2]
+    folds = group_folds(group, 2, np.ones(5))
+    assert len(set(folds[[0, 1, 3]])) == 1
+    assert set(folds) == {0, 1}
+
+
+def test_the_fit_finds_constants_that_made_the_data():
+    runs = shipped_runs()[0][:120]
+    stacked = Runs.of(runs)
+    truth = np.zeros(len(stacked.names))
+    truth[stacked.names.index("gemm.ampere.bf16")] = -0.2
+    made = stacked.predict(truth)
+    data = Runs(**{**vars(stacked), "measured_step_s": made.times.step_time_s})
+    found = fit(data, np.ones(120), np.zeros(120))
+    again = data.predict(found).times.step_time_s / made.times.step_time_s
+    assert np.median(np.abs(again - 1)) < 0.01
+
+
+def test_a_parameter_file_survives_reading(tmp_path):
+    path = tmp_path / "p.json"
+    path.write_text(shipped().text(), encoding="utf-8")
+    again = TrainingParameters.read(path)
+    assert again.fold_of_group == shipped().fold_of_group
+    assert again.deviations == pytest.approx(dict(shipped().deviations), abs=1e-4)
+    with pytest.raises(InputError, match="calibrate training"):
+        TrainingParameters.read(write(tmp_path / "not.json", {}))
+
+
+def test_validate_prints_one_json_object_and_writes_every_row(tmp_path):
+    path, out, figure = (
+        write(tmp_path / "runs.csv", {}, {"id": "bad", "tp": 3}),
+        tmp_path / "rows.csv",
+        tmp_path / "f.svg",
+    )
+    done = CliRunner().invoke(
+        app(validate), ["validate", "training", str(path), "--json", "--out", str(out), "--figure", str(figure)]
+    )
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["rows"], told["predicted"]) == (2, 1)
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    assert [r["id"] for r in rows] == ["mine", "bad"]
+    assert list(rows[0]) == ["id", "metric", "measured", "predicted", "low", "high", "note"]
+    assert figure.read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_validate_in_words_names_the_worst_rows(tmp_path):
+    done = CliRunner().invoke(app(validate), ["validate", "training", str(write(tmp_path / "runs.csv", {}))])
+    assert done.exit_code == 0, done.output
+    assert "1 of 1 rows predicted" in done.stdout
+    assert "mine" in done.stdout
+
+
+def test_calibrate_alone_on_a_file_writes_parameters_that_validate_reads(tmp_path):
+    rows = [
+        {"id": f"r{i}", "cp": c, "step_time_s": 13.0 * f} for i, (c, f) in enumerate([(1, 1.0), (2, 1.05), (4, 1.1)])
+    ]
+    path, out = write(tmp_path / "runs.csv", *rows), tmp_path / "p.json"
+    done = CliRunner().invoke(
+        app(calibrate), ["calibrate", "training", str(path), "--only", "--out", str(out), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["rows"] == 3
+    own = validate_training(path, TrainingParameters.read(out), in_sample=True).summary()
+    assert own["median_ape"] < 0.12
+
+
+@pytest.mark.slow
+def test_the_shipped_parameters_are_what_calibrate_writes(tmp_path):
+    out = tmp_path / "p.json"
+    done = CliRunner().invoke(app(calibrate), ["calibrate", "training", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    again = TrainingParameters.read(out)
+    assert again.fitted["cross_validated"]["median_ape"] == pytest.approx(
+        shipped().fitted["cross_validated"]["median_ape"], abs=0.002
+    )
+    ours = shipped().deviations
+    assert max(abs(again.deviations[k] - ours[k]) for k in ours) < 0.02
