@@ -34,7 +34,7 @@ FLOWS = {
     "energy": ("utilities", -1, "opex"),
     "maintenance": ("supplier", -1, "opex"),
     "staff": ("staff", -1, "opex"),
-    "other_costs": ("others", -1, "opex"),
+    "other_costs": ("revenue partners and staff", -1, "opex"),
 }
 
 

@@ -63,6 +63,9 @@ def check_destination(target: Path) -> None:
     """Refuse a destination that holds anything but a plan, before the work is done."""
     if target.exists() and not (target.is_dir() and (_is_plan(target) or not any(target.iterdir()))):
         raise InputError("exists and is not a plan folder; choose another place with --out", str(target))
+    parent = next(p for p in target.absolute().parents if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError("cannot be written there; choose another place with --out", str(target))
 
 
 def _is_plan(folder: Path) -> bool:

@@ -280,7 +280,7 @@ def _demand(p: Problem, d: Decisions) -> pd.DataFrame:
         {
             "tokens_demanded": p.demand.ravel(),
             "tokens_served": d.served.ravel(),
-            "usd_per_token": p.token_usd.ravel(),
+            "usd_per_token": (p.token_usd / (1 - p.scenario.operations.overhead_of_revenue)).ravel(),
         },
         index=_index(p, "workload", "quarter"),
     ).reset_index()

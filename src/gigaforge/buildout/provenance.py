@@ -108,4 +108,5 @@ def labels(scenario: Scenario, catalog: Catalog) -> dict[str, str]:
     short = {
         site.name: site.label.split(" (")[0].split(",")[0] for site in sites
     }  # the place, without county and owner
-    return {entry.name: entry.label for entry in entries} | short
+    runs = {run.name for run in scenario.training}  # a run is not its model, even where they share a name
+    return {entry.name: entry.label for entry in entries if entry.name not in runs} | short

@@ -253,19 +253,20 @@ def _report(highs: Any, progress: Callable[[Progress], None], started: float) ->
 
 
 def _run(highs: Any) -> bool:
-    """Run HiGHS in a thread of its own; True where Ctrl-C stopped it. A second Ctrl-C goes through.
+    """Run HiGHS in a thread of its own; True where Ctrl-C stopped it. A second Ctrl-C gives up at once.
 
     Python delivers signals between byte codes of the main thread only, so the main thread waits in small steps. A
     search that has no plan yet goes on to its first one, so that there is something to keep.
     """
-    asked, done = threading.Event(), threading.Event()
+    asked, given_up, done = threading.Event(), threading.Event(), threading.Event()
 
     def stop(event: Any) -> None:
         if asked.is_set():
             event.interrupt()
 
     def stop_with_a_plan(event: Any) -> None:
-        if asked.is_set() and abs(event.data_out.mip_primal_bound) < highspy.kHighsInf:
+        has_plan = abs(event.data_out.mip_primal_bound) < highspy.kHighsInf
+        if given_up.is_set() or (asked.is_set() and has_plan):
             event.interrupt()
 
     def work() -> None:
@@ -285,7 +286,9 @@ def _run(highs: Any) -> bool:
         try:
             done.wait(_POLL_S)
         except KeyboardInterrupt:
-            if asked.is_set():
+            if given_up.is_set():
                 raise
-            asked.set()
+            (given_up if asked.is_set() else asked).set()
+    if given_up.is_set():
+        raise KeyboardInterrupt
     return asked.is_set()

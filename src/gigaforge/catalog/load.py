@@ -146,6 +146,14 @@ def validation_problem(error: ValidationError, model: type[BaseModel], where: st
             near = difflib.get_close_matches(str(item["loc"][-1]), known, 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else (f"; known: {', '.join(known)}" if known else "")
             lines.append(f"{path}: unknown key{hint}")
+        elif item["type"] == "too_short":
+            lines.append(f"{path}: is empty; at least one entry is needed")
+        elif item["type"] in ("model_type", "dict_type"):
+            lines.append(f"{path}: a mapping of keys to values is expected (found {_short(item['input'])})")
+        elif item["type"] == "string_pattern_mismatch":
+            lines.append(
+                f"{path}: {_short(item['input'])} is not a name: lower-case letters, digits, '-' and '.' only"
+            )
         elif item["type"] == "missing":
             lines.append(f"{path}: is missing")
         elif item["type"] in ("value_error", "assertion_error"):

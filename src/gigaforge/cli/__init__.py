@@ -56,13 +56,21 @@ def main() -> None:
     except GigaforgeError as problem:
         _complain(problem)
         sys.exit(problem.exit_code)
+    except SystemExit as end:
+        if end.code == 130:  # Typer's word for Ctrl-C; say what happened and leave a solver's threads behind
+            _leave_interrupted()
+        raise
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.stderr.flush()
-        os._exit(130)  # a solver thread may still be running; nothing half-written is left behind
+        _leave_interrupted()
     except BrokenPipeError:  # the reader (head, less) went away
         sys.stderr.close()
         sys.exit(0)
+
+
+def _leave_interrupted() -> None:
+    sys.stderr.write("interrupted; nothing was written\n")
+    sys.stderr.flush()
+    os._exit(130)  # a solver thread may still be running
 
 
 def _complain(problem: GigaforgeError) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
+from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,10 @@ def plan(
 
     gap_share = quantity(gap, "fraction", "--gap")
     time_limit_s = quantity(time_limit, "duration", "--time-limit")
+    if not 0 <= gap_share < 1:
+        raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
+    if time_limit_s <= 0:
+        raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
     chosen = load_scenario(scenario)
     if objective is not None:
         chosen = with_objective(chosen, objective)

@@ -60,10 +60,12 @@ def serving_points(
     unique = {(t.input_len, t.output_len): t for t in traffic}
     results = {key: evaluate(transformer, hardware, one, chosen, precision=precision) for key, one in unique.items()}
     yields = np.stack([_yield(results[t.input_len, t.output_len], hardware) for t in traffic], axis=1)
-    reference = results[traffic[-1].input_len, traffic[-1].output_len]
+    # Latency and power of each point are those of the quarter in which it yields most.
+    best = [results[traffic[t].input_len, traffic[t].output_len] for t in yields.argmax(axis=1)]
+    power_w = np.array([r.power_w[i] for i, r in enumerate(best)])
     return [
-        _point(number, i, chosen, reference, yields[i], hardware, serving, precision)
-        for number, i in enumerate(_worth_having(yields, reference))
+        _point(number, i, chosen, best[i], yields[i], hardware, serving, precision)
+        for number, i in enumerate(_worth_having(yields, power_w))
     ]
 
 
@@ -93,13 +95,13 @@ def _yield(results: ServingResults, hardware: Hardware) -> NDArray[np.float64]:
     return np.where(results.meets_targets, results.tokens_per_s_per_gpu, 0.0) * hardware.accelerators
 
 
-def _worth_having(yields: NDArray[np.float64], results: ServingResults) -> list[int]:
+def _worth_having(yields: NDArray[np.float64], power_w: NDArray[np.float64]) -> list[int]:
     """Points that no other one matches in every quarter at no more power."""
     kept = []
     for i in range(len(yields)):
-        better = (yields >= yields[i]).all(axis=1) & (results.power_w <= results.power_w[i])
+        better = (yields >= yields[i]).all(axis=1) & (power_w <= power_w[i])
         better[i] = False
-        strictly = better & ((yields > yields[i]).any(axis=1) | (results.power_w < results.power_w[i]))
+        strictly = better & ((yields > yields[i]).any(axis=1) | (power_w < power_w[i]))
         if yields[i].any() and not strictly.any():
             kept.append(i)
     return kept

@@ -69,6 +69,15 @@ def check_against(scenario: Scenario, catalog: Catalog, where: str = "scenario")
             (f"investment.{role}", catalog.partner, getattr(scenario.investment, role))
             for role in ("investor", "recipient")
         ]
+    for serving in scenario.serving:
+        longest = max(serving.input_tokens.values()) + max(serving.output_tokens.values())
+        if serving.model in catalog.models and longest > catalog.model(serving.model).max_context:
+            context = catalog.model(serving.model).max_context
+            raise InputError(
+                f"serving.{serving.name}: a message of {longest:,.0f} tokens (input_tokens and output_tokens) exceeds the "
+                f"context of {serving.model}, {context:,}",
+                where,
+            )
     for path, reason in scenario.because.items():
         if not (reason.startswith(("assumption:", "http")) or reason in catalog.facts or reason in catalog.sources):
             near = difflib.get_close_matches(reason, [*catalog.facts, *catalog.sources], 1, 0.5)

@@ -58,7 +58,8 @@ def _series(dimension: str) -> Any:
         for quarter, amount in pairs:
             number = parse_quantity(amount, dimension)
             if number < 0:
-                raise ValueError(f"{amount!r} at {quarter} is negative")
+                when = f" at {quarter}" if isinstance(value, Mapping) else ""
+                raise ValueError(f"{amount!r}{when} is negative")
             out[Quarter.parse(quarter)] = number
         if not out:
             raise ValueError(
@@ -142,6 +143,9 @@ class Commitment(Part):
     def _check(self) -> Self:
         if self.power <= 0:
             raise ValueError("power must be above zero")
+        too_much = next((m for m in self.milestones if m.power > self.power * (1 + 1e-9)), None)
+        if too_much is not None:
+            raise ValueError(f"milestones: {too_much.by} asks for more than the committed power")
         for before, after in zip(self.milestones, self.milestones[1:], strict=False):
             if after.by <= before.by or after.power < before.power:
                 raise ValueError(f"milestones: {after.by} must come after {before.by} with at least as much power")
@@ -247,7 +251,7 @@ class Serving(Part):
     messages_per_user_week: CountSeries
     input_tokens: TokenSeries = Field(description="per message, context included")
     output_tokens: TokenSeries = Field(description="per message, reasoning included")
-    cached_share: Fraction = Field(0.0, description="of input tokens found in the prefix cache")
+    cached_share: Fraction = Field(0.0, lt=1, description="of input tokens found in the prefix cache")
     peak_to_mean: float = Field(1.0, ge=1.0, description="busiest hour over the mean")
     utilisation: Fraction = Field(
         1.0, gt=0, le=1.0, description="share of its capacity that production uses in its busiest hour"
@@ -260,12 +264,25 @@ class Serving(Part):
         0.0, description="price of an output token not served, beyond the revenue lost"
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for field, least in (
+            ("weekly_users", 1.0),
+            ("messages_per_user_week", 1e-9),
+            ("input_tokens", 1.0),
+            ("output_tokens", 1.0),
+        ):
+            lowest = min(getattr(self, field).values())
+            if lowest < least:
+                raise ValueError(f"{field}: {lowest:g} is too little; at least {least:g} is needed")
+        return self
+
 
 class Debt(Part):
     """Borrowing: at most so much outstanding, repaid by the end of the horizon or settled then."""
 
     limit: MoneySeries
-    interest: Fraction
+    interest: Fraction = Field(lt=1, description="per year")
     lender: str = "lenders"
 
 
@@ -273,7 +290,7 @@ class Finance(Part):
     """Money: whose it is, what it costs, how long things live."""
 
     dollars: Literal["nominal", "real"] = "nominal"
-    discount_rate: Fraction
+    discount_rate: Fraction = Field(lt=1, description="per year, below 100 %")
     opening_cash: Money = 0.0
     other_funding: MoneySeries = Field(
         default_factory=dict, description="equity from others and cash flow outside this plan, in each quarter given"
@@ -346,6 +363,8 @@ class Scenario(Part):
         for milestone in self.commitment.milestones:
             if not self.horizon.first <= milestone.by <= self.horizon.last:
                 raise ValueError(f"commitment.milestones: {milestone.by} is outside the horizon")
+        if all(max(p.supply.values()) < self.block for p in self.platforms):
+            raise ValueError(f"block: {self.block} systems are more than any platform supplies in a quarter")
         known = {s.site for s in self.sites}
         for run in self.training:
             if run.start < self.horizon.first or run.end > self.horizon.last:
