@@ -146,8 +146,7 @@ def _subset(cases: Cases, used: NDArray[np.int64]) -> Cases:
 
 def _near_best(cases: Cases, effects: Effects) -> Cases:
     """Only candidates with the layout that is best now: the gradient sees every batch of it."""
-    score, best = cases.run(effects)
-    layout = best["replica_accelerators"].to_numpy()
+    score, _ = cases.run(effects)
     c = cases.configurations
     rank = np.searchsorted(np.unique(cases.condition), cases.condition)
     top = cases.chosen(score)
@@ -156,7 +155,6 @@ def _near_best(cases: Cases, effects: Effects) -> Cases:
         same &= getattr(c, name) == getattr(c, name)[top][rank]
     ratio = c.batch / c.batch[top][rank]
     same &= (ratio > 0.3) & (ratio < 3.4)
-    _ = layout
     return cases.take(np.flatnonzero(same))
 
 
