@@ -48,7 +48,7 @@ def catalog() -> Catalog:
     }  # fmt: skip
     model = CatalogModel.model_validate(
         {"name": "chat", "label": "Chat", "family": "dense", "assumption": "test", "layers": 80, "d_model": 8192,
-         "heads": 64, "kv_heads": 8, "head_dim": 128, "d_ff": 28672, "vocab": 128256}
+         "heads": 64, "kv_heads": 8, "head_dim": 128, "d_ff": 28672, "vocab": 128256, "max_context": 131072}
     )  # fmt: skip
     return Catalog({"chip": chip}, systems, {}, {"chat": model}, made, partners, {})
 

@@ -72,36 +72,46 @@ def milestones(problem: Problem, decisions: Decisions, prices: dict[str, Any]) -
                 "shortfall_w": float(short),
                 "reached": str(problem.quarters[reached[0]]) if len(reached) else None,
                 "cost_usd": cost,
-                "why": _why(problem, decisions, prices, t) if short > 1e3 else "",
+                "why": _why(problem, decisions, prices, t, short) if short > 1e3 else "",
             }
         )
     return out
 
 
-def _why(problem: Problem, decisions: Decisions, prices: dict[str, Any], t: int) -> str:
-    """What was scarce in the quarters before a missed milestone: what had a price, and was used up."""
+def _why(problem: Problem, decisions: Decisions, prices: dict[str, Any], t: int, missing_w: float) -> str:
+    """What held up a milestone: what was used up by then, and what could still have been had at a price."""
     p = problem
-    reasons = []
     bought = np.array([decisions.added[:, p.line_of == line].sum(axis=(0, 1)) for line in range(len(p.lines))])
-    for line, name in enumerate(p.lines):
-        worth = np.asarray(prices["supply"][name])[: t + 1]
-        taken, offered = bought[line, : t + 1].sum(), p.supply[line, : t + 1].sum()
-        if worth.max() > 1e4 and taken >= 0.95 * offered:
-            reasons.append(f"supply gives {offered:,.0f} {name} systems by then and {taken:,.0f} are bought")
-    used = np.einsum("skt,sk->st", decisions.online, np.outer(p.pue_peak, p.rack_it_w))
-    full = [
-        name
-        for s, name in enumerate(p.sites)
-        if np.asarray(prices["power"][name])[: t + 1].max() > 1e3 and used[s, t] >= 0.97 * p.energised_w[s, t] > 0
-    ]
-    if full:
-        total = format_quantity(float(p.energised_w[:, t].sum()), "power")
+    taken, offered = bought[:, : t + 1].sum(axis=1), p.supply[:, : t + 1].sum(axis=1)
+    best = np.array(
+        [(p.deployed_w_per_rack * p.can_host[:, :, t])[:, p.line_of == i].max() for i in range(len(p.lines))]
+    )
+    used = np.einsum("skt,sk->st", decisions.online, np.outer(p.pue_peak, p.rack_it_w))[:, t]
+    room_w = float(np.maximum(p.energised_w[:, t] - used, 0.0).sum())
+    left_w = min(float((np.maximum(offered - taken, 0.0) * best).sum()), room_w)
+    spent = [i for i in range(len(p.lines)) if offered[i] and taken[i] >= 0.95 * offered[i]]
+    scarce = []
+    for i in spent:
+        rest = f"all but {offered[i] - taken[i]:,.0f} of the" if offered[i] > taken[i] else "all"
+        scarce.append(f"{rest} {offered[i]:,.0f} {p.lines[i]} systems that supply gives by then are bought")
+    full = [n for s, n in enumerate(p.sites) if used[s] >= 0.97 * p.energised_w[s, t] > 0]
+    if full and room_w < 2 * missing_w:
         are = "is" if len(full) == 1 else "are"
-        reasons.append(f"{_list(full)} {are} full, with {total} energised at all sites")
+        scarce.append(
+            f"{_list(full)} {are} full, with {format_quantity(float(p.energised_w[:, t].sum()), 'power')} energised"
+        )
     money = np.asarray(prices["cash"])[: t + 1]
     if money.size and money.max() > 0.01:
-        reasons.append("there is no more cash in the quarters before")
-    return "; ".join(reasons) or "building earlier would cost more than being late"
+        scarce.append("cash is used up in the quarters before")
+    if left_w > 0.05 * missing_w:
+        spare = [
+            f"{offered[i] - taken[i]:,.0f} {p.lines[i]}"
+            for i in range(len(p.lines))
+            if offered[i] - taken[i] > 0 and best[i]
+        ]
+        left = f"{_list(spare)} systems and {format_quantity(room_w, 'power')} of power are left"
+        scarce.append(f"{left}, but using them earlier would cost more than being late")
+    return "; ".join(scarce) or "building earlier would cost more than being late"
 
 
 def _list(names: list[str]) -> str:
@@ -122,21 +132,38 @@ def sentences(
                 f"{format_quantity(mark['cost_usd'], 'money')}): {mark['why']}."
             )
     out += _scarce(problem, prices)
-    lost = problem.demand.sum() - decisions.served.sum()
-    if problem.demand.sum() and lost > 1e-4 * problem.demand.sum():
-        worst = int(np.argmax((problem.demand - decisions.served).sum(axis=0)))
-        out.append(
-            f"{lost / problem.demand.sum():.1%} of the tokens demanded are not served, most of them in "
-            f"{problem.quarters[worst]}."
-        )
+    out += _unserved(problem, decisions, prices)
     return out
+
+
+def _unserved(problem: Problem, decisions: Decisions, prices: dict[str, Any]) -> list[str]:
+    """Tokens not served: how many, what they would have earned, when most, and why then."""
+    p = problem
+    lost = p.demand - decisions.served
+    if not p.demand.sum() or lost.sum() <= 1e-4 * p.demand.sum():
+        return []
+    worst = int(np.argmax(lost.sum(axis=0)))
+    power = max((v[worst] for v in prices["power"].values()), default=0.0)
+    supply = max((v[worst] for v in prices["supply"].values()), default=0.0)
+    if power > 1e3:
+        why = "energised power is used up then"
+    elif supply > 1e4:
+        why = "supply is used up then"
+    elif decisions.retired[:, :, : worst + 1].any():
+        why = "systems retire by then, and new ones would not earn back their cost by the end of the horizon and after it"
+    else:
+        why = "more systems would cost more than these tokens earn"
+    earned = format_quantity(float((lost * p.token_usd).sum()), "money")
+    share = 100 * lost.sum() / p.demand.sum()
+    worth = f"{share:.1f} % of the tokens demanded are not served; at their prices, less what a sale costs, they are worth"
+    return [f"{worth} {earned}. Most are missing in {p.quarters[worst]}: {why}."]
 
 
 def _scarce(problem: Problem, prices: dict[str, Any]) -> list[str]:
     """The dearest site, platform and demand."""
     out = []
     power = {s: np.asarray(v) for s, v in prices["power"].items()}
-    if power and (best := max(power, key=lambda s: power[s].sum())) and power[best].sum() > 0:
+    if power and (best := max(power, key=lambda s: power[s].max())) and power[best].max() > 1e4:
         t = int(np.argmax(power[best]))
         out.append(
             f"Power is worth most at {best}: one more MW in {problem.quarters[t]} adds "

@@ -6,6 +6,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from gigaforge.codesign.operating_points import operating_points
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import GigaforgeError, NoAnswerError
 from gigaforge.scenario import Scenario, check_against
+from gigaforge.units import format_quantity
 
 __all__ = ["Stage", "plan"]
 
@@ -111,6 +113,7 @@ def plan(
         "shadow_prices": prices,
         "milestones": marks,
         "explanations": sentences(problem, result.decisions, prices, marks),
+        "warnings": _warnings(problem, result, prices),
         "checks": {"passed": len(checks), "failed": []},
         "fleet_check": _fleet_check(problem, result),
         "cross_checks": cross_checks(problem, result.decisions, result.summary),
@@ -135,6 +138,22 @@ def _infeasible(problem: Problem, tell: Callable[[Stage], None]) -> NoAnswerErro
     tell(Stage("finding out why there is no plan"))
     reasons = explain_conflict(problem)
     return NoAnswerError("no plan satisfies this scenario; these statements cannot hold together:", reasons)
+
+
+def _warnings(problem: Problem, result: Plan, prices: dict[str, Any]) -> list[str]:
+    """What a reader must know before trusting the headline."""
+    out = []
+    if not result.decisions.added.any():
+        scarce = max(prices["cash"], default=0.0) > 0.01
+        why = "there is no cash to start with" if scarce else "nothing earns back its cost at these prices"
+        out.append(f"Nothing is built: {why}.")
+    salvage = result.summary["salvage_usd"] * problem.discount_end
+    if result.summary["npv_usd"] > 0 and salvage > 0.25 * result.summary["npv_usd"]:
+        out.append(
+            f"{format_quantity(salvage, 'money')} of the net present value is the book value of systems and buildings at "
+            "the end of the horizon, discounted."
+        )
+    return out
 
 
 def _fleet_check(problem: Problem, result: Plan) -> dict[str, float | str]:

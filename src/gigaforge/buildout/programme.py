@@ -24,6 +24,7 @@ from gigaforge.scenario import step
 
 __all__ = ["GW", "PETA", "USD", "Programme", "build"]
 
+_DEAR = 10.0  # under the objective "cost", a broken promise counts this many times
 GW, USD, PETA = 1e9, 1e9, 1e15  # one unit of power, money and tokens in the matrix
 
 
@@ -149,6 +150,7 @@ class _Builder:
 
     def serving(self) -> None:
         p = self.p
+        self.served: Any
         if not p.workloads:
             self.served = None
             return
@@ -307,7 +309,10 @@ class _Builder:
         kind = p.scenario.objective
         worth = value - penalty
         if kind == "cost":
-            worth = -1 * cost - penalty
+            # Least cost of what is promised: missing it must never be the cheap way out.
+            worth = -1 * cost - _DEAR * penalty
+            if self.served is not None:
+                worth = worth + self._lost_revenue_avoided() * _DEAR
         elif kind == "tokens" and self.served is not None:
             worth = self.served.sum() + value * 1e-3
         elif kind == "earliest":
@@ -316,6 +321,11 @@ class _Builder:
             worth = reach.sum() * 100.0 + value * 1e-3
         self.m.add_objective(worth, sense="max")
         return value
+
+    def _lost_revenue_avoided(self) -> Any:
+        """Revenue of what is served, discounted: what leaving it unserved would lose."""
+        per_unit = self.data(self.p.token_usd * self.p.discount[None, :] * PETA / USD, "workload", "quarter")
+        return ((1 * self.served) * per_unit).sum()
 
     def _salvage(self) -> Any:
         """Book value, straight line, of systems and buildings at the end of the horizon, discounted from there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from gigaforge.catalog import Catalog
 from gigaforge.codesign.point import OperatingPoint
@@ -26,14 +27,23 @@ def operating_points(scenario: Scenario, catalog: Catalog) -> list[OperatingPoin
     searches: Searches = {}
     for name in (s for line in scenario.platforms for s in line.systems):
         system = catalog.system(name)
-        hardware = Hardware.from_catalog(system, catalog.accelerator(system.accelerator))
+        chip = catalog.accelerator(system.accelerator)
+        hardware = Hardware.from_catalog(system, chip)
+        # A configuration below the chip's own limit (Max-Q) runs at a slower clock: its peaks hold at the full limit.
+        cap_w = None
+        if system.accelerator_power and chip.power and system.accelerator_power.value < chip.power.value:
+            cap_w = system.accelerator_power.value
+            spared = system.accelerators * (chip.power.value - cap_w)
+            hardware = replace(
+                hardware, power_limit_w=chip.power.value, system_power_w=hardware.system_power_w + spared
+            )
         workloads: list[Serving | TrainingRun] = [*scenario.serving, *scenario.training]
         for workload in workloads:
             transformer = Transformer.from_catalog(catalog.model(workload.model))
             # A workload without an answer on this system may have one on another.
             with contextlib.suppress(GigaforgeError):
                 if isinstance(workload, Serving):
-                    out += serving_points(transformer, hardware, workload, scenario.quarters)
+                    out += serving_points(transformer, hardware, workload, scenario.quarters, cap_w)
                 else:
-                    out += training_points(transformer, hardware, workload, searches)
+                    out += training_points(transformer, hardware, workload, searches, cap_w)
     return out

@@ -39,7 +39,11 @@ def traffic_by_quarter(serving: Serving, quarters: list[Quarter]) -> list[Traffi
 
 
 def serving_points(
-    transformer: Transformer, hardware: Hardware, serving: Serving, quarters: list[Quarter]
+    transformer: Transformer,
+    hardware: Hardware,
+    serving: Serving,
+    quarters: list[Quarter],
+    power_cap_w: float | None = None,
 ) -> list[OperatingPoint]:
     """The configurations worth having on one system: fastest and thriftiest at a few moments.
 
@@ -52,13 +56,19 @@ def serving_points(
     precision = _PRECISIONS.get(serving.precision, serving.precision)
     traffic = traffic_by_quarter(serving, quarters)
     moments = sorted({round(i) for i in np.linspace(0, len(quarters) - 1, _MOMENTS)})
-    found = [_best(search(transformer, hardware, traffic[t], precision=precision)) for t in moments]
+    found = [
+        _best(search(transformer, hardware, traffic[t], precision=precision, power_cap_w=power_cap_w))
+        for t in moments
+    ]
     rows = [c for c in found if c is not None]
     if not rows:
         return []
     chosen = _unique(_join(rows))
     unique = {(t.input_len, t.output_len): t for t in traffic}
-    results = {key: evaluate(transformer, hardware, one, chosen, precision=precision) for key, one in unique.items()}
+    results = {
+        key: evaluate(transformer, hardware, one, chosen, precision=precision, power_cap_w=power_cap_w)
+        for key, one in unique.items()
+    }
     yields = np.stack([_yield(results[t.input_len, t.output_len], hardware) for t in traffic], axis=1)
     # Latency and power of each point are those of the quarter in which it yields most.
     best = [results[traffic[t].input_len, traffic[t].output_len] for t in yields.argmax(axis=1)]

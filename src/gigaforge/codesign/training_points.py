@@ -35,7 +35,11 @@ Searches = dict[tuple[object, ...], TrainingResults | None]
 
 
 def training_points(
-    transformer: Transformer, hardware: Hardware, run: TrainingRun, searches: Searches | None = None
+    transformer: Transformer,
+    hardware: Hardware,
+    run: TrainingRun,
+    searches: Searches | None = None,
+    power_cap_w: float | None = None,
 ) -> list[OperatingPoint]:
     """One point: the smallest gang that finishes the work in two thirds of its window, at its best strategy.
 
@@ -45,7 +49,7 @@ def training_points(
     window_s = (run.end - run.start + 1) * SECONDS_PER_QUARTER * 2 / 3
     known: Searches = {} if searches is None else searches
     racks = _first_guess(transformer, hardware, run, window_s)
-    while (results := _try(transformer, hardware, run, racks, known)) is not None and racks < _LARGEST:
+    while (results := _try(transformer, hardware, run, racks, known, power_cap_w)) is not None and racks < _LARGEST:
         if results.feasible[0] and _rate(results, hardware) * racks * window_s >= run.tokens:
             break
         racks *= 2
@@ -73,7 +77,12 @@ def training_points(
 
 
 def _try(
-    transformer: Transformer, hardware: Hardware, run: TrainingRun, racks: int, known: Searches
+    transformer: Transformer,
+    hardware: Hardware,
+    run: TrainingRun,
+    racks: int,
+    known: Searches,
+    power_cap_w: float | None,
 ) -> TrainingResults | None:
     tokens = run.global_batch_tokens or _BATCH_TOKENS * (run.tokens / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT
     batch = max(int(tokens // run.seq_len), 1)
@@ -85,7 +94,7 @@ def _try(
     key = (hardware.name, run.model, job)
     if key not in known:
         try:
-            known[key] = search(transformer, hardware, job, space=_SPACE)
+            known[key] = search(transformer, hardware, job, space=_SPACE, power_cap_w=power_cap_w)
         except GigaforgeError:
             known[key] = None
     return known[key]

@@ -189,8 +189,17 @@ class Platform(Part):
     supply: CountSeries = Field(description="systems available per quarter; a value holds until the next")
     last: Quarter | None = Field(None, description="last quarter of delivery")
     price_change: Fraction | None = Field(
-        None, description="price change per year after first shipment, e.g. '5 %' off"
+        None, lt=1, description="how much the price falls per year after first shipment, e.g. '5 %'"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.last is not None and self.last < self.ships:
+            raise ValueError(f"last {self.last} is before ships {self.ships}")
+        first = next(iter(self.supply))
+        if first.index and first < self.ships:
+            raise ValueError(f"supply begins {first}, before ships {self.ships}")
+        return self
 
 
 class ScenarioSite(Part):
