@@ -48,7 +48,8 @@ def prepare(runs: Sequence[Run]) -> Runs:
     stacked = Runs.of(runs)
     known = np.array([r.recompute_known for r in runs])
     gentle = np.array([float(r.transformer.moe_layers) > 0 for r in runs])
-    return stacked.with_recompute(np.zeros(len(stacked.names)), known, gentle)
+    always = np.array([r.key.software == "jax" for r in runs])
+    return stacked.with_recompute(np.zeros(len(stacked.names)), known, gentle, always)
 
 
 def weights_of(runs: Sequence[Run]) -> tuple[Floats, Floats]:

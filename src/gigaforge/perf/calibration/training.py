@@ -100,15 +100,22 @@ class Runs:
             self.gradient_bytes, self.trainable, self.unfused, self.document_len,
         )  # fmt: skip
 
-    def with_recompute(self, theta: Floats, known: npt.NDArray[np.bool_], gentle: npt.NDArray[np.bool_]) -> Runs:
+    def with_recompute(
+        self,
+        theta: Floats,
+        known: npt.NDArray[np.bool_],
+        gentle: npt.NDArray[np.bool_],
+        always: npt.NDArray[np.bool_],
+    ) -> Runs:
         """Where recompute is not printed: the least that fits in memory.
 
         Mixtures of experts in the Megatron family recompute cheap modules (`gentle`) and, if that does not do, whole
-        blocks; dense models as many whole blocks as needed.
+        blocks; dense models as many whole blocks as needed. JAX recipes (`always`) keep matrix products and recompute the
+        rest even where all would fit.
         """
         none, some, full = (self._need(theta, kind) for kind in range(3))
         share = np.clip((none - _FULL) / np.maximum(none - full, 1e-9), 0.0, 1.0)
-        chosen = np.where(none <= _FULL, 0, np.where(gentle & (some <= _FULL), 1, 2))
+        chosen = np.where(none <= _FULL, np.where(always, 1, 0), np.where(gentle & (some <= _FULL), 1, 2))
         return self.with_strategies(
             recompute=np.where(known, self.strategies.recompute, chosen),
             recompute_share=np.where(known, 1.0, np.where(chosen == 2, share, 1.0)),

@@ -175,7 +175,7 @@ def _recompute_note(run: Run, stacked: Runs, i: int) -> list[str]:
         return []
     kind, share = int(stacked.strategies.recompute[i]), float(stacked.strategies.recompute_share[i])
     words = ("none", "selective", f"{share:.0%} of the blocks")[kind]
-    return [f"recompute not printed: {words}, the least that fits in memory"]
+    return [f"recompute not printed: {words}, by what fits in memory and the recipe's habit"]
 
 
 def _groups(run: Run) -> dict[str, str]:

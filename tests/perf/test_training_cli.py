@@ -1,0 +1,100 @@
+"""``gigaforge train``: ranks, explains, draws, and says why not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+import yaml
+from serving_fixtures import ACCELERATOR, MODEL, SYSTEM
+from typer.testing import CliRunner
+
+from gigaforge.cli import train
+from gigaforge.errors import InputError, NoAnswerError
+
+APP = typer.Typer()
+
+
+@APP.callback()
+def _root():
+    pass
+
+
+train.register(APP)
+
+
+@pytest.fixture
+def run(tmp_path):
+    for kind, entry in (("accelerators", ACCELERATOR), ("systems", SYSTEM), ("models", MODEL)):
+        folder = tmp_path / "mine" / kind
+        folder.mkdir(parents=True)
+        (folder / "own.yaml").write_text(yaml.safe_dump([entry]), encoding="utf-8")
+
+    def call(*words):
+        base = ["train", "test-8b", "test-node", "--gpus", "16", "--global-batch", "64", "--seq", "4096"]
+        return CliRunner().invoke(APP, [*base, "--catalog", str(tmp_path / "mine"), *words])
+
+    return call
+
+
+def test_it_ranks_strategies_as_one_json_object(run):
+    done = run("--json", "--precision", "fp8", "--top", "3")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    best = told["best"]
+    assert told["evaluated"] >= told["feasible"] > 0
+    assert len(best) == 3
+    assert best[0]["step_time_s"] <= best[1]["step_time_s"] <= best[2]["step_time_s"]
+    assert sum(best[0]["breakdown"].values()) == pytest.approx(best[0]["step_time_s"])
+    for field in ("mfu", "tokens_per_s_per_gpu", "memory_bytes", "power_w", "joules_per_token", "tensor_parallel"):
+        assert best[0][field] > 0
+    assert best[0]["interval"]["low"] < best[0]["step_time_s"] < best[0]["interval"]["high"]
+
+
+def test_with_all_degrees_it_explains_that_one(run, tmp_path):
+    figure = tmp_path / "fall.svg"
+    degrees = ["--tp", "2", "--pp", "1", "--cp", "1", "--mbs", "2", "--recompute", "none", "--sharding", "optimizer"]
+    done = run(*degrees, "--figure", str(figure))
+    assert done.exit_code == 0, done.output
+    assert "linear" in done.stdout
+    assert "and its memory" in done.stdout
+    assert "Where a step" in figure.read_text(encoding="utf-8")
+
+
+def test_what_does_not_fit_says_how_much_is_over_in_one_object(run):
+    tight = [
+        "--dp",
+        "1",
+        "--tp",
+        "1",
+        "--pp",
+        "1",
+        "--cp",
+        "16",
+        "--sharding",
+        "none",
+        "--recompute",
+        "none",
+        "--mbs",
+        "64",
+    ]
+    done = run(*tight, "--json")
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert "GB over" in told["error"]
+    assert told["feasible"] == 0
+    assert isinstance(run(*tight).exception, NoAnswerError)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--tp", "3"], NoAnswerError),
+        (["--recompute", "some"], InputError),
+        (["--precision", "nvfp4"], InputError),
+        (["--figure", "plot.gif"], InputError),
+    ],
+)
+def test_bad_questions_get_a_clear_answer(run, words, problem):
+    assert isinstance(run(*words).exception, problem)
