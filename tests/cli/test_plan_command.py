@@ -166,7 +166,7 @@ def test_a_users_own_figures_overlay_the_catalogue(tmp_path: Path) -> None:
     )
     cheap = run("plan", SINGLE, "--out", tmp_path / "a", "--json", "--catalog", tmp_path / "mine")
     usual = run("plan", SINGLE, "--out", tmp_path / "b", "--json")
-    assert json.loads(cheap.stdout)["npv_usd"] > json.loads(usual.stdout)["npv_usd"]
+    assert json.loads(cheap.stdout)["objective_value"] > json.loads(usual.stdout)["objective_value"]
     assert any("mine.yaml" in name for name in json.loads(cheap.stdout)["inputs"])
 
 

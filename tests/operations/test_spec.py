@@ -48,7 +48,7 @@ def edit(sample_yaml, tmp_path):
         (["failures"], {"modes": {"gpu": {"rate": "-0.1 /year"}}}, "below zero"),
         (["failures"], {"rate_multiplier": -1}, "greater than or equal to 0"),
         (["start"], "2027", "is not a quarter"),
-        (["systems"], {}, "at least 1"),
+        (["systems"], {}, "at least one"),
         (["sites", 0, "racks"], {"unknown": 3}, "unknown system 'unknown'"),
         (["name"], None, "is missing"),
     ],

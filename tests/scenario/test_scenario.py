@@ -108,7 +108,7 @@ def test_doubles_are_refused() -> None:
     ("field", "value", "says"),
     [
         ("sites", [{"site": "abilen"}], "sites.abilen: unknown site 'abilen'; did you mean 'abilene'?"),
-        ("platforms", [{"name": "x", "systems": ["gb300-nv72"], "ships": "2026-Q3", "supply": 1}], "gb300-nvl72"),
+        ("platforms", [{"name": "x", "systems": ["gb300-nv72"], "ships": "2026-Q3", "supply": 100}], "gb300-nvl72"),
         ("because", {"finance": "alliance-powr"}, "did you mean 'alliance-power'"),
     ],
 )
