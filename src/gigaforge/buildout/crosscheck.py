@@ -91,4 +91,4 @@ def _messages(p: Problem) -> list[dict[str, Any]]:
     )
     scaled = rate / users * 700e6
     note = f"{rate / 1e9:.1f}B a week from {users / 1e6:.0f}M users in {p.quarters[0]}, scaled to 700M users"
-    return [_row("messages a week per 700M users", scaled, MESSAGES_PER_WEEK, "messages per week", note)]
+    return [_row("messages a week per 700M users", scaled, MESSAGES_PER_WEEK, "messages", note)]

@@ -171,7 +171,7 @@ def _fleet_check(problem: Problem, result: Plan) -> dict[str, float | str]:
         if racks.any():
             k = int(np.argmax(racks))
             check[f"goodput of {run}"] = (
-                f"{p.run_goodput[r, k]:.1%} in gangs of {p.training_points[r, k].racks_per_unit} racks"
+                f"{100 * p.run_goodput[r, k]:.1f} % in gangs of {p.training_points[r, k].racks_per_unit} racks"
             )
     return check
 

@@ -182,7 +182,7 @@ def training_table(plan: PlanView) -> Table | None:
         rows.append([plan.label(r["name"]), plan.label(r["model"]), plan.label(r.get("system")),
                      ", ".join(plan.label(s) for s in r["sites"]) or "–", *when, f"{r['racks']:,}",
                      format_quantity(r["tokens"], "tokens").removesuffix(" tokens") if r.get("tokens") else "–"])  # fmt: skip
-    head = ["Run", "Model", "System", "Sites", "First quarter", "Last quarter", "Racks at most", "Tokens"]
+    head = ["Run", "Model", "System", "Sites", "First", "Last", "Racks", "Tokens"]
     return Table("Training runs", head, rows, wide=(0, 1, 2, 3, 4, 5)) if rows else None
 
 
@@ -227,10 +227,11 @@ def cross_check_table(plan: PlanView) -> Table | None:
         )
         source = str(c.get("source") or "")
         cell: Cell = Link(_host(source), source) if source.startswith("http") else source
-        rows.append([c["what"], _quantity(c.get("value"), unit), span, "inside" if c.get("inside") else "outside",
-                     c.get("note") or "–", cell])  # fmt: skip
-    head = ["What", "This plan", "Published", "Range", "Note", "Source"]
-    return Table("Checked against published figures", head, rows, wide=(0, 3, 4, 5)) if rows else None
+        rows.append(
+            [c["what"], _quantity(c.get("value"), unit), span, "inside" if c.get("inside") else "outside", cell]
+        )
+    head = ["What", "This plan", "Published", "Range", "Source"]
+    return Table("Checked against published figures", head, rows, wide=(0, 3, 4)) if rows else None
 
 
 def _host(url: str) -> str:

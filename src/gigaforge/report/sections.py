@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from gigaforge.report import report_tables as tables
@@ -66,8 +67,9 @@ def plan_sections(plan: PlanView) -> list[Section]:
     scarce = [f"{s[0].upper()}{s[1:]}." for s in scarcities(plan, 6)]
     shadows = take("shadow-power", "shadow-supply", "shadow-cash", "shadow-demand")
     made = [
-        Section("story", "The plan in brief", sentences(plan), tables=_present(tables.yearly_table(plan))),
-        Section("power", "Power", [], list(plan.summary.get("explanations") or []),
+        Section("story", "The plan in brief", sentences(plan), list(plan.summary.get("warnings") or []),
+                tables=_present(tables.yearly_table(plan))),
+        Section("power", "Power", [], [_in_words(plan, e) for e in plan.summary.get("explanations") or []],
                 take("deployment-by-site", "deployment-by-platform", "site-power"),
                 _present(tables.milestone_table(plan), tables.deployment_table(plan), tables.rack_table(plan))),
         Section("investment", "Investment", figures=take("tranches"), tables=_present(tables.tranche_table(plan))),
@@ -75,7 +77,7 @@ def plan_sections(plan: PlanView) -> list[Section]:
         Section("work", "Tokens and training", figures=take("tokens", "served-share", "training"),
                 tables=_present(tables.training_table(plan))),
         Section("scarcity", "What would help most", points=scarce, figures=shadows),
-        Section("checks", "Checks", _check_lines(plan), list(plan.summary.get("warnings") or []),
+        Section("checks", "Checks", _check_lines(plan), _check_notes(plan),
                 tables=_present(tables.cross_check_table(plan), _fleet_table(plan))),
         Section("assumptions", "Assumptions", tables=_present(tables.assumption_table(plan)), folded=True),
         Section("sources", "Sources", links=_links(plan)),
@@ -93,6 +95,21 @@ def _check_lines(plan: PlanView) -> list[str]:
         return [(f"An independent check of the tables passed all of its {checks['passed']} rules: power, supply, cash and "
                 "tranches hold in every quarter.")]  # fmt: skip
     return []
+
+
+def _in_words(plan: PlanView, sentence: str) -> str:
+    """A sentence with catalogue names as people write them."""
+    prices = plan.summary.get("shadow_prices") or {}
+    names = [*(prices.get("supply") or {}), *(prices.get("power") or {})]
+    for name in sorted(names, key=len, reverse=True):
+        sentence = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plan.label(name), sentence)
+    return sentence
+
+
+def _check_notes(plan: PlanView) -> list[str]:
+    """What stands behind each comparison with a published figure."""
+    checks = [c for c in plan.summary.get("cross_checks") or [] if c.get("note")]
+    return [f"{str(c['what'])[:1].upper()}{str(c['what'])[1:]}: {c['note']}." for c in checks]
 
 
 def _fleet_table(plan: PlanView) -> Table | None:
