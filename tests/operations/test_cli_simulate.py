@@ -111,3 +111,26 @@ def test_the_page_holds_every_case_and_every_option_is_documented():
     assert all(
         f"--{name}" in text for name in ("out", "compare", "replications", "validate", "replay", "events", "json")
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (["--from", "foo"], "--from: 'foo' is not a quarter"),
+        (["--years", "-1"], "--years: -1 years"),
+        (["--replications", "0"], "at least 1"),
+    ],
+)
+def test_wrong_options_are_one_message(option, says, tmp_path):
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "gigaforge", "simulate", str(tmp_path), *option],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

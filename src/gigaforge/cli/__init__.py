@@ -65,6 +65,13 @@ def main() -> None:
     except BrokenPipeError:  # the reader (head, less) went away
         sys.stderr.close()
         sys.exit(0)
+    except Exception as bug:
+        if os.environ.get("GIGAFORGE_DEBUG"):
+            raise
+        sys.stderr.write(
+            f"internal error: {type(bug).__name__}: {bug}\nPlease report it; GIGAFORGE_DEBUG=1 shows where.\n"
+        )
+        sys.exit(70)
 
 
 def _leave_interrupted() -> None:

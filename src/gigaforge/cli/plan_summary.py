@@ -46,6 +46,8 @@ def print_summary(
     console.print(_years(plan, console.width))
     for line in (*_facts(sentences(plan)), *_wants(scarcities(plan))):
         console.print(line, highlight=False)
+    for line in _fleet(plan):
+        console.print(line, highlight=False)
     console.print(_search(plan), highlight=False)
     if folder is not None:
         console.print(_row("Report", str(Path(folder) / "report.html")), highlight=False, soft_wrap=True)
@@ -134,6 +136,16 @@ def _wants(lines: list[str]) -> list[RenderableType]:
     if not lines:
         return []
     return [_row("Worth most" if i == 0 else "", line[0].upper() + line[1:]) for i, line in enumerate(lines)]
+
+
+def _fleet(plan: PlanView) -> list[RenderableType]:
+    """Rounds of planning and operating, where the fleet was simulated."""
+    check = plan.summary.get("fleet_check") or {}
+    if "agreement" not in check:
+        return []
+    rounds = [f"{name}: {text}" for name, text in check.items() if name.startswith("round ")]
+    lines = [*rounds, f"agreement {check['agreement']}"]
+    return [_row("Fleet" if i == 0 else "", line) for i, line in enumerate(lines)]
 
 
 def _search(plan: PlanView) -> RenderableType:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigaforge.errors import InputError
+from gigaforge.quarters import Quarter
+
 if TYPE_CHECKING:
     from gigaforge.operations import Comparison, Fleet, Replications, SimulationResult
     from gigaforge.operations.validation import Row
@@ -46,7 +49,6 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Operate a fleet: failures, repair, training, serving, power and cooling."""
-    from gigaforge.errors import InputError
     from gigaforge.operations import run as runs
 
     if validate:
@@ -57,6 +59,7 @@ def simulate(
         return
     if plan is None:
         raise InputError("give a plan folder or a fleet YAML (or --validate, or --replay TRACE)", "simulate")
+    _check_options(first, years, replications)
     fleet = runs.load_fleet(plan, years=years, first=first)
     if compare:
         other = _other(fleet, compare, years, first)
@@ -114,9 +117,21 @@ def _save(result: SimulationResult, out: Path) -> None:
     save_figures(result, out / "simulation.html")
 
 
+def _check_options(first: str, years: float | None, replications: int) -> None:
+    """Refuse what cannot be simulated before anything is read."""
+    if first:
+        try:
+            Quarter.parse(first)
+        except ValueError as problem:
+            raise InputError(str(problem), "--from") from None
+    if years is not None and not 0 < years <= 100:
+        raise InputError(f"{years:g} years; more than 0 and at most 100 are expected", "--years")
+    if replications < 1:
+        raise InputError(f"{replications}; at least 1 is needed", "--replications")
+
+
 def _other(fleet: Fleet, text: str, years: float | None, first: str) -> Fleet:
     """A second fleet, or this one under a changed training policy."""
-    from gigaforge.errors import InputError
     from gigaforge.operations import run as runs
 
     if Path(text).exists():
