@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import typer
@@ -98,3 +99,39 @@ def test_what_does_not_fit_says_how_much_is_over_in_one_object(run):
 )
 def test_bad_questions_get_a_clear_answer(run, words, problem):
     assert isinstance(run(*words).exception, problem)
+
+
+@pytest.mark.parametrize(
+    ("cap", "words"),
+    [
+        ("900", "'900' is not a power with a unit"),
+        ("nan W", "'nan W' is not a power"),
+        ("", "is not a power"),
+        ("0 W", "above 0 W"),
+        ("-5 W", "above 0 W"),
+        ("10 W", "below its idle"),
+    ],
+)
+def test_a_power_cap_that_cannot_be_is_refused_in_one_line(run, cap, words):
+    problem = run("--power-cap", cap).exception
+    assert isinstance(problem, InputError)
+    assert words in str(problem)
+    assert "\n" not in str(problem)
+
+
+def test_a_cap_that_the_lowest_clock_overruns_is_refused_with_the_least_one(run):
+    problem = run("--power-cap", "20 W").exception
+    assert isinstance(problem, InputError)
+    least = re.search(r"the least cap is ([\d,]+) W", str(problem))[1].replace(",", "")
+    assert "lowest clock" in str(run("--power-cap", f"{int(least) - 2} W").exception)
+    done = run("--power-cap", f"{least} W", "--json", "--top", "1")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["best"][0]["power_w"] <= int(least)
+
+
+def test_unknown_software_is_refused_with_the_known_names(run):
+    problem = run("--software", "foo").exception
+    assert isinstance(problem, InputError)
+    assert "'foo'" in str(problem)
+    assert "nemo" in str(problem)
+    assert run("--software", "vtrain", "--json").exit_code == 0

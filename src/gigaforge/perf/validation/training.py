@@ -129,8 +129,8 @@ def validate_training(
     runs, skipped = shipped_runs() if path is None else read_runs(path)
     reasons = dict(Counter(skipped.values()))
     if not runs:
-        rows = [{"id": k, "metric": _TOKENS, "note": v} for k, v in skipped.items()]
-        table = pd.DataFrame(rows).reindex(columns=_COLUMNS)
+        blank = [{"id": k, "metric": _TOKENS, "note": v} for k, v in skipped.items()]
+        table = pd.DataFrame(blank).reindex(columns=_COLUMNS)
         numbers = dict.fromkeys(("measured", "predicted", "low", "high"), float)
         return TrainingValidation(table.astype(numbers), reasons, 0, pd.DataFrame(columns=_SWEEPS))
     chosen = parameters or shipped()
