@@ -62,7 +62,7 @@ def train(
     """Rank training strategies by step time; with all degrees given, explain that one."""
     from gigaforge.catalog import load_catalog
     from gigaforge.perf.hardware import Hardware
-    from gigaforge.perf.training import TrainingJob, TrainingParameters, search
+    from gigaforge.perf.training import TrainingJob, TrainingParameters, refuse_degrees, search
     from gigaforge.perf.transformer import Transformer
 
     books = load_catalog(*(catalog or []))
@@ -76,6 +76,7 @@ def train(
         "expert_tensor_parallel": expert_tensor_parallel, "data_parallel": data_parallel, "micro_batch": micro_batch,
     }  # fmt: skip
     space = _space(given, recompute, sharding, schedule)
+    refuse_degrees(transformer, job, space)
     own = TrainingParameters.read(parameters) if parameters else None
     cap = None if power_cap is None else _cap(power_cap, hardware)
     results = search(transformer, hardware, job, space=space, keep=max(top, 20), parameters=own, power_cap_w=cap)

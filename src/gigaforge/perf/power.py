@@ -89,7 +89,7 @@ def clock_factor(hardware: Hardware, cap_w: Array, full_w: Array | None = None) 
 def least_cap_w(hardware: Hardware) -> NDArray[np.float64]:
     """Lowest cap that the slowest clock can keep at full load, never below idle; a lower one would not be kept. [W]"""
     share = _ACTIVE_SHARE + (1.0 - _ACTIVE_SHARE) * _CLOCK_FLOOR**_CLOCK_EXPONENT
-    return np.maximum(share * np.asarray(hardware.power_limit_w), hardware.idle_w)
+    return np.asarray(np.maximum(share * np.asarray(hardware.power_limit_w), hardware.idle_w))
 
 
 def system_power_w(hardware: Hardware, accelerator_w: Array) -> NDArray[np.float64]:
