@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import typer
@@ -90,7 +91,7 @@ def test_what_does_not_fit_says_how_much_is_over_in_one_object(run):
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--tp", "3"], NoAnswerError),
+        (["--vpp", "7"], NoAnswerError),
         (["--recompute", "some"], InputError),
         (["--precision", "nvfp4"], InputError),
         (["--figure", "plot.gif"], InputError),
@@ -98,3 +99,65 @@ def test_what_does_not_fit_says_how_much_is_over_in_one_object(run):
 )
 def test_bad_questions_get_a_clear_answer(run, words, problem):
     assert isinstance(run(*words).exception, problem)
+
+
+@pytest.mark.parametrize(
+    ("cap", "words"),
+    [
+        ("900", "'900' is not a power with a unit"),
+        ("nan W", "'nan W' is not a power"),
+        ("", "is not a power"),
+        ("0 W", "above 0 W"),
+        ("-5 W", "above 0 W"),
+        ("10 W", "below its idle"),
+    ],
+)
+def test_a_power_cap_that_cannot_be_is_refused_in_one_line(run, cap, words):
+    problem = run("--power-cap", cap).exception
+    assert isinstance(problem, InputError)
+    assert words in str(problem)
+    assert "\n" not in str(problem)
+
+
+def test_a_cap_that_the_lowest_clock_overruns_is_refused_with_the_least_one(run):
+    problem = run("--power-cap", "20 W").exception
+    assert isinstance(problem, InputError)
+    least = re.search(r"the least cap is ([\d,]+) W", str(problem))[1].replace(",", "")
+    assert "lowest clock" in str(run("--power-cap", f"{int(least) - 2} W").exception)
+    done = run("--power-cap", f"{least} W", "--json", "--top", "1")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["best"][0]["power_w"] <= int(least)
+
+
+def test_unknown_software_is_refused_with_the_known_names(run):
+    problem = run("--software", "foo").exception
+    assert isinstance(problem, InputError)
+    assert "'foo'" in str(problem)
+    assert "nemo" in str(problem)
+    assert run("--software", "vtrain", "--json").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--tp", "3"], "32 heads are not divisible by tensor parallel 3"),
+        (["--tp", "2", "--pp", "2", "--dp", "3"], "tensor 2 x pipeline 2 x data 3 = 12, not 16 GPUs"),
+        (["--tp", "8", "--pp", "8"], "tensor 8 x pipeline 8 = 64, which does not divide 16 GPUs"),
+        (["--tp", "2", "--pp", "2", "--cp", "1", "--dp", "2"], "pipeline 2 x context 1 x data 2 = 8, not 16 GPUs"),
+        (["--dp", "5"], "data parallel 5 does not divide 16 GPUs"),
+        (["--pp", "64"], "pipeline parallel 64 exceeds 32 layers"),
+        (["--pp", "2", "--vpp", "7"], "32 layers do not divide into pipeline parallel 2 x virtual pipeline 7"),
+        (["--ep", "2"], "has no experts"),
+        (["--mbs", "3"], "a global batch of 64 is not divisible by micro-batch 3"),
+    ],
+)
+def test_degrees_that_cannot_be_are_refused_with_the_one_that_stands_in_the_way(run, words, reason):
+    problem = run(*words).exception
+    assert isinstance(problem, InputError)
+    assert reason in str(problem)
+
+
+def test_a_chip_without_published_figures_says_so(run, tmp_path):
+    bare = {k: v for k, v in ACCELERATOR.items() if k not in {"bf16", "fp8"}} | {"status": "announced_only"}
+    (tmp_path / "mine" / "accelerators" / "own.yaml").write_text(yaml.safe_dump([bare]), encoding="utf-8")
+    assert "not published yet" in str(run().exception)

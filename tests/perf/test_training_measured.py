@@ -15,7 +15,8 @@ from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.calibration.folds import group_folds, merge_alike
 from gigaforge.perf.calibration.training import Runs, fit
 from gigaforge.perf.training.parameters import TrainingParameters, shipped
-from gigaforge.perf.validation.runs import read_runs
+from gigaforge.perf.validation.models import catalogue_model
+from gigaforge.perf.validation.runs import read_runs, run_of
 from gigaforge.perf.validation.training import shipped_runs, validate_training
 
 COLUMNS = (
@@ -90,6 +91,65 @@ def test_users_need_only_few_columns(tmp_path):
     assert 0.5 < float((v.table["predicted"] / v.table["measured"]).iloc[0]) < 2
 
 
+def write_few(path, *names):
+    """Only the needed columns: no dimension of the architecture."""
+    columns = ("model_name", "seq_len", "global_batch_sequences", "micro_batch", "gpu", "n_gpus", "tp", "pp", "cp", "ep",
+               "precision", "step_time_s")  # fmt: skip
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, columns)
+        writer.writeheader()
+        writer.writerows([{**{c: GOOD[c] for c in columns}, "model_name": name} for name in names])
+    return path
+
+
+def test_a_model_of_the_catalogue_needs_no_dimensions(tmp_path):
+    names = ("Llama 3.1 8B", "llama-3.1-8b", "LLAMA_3.1 8b", "meta-llama/Llama-3.1-8B-Instruct", "Llama3-8B (SFT)")
+    few = validate_training(write_few(tmp_path / "few.csv", *names)).table["predicted"]
+    whole = validate_training(write(tmp_path / "whole.csv", {})).table["predicted"]
+    np.testing.assert_allclose(few, whole.iloc[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("DeepSeek-V3", "deepseek-v3"), ("deepseek v3", "deepseek-v3"), ("GPT-3 175B", "gpt3-175b"),
+        ("gpt3_175b", "gpt3-175b"), ("Meta Llama 3.1 70B", "llama-3.1-70b"), ("Mixtral-8x7B", "mixtral-8x7b"),
+        ("foo", None),
+    ],
+)  # fmt: skip
+def test_a_name_is_found_however_it_is_punctuated(name, found):
+    model = catalogue_model(name)
+    assert (model and model.name) == found
+
+
+def test_given_dimensions_win_over_the_catalogue():
+    runs = {**GOOD, "d_model": "", "n_layers": 16}
+    half = run_of(runs, "half").transformer
+    assert (half.layers, half.attention_layers, half.d_model) == (16, 16, 4096)
+    deep = {"model_name": "DeepSeek-V3", "n_layers": 13, "n_experts": 64, "top_k": 4}
+    few = {k: v for k, v in GOOD.items() if not k.startswith(("n_layers", "d_", "n_heads", "n_kv", "vocab"))}
+    moe = run_of({**few, **deep}, "deep").transformer
+    assert (moe.dense_layers, moe.moe_layers, moe.experts, moe.experts_per_token) == (3, 10, 64, 4)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_when_no_row_can_be_predicted_the_report_is_written_all_the_same(tmp_path, form):
+    path, out = write_few(tmp_path / "few.csv", *(f"foo{i}" for i in range(12))), tmp_path / "rows.csv"
+    done = CliRunner().invoke(app(validate), ["validate", "training", str(path), "--out", str(out), *form])
+    assert done.exit_code == 1
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 12
+    assert all("not in the catalogue" in r["note"] and not r["predicted"] for r in rows)
+    if form:
+        told = json.loads(done.stdout)
+        assert (told["rows"], told["predicted"], sum(told["skipped"].values())) == (12, 0, 12)
+        assert "and 2 more" in told["error"]
+    else:
+        assert "0 of 12 rows predicted" in done.stdout
+        assert isinstance(done.exception, NoAnswerError)
+        assert "and 2 more" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("nonsense", "words"),
     [
@@ -100,7 +160,11 @@ def test_users_need_only_few_columns(tmp_path):
         ({"precision": "fp3"}, "'fp3'"),
         ({"gpu": "Abacus"}, "'Abacus'"),
         ({"precision": "nvfp4"}, "no fp4 arithmetic"),
-        ({"d_model": "nan"}, "d_model is blank"),
+        (
+            {"model_name": "foo", "d_model": "nan"},
+            "model 'foo' is not in the catalogue and d_model is blank; nearest: ",
+        ),
+        ({"model_name": "", "d_model": ""}, "model_name and d_model are blank"),
         ({"tp": 1.5}, "not a whole number"),
         ({"step_time_s": ""}, "neither step_time_s nor"),
     ],
@@ -119,8 +183,7 @@ def test_a_file_without_a_needed_column_or_any_good_row_is_refused(tmp_path):
         read_runs(path)
     with pytest.raises(InputError, match="cannot read"):
         read_runs(tmp_path / "absent.csv")
-    with pytest.raises(NoAnswerError):
-        validate_training(write(path, {"gpu": "Abacus"}))
+    assert isinstance(validate_training(write(path, {"gpu": "Abacus"})).problem, NoAnswerError)
 
 
 def test_folds_keep_together_what_is_alike():

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gigaforge.errors import NoAnswerError
+from gigaforge.errors import InputError, NoAnswerError
 
 if TYPE_CHECKING:
+    from gigaforge.perf.hardware import Hardware
     from gigaforge.perf.training import TrainingResults
 
 __all__ = ["register"]
@@ -60,9 +62,8 @@ def train(
     """Rank training strategies by step time; with all degrees given, explain that one."""
     from gigaforge.catalog import load_catalog
     from gigaforge.perf.hardware import Hardware
-    from gigaforge.perf.training import TrainingJob, TrainingParameters, search
+    from gigaforge.perf.training import TrainingJob, TrainingParameters, refuse_degrees, search
     from gigaforge.perf.transformer import Transformer
-    from gigaforge.units import parse_quantity
 
     books = load_catalog(*(catalog or []))
     machine = books.system(system)
@@ -75,8 +76,9 @@ def train(
         "expert_tensor_parallel": expert_tensor_parallel, "data_parallel": data_parallel, "micro_batch": micro_batch,
     }  # fmt: skip
     space = _space(given, recompute, sharding, schedule)
+    refuse_degrees(transformer, job, space)
     own = TrainingParameters.read(parameters) if parameters else None
-    cap = parse_quantity(power_cap, "power") if power_cap else None
+    cap = None if power_cap is None else _cap(power_cap, hardware)
     results = search(transformer, hardware, job, space=space, keep=max(top, 20), parameters=own, power_cap_w=cap)
     _write_figure(results, figure)
     problem = _problem(results)
@@ -90,6 +92,25 @@ def train(
     _show(results, f"{model} on {gpus} x {system}", hardware.hbm_bytes, top)
     if problem:
         raise problem
+
+
+def _cap(text: str, hardware: Hardware) -> float:
+    """A cap that the board can keep. [W]"""
+    from gigaforge.perf.power import least_cap_w
+    from gigaforge.units import parse_quantity
+
+    where, least = "--power-cap", float(least_cap_w(hardware))
+    try:
+        cap = parse_quantity(text, "power")
+    except ValueError:
+        raise InputError(f"{text!r} is not a power with a unit; write it like '900 W'", where) from None
+    if not cap > 0:
+        raise InputError(f"{text!r} must be above 0 W", where)
+    if cap < least:
+        idle = float(hardware.idle_w)
+        why = f"below its idle {idle:,.0f} W" if cap < idle else "out of reach even at its lowest clock"
+        raise InputError(f"{text!r} on {hardware.name} is {why}; the least cap is {math.ceil(least):,} W", where)
+    return cap
 
 
 def _problem(results: TrainingResults) -> NoAnswerError | None:
@@ -116,8 +137,6 @@ def _space(given: dict[str, int | None], recompute: str | None, sharding: str | 
 
 
 def _choice(name: str, word: str, words: tuple[str, ...]) -> int:
-    from gigaforge.errors import InputError
-
     if word not in words:
         raise InputError(f"{word!r} is none of {', '.join(words)}", f"--{name}")
     return words.index(word)

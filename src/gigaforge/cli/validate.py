@@ -44,13 +44,20 @@ def training(
     result = validate_training(file, own, in_sample=in_sample)
     summary = result.summary()
     _save(result.table, out)
-    if figure:
+    problem = result.problem
+    if figure and not problem:
         from gigaforge.report.performance_figures import parity_plot, write_figure
 
         write_figure(parity_plot(result.scored), figure)
     if as_json:
-        print(json.dumps(summary))
+        # One object whatever happens: the reason travels in it.
+        print(json.dumps(summary | ({"error": str(problem)} if problem else {})))
+        if problem:
+            raise typer.Exit(problem.exit_code)
         return
+    if problem:
+        print(f"0 of {summary['rows']} rows predicted")
+        raise problem
     _show_training(summary)
     if worst:
         _show_worst(result.worst(worst))

@@ -133,7 +133,7 @@ class Hardware:
         """
         peaks = {k: f.value for k in ("bf16", "fp8", "fp4") if (f := getattr(accelerator, k)) is not None}
         if "bf16" not in peaks:
-            raise InputError("bf16 peak rate is missing", f"accelerator {accelerator.name}")
+            raise InputError(_unpublished(accelerator), f"accelerator {accelerator.name}")
         power = system.accelerator_power or accelerator.power
         limit = _need(power, "power", accelerator.name)
         idle = accelerator.idle_power.value if accelerator.idle_power else _IDLE_SHARE * limit
@@ -169,6 +169,13 @@ _FLOP_S_PER_MULTIPROCESSOR: Final = 15.2e12
 """Dense bf16 per multiprocessor where the count is not published (B200: 2,250 TFLOP/s over 148)."""
 _SCALE_OUT_BYTES_S: Final = 50e9
 """400 Gb/s per accelerator where a system gives none (https://docs.nvidia.com/dgx/dgxh100-user-guide/)."""
+
+
+def _unpublished(accelerator: Accelerator) -> str:
+    """Why there is no rate to compute with."""
+    if accelerator.status in {"announced", "announced_only"}:
+        return "is announced, and its bf16 rate is not published yet; take another or give it in your own catalogue"
+    return "its bf16 peak rate is missing; give it in your own catalogue (--catalog)"
 
 
 def _need(figure: Any, field: str, owner: str) -> float:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware
 
-__all__ = ["active_power_w", "clock_factor", "demand_power_w", "system_power_w"]
+__all__ = ["active_power_w", "clock_factor", "demand_power_w", "least_cap_w", "system_power_w"]
 
 _ACTIVE_SHARE: Final = 0.25
 """Of the limit, clocks up and nothing running [1]_."""
@@ -84,6 +84,12 @@ def clock_factor(hardware: Hardware, cap_w: Array, full_w: Array | None = None) 
     full = np.minimum(hardware.power_limit_w if full_w is None else full_w, hardware.power_limit_w)
     share = np.maximum(np.asarray(cap_w) - floor, 0.0) / np.maximum(full - floor, 1e-9)
     return np.asarray(np.clip(np.minimum(share, 1.0) ** (1.0 / _CLOCK_EXPONENT), _CLOCK_FLOOR, 1.0))
+
+
+def least_cap_w(hardware: Hardware) -> NDArray[np.float64]:
+    """Lowest cap that the slowest clock can keep at full load, never below idle; a lower one would not be kept. [W]"""
+    share = _ACTIVE_SHARE + (1.0 - _ACTIVE_SHARE) * _CLOCK_FLOOR**_CLOCK_EXPONENT
+    return np.asarray(np.maximum(share * np.asarray(hardware.power_limit_w), hardware.idle_w))
 
 
 def system_power_w(hardware: Hardware, accelerator_w: Array) -> NDArray[np.float64]:

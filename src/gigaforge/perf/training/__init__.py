@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gigaforge.perf.training.constants import software_family
+from gigaforge.perf.training.degrees import refuse_degrees
 from gigaforge.perf.training.job import RECOMPUTE, SCHEDULES, SHARDING, TrainingJob, TrainingStrategies
 from gigaforge.perf.training.parameters import TrainingParameters, shipped
 from gigaforge.perf.training.search import TrainingResults, evaluate, search
@@ -11,5 +12,6 @@ from gigaforge.perf.training.step import BREAKDOWN, MEMORY
 
 __all__ = [
     "BREAKDOWN", "MEMORY", "RECOMPUTE", "SCHEDULES", "SHARDING", "SearchSpace", "TrainingJob", "TrainingParameters",
-    "TrainingResults", "TrainingStrategies", "evaluate", "search", "shipped", "software_family",
+    "TrainingResults", "TrainingStrategies", "evaluate", "refuse_degrees", "search", "shipped",
+    "software_family",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 
 from gigaforge.perf.arrays import Array
 
-__all__ = ["FAMILIES", "SPECS", "Constants", "Key", "Spec", "constants_of", "software_family"]
+__all__ = ["FAMILIES", "SPECS", "Constants", "Key", "Spec", "constants_of", "software_families", "software_family"]
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,17 @@ STACKS: Final[Mapping[str, str]] = {
 def software_family(text: str) -> str:
     """Family of a software's printed name (the first pattern that matches), else ``"other"``."""
     low = text.lower()
+    if low in STACKS:
+        return low
     for pattern, family in FAMILIES:
         if family == low or re.search(pattern, low):
             return family
     return "other"
+
+
+def software_families() -> tuple[str, ...]:
+    """Names that a job's software may have; ``megatron-bridge`` is the newest of its releases."""
+    return tuple(dict.fromkeys(["megatron-bridge", *(family for _, family in FAMILIES), *STACKS, "other"]))
 
 
 def deviations(name: str, key: Key) -> list[tuple[str, float]]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gigaforge.errors import InputError
 from gigaforge.perf.hardware import precision_family
+from gigaforge.perf.training.constants import software_families, software_family
 
 __all__ = ["RECOMPUTE", "SCHEDULES", "SHARDING", "TrainingJob", "TrainingStrategies"]
 
@@ -42,7 +43,7 @@ class TrainingJob:
     Raises
     ------
     InputError
-        A count below one or an unknown precision.
+        A count below one, an unknown precision or unknown software.
 
     """
 
@@ -58,6 +59,9 @@ class TrainingJob:
             if not value >= 1:
                 raise InputError(f"{value!r} must be at least 1", field)
         precision_family(self.precision)
+        known = software_families()
+        if self.software not in known and software_family(self.software) == "other":
+            raise InputError(f"{self.software!r} is not known; take one of {', '.join(known)}", "software")
 
     @property
     def tokens(self) -> int:

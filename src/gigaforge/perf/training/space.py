@@ -14,7 +14,7 @@ from gigaforge.perf.training.job import TrainingJob, TrainingStrategies
 from gigaforge.perf.training.step import stage_blocks
 from gigaforge.perf.transformer import Transformer
 
-__all__ = ["Grid", "SearchSpace", "grids"]
+__all__ = ["Grid", "SearchSpace", "grids", "pipelines"]
 
 _LARGEST_MICRO_BATCH: Final = 64
 
@@ -84,7 +84,7 @@ def _tensor_degrees(t: Transformer, job: TrainingJob, space: SearchSpace) -> lis
     return _allowed(fits, space.tensor_parallel)
 
 
-def _pipelines(t: Transformer, space: SearchSpace, within: int) -> list[tuple[int, int]]:
+def pipelines(t: Transformer, space: SearchSpace, within: int) -> list[tuple[int, int]]:
     """Stages and chunks per stage into which the blocks divide (embedding and head may count as blocks)."""
     layers = int(t.layers)
     out = []
@@ -118,7 +118,7 @@ def _experts(t: Transformer, space: SearchSpace, ranks: int, tp: int) -> list[tu
 def _degrees(t: Transformer, job: TrainingJob, space: SearchSpace) -> Iterator[tuple[int, ...]]:
     """Rows (tp, pp, vpp, cp, ep, etp, dp, micro-batch, sequence-parallel)."""
     for tp in _tensor_degrees(t, job, space):
-        for pp, vpp in _pipelines(t, space, job.accelerators // tp):
+        for pp, vpp in pipelines(t, space, job.accelerators // tp):
             rest = job.accelerators // (tp * pp)
             for cp in _allowed([c for c in _divisors(rest) if job.seq_len % (2 * c) == 0], space.context_parallel):
                 dp = rest // cp

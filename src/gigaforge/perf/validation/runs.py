@@ -19,6 +19,7 @@ from gigaforge.perf.hardware import precision_family
 from gigaforge.perf.training.constants import Key, software_family
 from gigaforge.perf.training.machine import Machine
 from gigaforge.perf.transformer import Transformer
+from gigaforge.perf.validation.models import catalogue_model, nearest_models, reshaped
 
 __all__ = ["NEEDED", "Run", "UnpredictableError", "read_runs", "run_of"]
 
@@ -241,13 +242,14 @@ def _machine(row: Mapping[str, Any], chip: Mapping[str, Any], precision: str, gp
 
 def _transformer(row: Mapping[str, Any], assumed: list[str]) -> Transformer:
     name = _text(row, "model_name")
+    lacking = _lacking(row)
+    if lacking:
+        return _from_catalogue(row, name, lacking, assumed)
     extra = _match("measured_models", "models", name)
     d = _number(row, "d_model")
     total = _number(row, "n_params_total_b", 0.0)
     layers = _number(row, "n_layers", 0.0)
     if not layers:
-        if not total:
-            raise UnpredictableError("n_layers is blank")
         layers = float(round(total * 1e9 / (12.0 * d * d)))
         assumed.append(f"{layers:g} layers, from the parameter count")
     heads = _number(row, "n_heads", extra.get("heads", 0.0))
@@ -293,6 +295,35 @@ def _transformer(row: Mapping[str, Any], assumed: list[str]) -> Transformer:
         return replace(base, **known)
     known.setdefault("expert_d_model", d)
     return replace(base, experts=experts, experts_per_token=_number(row, "top_k", 2.0), expert_d_ff=width, **known)
+
+
+def _lacking(row: Mapping[str, Any]) -> str:
+    """The column without which a row does not tell its architecture."""
+    if _blank(row.get("d_model")):
+        return "d_model"
+    return "n_layers" if _blank(row.get("n_layers")) and _blank(row.get("n_params_total_b")) else ""
+
+
+_DIMENSIONS: Final = {
+    "n_layers": "layers", "d_model": "d_model", "n_heads": "heads", "n_kv_heads": "kv_heads", "d_ff": "d_ff",
+    "vocab": "vocab", "n_experts": "experts", "top_k": "experts_per_token",
+}  # fmt: skip
+
+
+def _from_catalogue(row: Mapping[str, Any], name: str, lacking: str, assumed: list[str]) -> Transformer:
+    """The catalogue's architecture of the row's model, with the dimensions that the row gives."""
+    if not name:
+        raise UnpredictableError(f"model_name and {lacking} are blank")
+    known = catalogue_model(name)
+    if known is None:
+        near = ", ".join(nearest_models(name))
+        raise UnpredictableError(f"model {name!r} is not in the catalogue and {lacking} is blank; nearest: {near}")
+    given = {ours: _number(row, column) for column, ours in _DIMENSIONS.items() if not _blank(row.get(column))}
+    if not float(known.moe_layers):
+        given = {k: v for k, v in given.items() if not k.startswith("experts")}
+    assumed.append(f"architecture of {known.name} in the catalogue")
+    # The row's own name stays: folds and habits go by it.
+    return replace(reshaped(known, given), name=name)
 
 
 _EXTRA: Final = (

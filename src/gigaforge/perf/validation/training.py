@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -23,6 +24,11 @@ __all__ = ["TrainingValidation", "shipped_runs", "validate_training"]
 
 GROUPS: Final = ["metric", "source", "gpu", "precision", "gpu_precision", "model_kind", "software", "scale", "tier"]
 _TOKENS, _MEMORY = "tokens_per_s_per_gpu", "peak_memory_gb"
+_COLUMNS: Final = ["id", "metric", "measured", "predicted", "low", "high", "note", *GROUPS[1:]]
+_KEYS: Final = ["source", "model", "batch", "gpus", "seq", "gpu", "precision"]
+_SWEEPS: Final = [*_KEYS, "runs", "reached"]
+_REASONS: Final = 10
+"""How many reasons an error lists before it only counts."""
 _SWEEP: Final = 4
 """Strategies of one model, batch and GPU count that make a ranking."""
 
@@ -56,6 +62,15 @@ class TrainingValidation:
         t = self.table[(self.table["metric"] == _TOKENS) & self.table["predicted"].notna()]
         best = t[t["tier"] == "A"]
         return best if len(best) else t
+
+    @property
+    def problem(self) -> NoAnswerError | None:
+        """Why there is nothing to compare, if no row can be predicted."""
+        if self.table["predicted"].notna().any():
+            return None
+        reasons = [f"{n} of {len(self.table)} rows: {why}" for why, n in self.skipped.items()]
+        more = [f"and {len(reasons) - _REASONS} more"] if len(reasons) > _REASONS else []
+        return NoAnswerError("no row can be predicted", [*reasons[:_REASONS], *more])
 
     def summary(self) -> dict[str, Any]:
         """As `gigaforge validate training --json` prints it."""
@@ -109,13 +124,15 @@ def validate_training(
     ------
     InputError
         The file cannot be read or lacks a needed column.
-    NoAnswerError
-        No row can be predicted.
 
     """
     runs, skipped = shipped_runs() if path is None else read_runs(path)
+    reasons = dict(Counter(skipped.values()))
     if not runs:
-        raise NoAnswerError("no row can be predicted", [f"{k}: {v}" for k, v in list(skipped.items())[:10]])
+        blank = [{"id": k, "metric": _TOKENS, "note": v} for k, v in skipped.items()]
+        table = pd.DataFrame(blank).reindex(columns=_COLUMNS)
+        numbers = dict.fromkeys(("measured", "predicted", "low", "high"), float)
+        return TrainingValidation(table.astype(numbers), reasons, 0, pd.DataFrame(columns=_SWEEPS))
     chosen = parameters or shipped()
     stacked = prepare(runs)
     step, memory = np.zeros(len(runs)), np.zeros(len(runs))
@@ -126,9 +143,6 @@ def validate_training(
         p = stacked.predict(theta)
         step[rows], memory[rows] = p.times.step_time_s[rows], p.memory.total[rows]
     table = _table(runs, stacked, step, memory, chosen, skipped)
-    reasons: dict[str, int] = {}
-    for why in skipped.values():
-        reasons[why] = reasons.get(why, 0) + 1
     return TrainingValidation(table, reasons, sum(d is not None for d in deviations), _regret(runs, stacked, step))
 
 
@@ -162,8 +176,7 @@ def _table(
             })  # fmt: skip
     for identifier, why in skipped.items():
         rows.append({"id": identifier, "metric": _TOKENS, "note": why})
-    columns = ["id", "metric", "measured", "predicted", "low", "high", "note", *GROUPS[1:]]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    return pd.DataFrame(rows).reindex(columns=_COLUMNS)
 
 
 _MEMORY_LOW, _MEMORY_HIGH = 0.85, 1.18
@@ -210,12 +223,11 @@ def _regret(runs: Sequence[Run], stacked: Runs, step: npt.NDArray[np.float64]) -
     # Runs on a network gone wrong say nothing about strategies: identical layouts differ up to fifty-fold there.
     healthy = (t["tier"] != "C") & (weights_of(runs)[0] > 0)
     rows = []
-    keys = ["source", "model", "batch", "gpus", "seq", "gpu", "precision"]
-    for key, group in t[healthy].groupby(keys, dropna=False):
+    for key, group in t[healthy].groupby(_KEYS, dropna=False):
         if group["strategy"].nunique() < _SWEEP:
             continue
         ours = float(group["measured"].to_numpy()[int(np.argmin(group["predicted"].to_numpy()))])
         rows.append(
-            {**dict(zip(keys, key, strict=True)), "runs": len(group), "reached": group["measured"].min() / ours}
+            {**dict(zip(_KEYS, key, strict=True)), "runs": len(group), "reached": group["measured"].min() / ours}
         )
-    return pd.DataFrame(rows, columns=[*keys, "runs", "reached"])
+    return pd.DataFrame(rows, columns=_SWEEPS)
