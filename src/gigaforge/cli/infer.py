@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gigaforge.perf.hardware import Hardware
     from gigaforge.perf.inference import ServingResults, Traffic
 
-__all__ = ["register"]
+__all__ = ["register", "serving_parameters"]
 
 
 def register(app: typer.Typer) -> None:
@@ -89,7 +89,7 @@ def infer(
     traffic.check_context(shape.max_context, model)
     cap_w = _power_cap(power_cap, hardware)
     energy_usd_j = _energy(energy_price, pue)
-    own = _parameters(parameters)
+    own = serving_parameters(parameters)
     _check_software(software, own)
     chosen = precision or _lowest(hardware, shape.family)
     results = search(
@@ -189,7 +189,8 @@ def _modes(mode: str, only_aggregated: bool, only_disaggregated: bool) -> tuple[
     return known[mode]
 
 
-def _parameters(path: Path | None) -> dict[str, Any] | None:
+def serving_parameters(path: Path | None) -> dict[str, Any] | None:
+    """Read a parameter file of `gigaforge calibrate inference`; `InputError` says what is wrong with it."""
     if path is None:
         return None
     try:
