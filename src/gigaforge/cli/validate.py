@@ -79,6 +79,10 @@ def inference(
         print(json.dumps(summary))
         return
     _show_totals(summary)
+    if file is not None:
+        left = result.table[result.table["predicted"].isna()].head(20)
+        for row in left.itertuples():
+            print(f"  {row.id}: {row.note}")
     for said, number in list(summary["assumed"].items())[:8]:
         print(f"  assumed in {number} rows: {said}")
     for by, groups in summary["by"].items():
