@@ -166,7 +166,9 @@ def validate_inference(
     rows = rows_of(table, catalog or load_catalog())
     which = np.flatnonzero(rows.condition >= 0)
     if not len(which):
-        raise NoAnswerError("no row can be predicted", sorted(set(rows.skipped.astype(str))))
+        raise NoAnswerError(
+            "no row can be predicted", [f"{_name(table, i)}: {why}" for i, why in list(rows.skipped.items())[:10]]
+        )
     cases = Cases.of(rows)
     shipped = load_parameters("serving") if parameters is None else parameters
     _note_software(rows, which, shipped)
@@ -237,15 +239,19 @@ def _reasons(rows: Rows) -> dict[str, int]:
     return {str(k): int(v) for k, v in rows.skipped.value_counts().items()}
 
 
+def _name(table: pd.DataFrame, row: Any) -> str:
+    """Identifier of a row; without one, its line as a spreadsheet counts ("row 2" is the first)."""
+    given = table["id"].iloc[row]
+    return f"row {row + 2}" if given is None or str(given) == "nan" else str(given)
+
+
 def _result(
     table: pd.DataFrame, rows: Rows, which: NDArray[np.int64], predicted: Floats, low: Floats, high: Floats
 ) -> pd.DataFrame:
     n = len(table)
     out = pd.DataFrame(
         {
-            "id": [
-                str(x) if x is not None and str(x) != "nan" else f"row {i + 2}" for i, x in enumerate(table["id"])
-            ],
+            "id": [_name(table, i) for i in range(n)],
             "metric": table["metric"].astype(str),
             "measured": pd.to_numeric(table["value"], errors="coerce"),
         }
