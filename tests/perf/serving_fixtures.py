@@ -65,4 +65,4 @@ def small_catalog() -> Any:
         "dgx-h200": System.model_validate({**SYSTEM, "name": "dgx-h200", "accelerator": "h200"}),
         "dgx-h100": System.model_validate({**SYSTEM, "name": "dgx-h100", "accelerator": "h100-sxm"}),
     }
-    return SimpleNamespace(systems=systems, accelerator={"h200": chip, "h100-sxm": slower}.__getitem__)
+    return SimpleNamespace(models={}, systems=systems, accelerator={"h200": chip, "h100-sxm": slower}.__getitem__)

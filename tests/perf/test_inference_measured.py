@@ -93,6 +93,26 @@ def test_a_file_of_ones_own_needs_few_columns(tmp_path: Path) -> None:
     ):
         assert any(words in reason for reason in report.skipped), words
     assert sum(report.skipped.values()) == 7
+    assert report.table["id"].tolist() == [f"row {i}" for i in range(2, 10)], "as a spreadsheet counts them"
+    assert "concurrency 0 is not at least one request in flight" in report.skipped
+    assert report.summary()["assumed"] == {
+        "precision_weights not given: bf16; software not given: an average stack": 1
+    }
+    (worst,) = report.summary()["worst"]
+    assert (worst["id"], worst["gpu"], worst["metric"], worst["measured"]) == ("row 2", "h200", "tpot_ms", 13.5)
+    assert worst["error"] == pytest.approx(worst["predicted"] / 13.5 - 1.0)
+
+
+def test_rows_longer_than_the_context_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "model_name,gpu,n_gpus,input_len,output_len,concurrency,metric,value,software\n"
+        "Llama-3.1-70B,H200,8,1024,1024,64,tpot_ms,13.5,lmdeploy\n"
+        "Llama-3.1-70B,H200,8,131000,1024,64,tpot_ms,13.5,vllm\n"
+    )
+    report = validate_inference(path)
+    assert report.skipped == {"input_len + output_len = 132,024 tokens, but llama-3-70b holds 131,072": 1}
+    assert "'lmdeploy' was never fitted: an average stack" in report.table["note"][0]
 
 
 @pytest.mark.parametrize(

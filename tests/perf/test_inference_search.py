@@ -101,13 +101,15 @@ def overlay(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(overlay: Path, *words: str) -> tuple[int, str, BaseException | None]:
+def run(overlay: Path, *words: str, columns: int = 120) -> tuple[int, str, BaseException | None]:
     app = typer.Typer()
     app.callback()(lambda: None)
     register(app)
     lengths = [] if "--input-len" in words else ["--input-len", "1000", "--output-len", "500"]
     done = CliRunner().invoke(
-        app, ["infer", "test-8b", "test-node", *lengths, "--catalog", str(overlay), *words], env={"COLUMNS": "120"}
+        app,
+        ["infer", "test-8b", "test-node", *lengths, "--catalog", str(overlay), *words],
+        env={"COLUMNS": str(columns)},
     )
     return done.exit_code, done.stdout, done.exception
 
@@ -131,8 +133,17 @@ def test_the_command_shows_a_table_and_writes_a_figure(overlay: Path, tmp_path: 
     path = tmp_path / "front.html"
     code, out, _ = run(overlay, "--offline", "--figure", str(path))
     assert code == 0
-    assert "mean/p99" in out
+    assert "TTFT" in out
     assert "tokens/s per user" in path.read_text()
+
+
+@pytest.mark.parametrize("targets", [("--offline",), ("--tpot", "20 ms")])
+def test_the_table_is_whole_at_80_columns(overlay: Path, targets: tuple[str, ...]) -> None:
+    _, out, _ = run(overlay, *targets, columns=80)
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count("\n* TP") == 1, "the best row is marked, once"
+    assert all(head in out for head in ("batch", "tok/s", "/user", "/GPU", "/MW", "/Mtok"))
 
 
 def test_a_target_that_nothing_meets_names_the_closest(overlay: Path) -> None:
@@ -153,6 +164,18 @@ def test_a_target_that_nothing_meets_names_the_closest(overlay: Path) -> None:
         (("--tpot", "30"), "has no unit"),
         (("--mode", "neither"), "aggregated, disaggregated and both"),
         (("--parameters", "nowhere.json"), "cannot be read"),
+        (("--pue", "nan"), "--pue"),
+        (("--pue", "0.5"), "at least 1"),
+        (("--energy-price", "foo"), "--energy-price"),
+        (("--energy-price", "-$60/MWh"), "--energy-price"),
+        (("--power-cap", "900"), "has no unit"),
+        (("--power-cap", "nan W"), "--power-cap"),
+        (("--power-cap", "0 W"), "draws idle"),
+        (("--power-cap", "-5 W"), "--power-cap"),
+        (("--power-cap", "20 W"), "draws idle"),
+        (("--software", "foo"), "trtllm, trtllm-bench"),
+        (("--kv-precision", "foo"), "known: bf16, fp8"),
+        (("--kv-precision", "fp4"), "known: bf16, fp8"),
     ],
 )
 def test_wrong_input_is_named(overlay: Path, words: tuple[str, ...], said: str) -> None:

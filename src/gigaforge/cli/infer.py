@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigaforge.cli.options import quantity
 from gigaforge.errors import InputError, NoAnswerError
 
 if TYPE_CHECKING:
     from gigaforge.catalog import System
+    from gigaforge.perf.hardware import Hardware
     from gigaforge.perf.inference import ServingResults, Traffic
 
-__all__ = ["register"]
+__all__ = ["register", "serving_parameters"]
 
 
 def register(app: typer.Typer) -> None:
@@ -66,7 +70,6 @@ def infer(
     from gigaforge.perf.hardware import Hardware
     from gigaforge.perf.inference import Speculation, Traffic, search
     from gigaforge.perf.transformer import Transformer
-    from gigaforge.units import parse_quantity
 
     books = load_catalog(*(catalog or []))
     machine, shape = books.system(system), books.model(model)
@@ -84,6 +87,10 @@ def infer(
         offline,
     )
     traffic.check_context(shape.max_context, model)
+    cap_w = _power_cap(power_cap, hardware)
+    energy_usd_j = _energy(energy_price, pue)
+    own = serving_parameters(parameters)
+    _check_software(software, own)
     chosen = precision or _lowest(hardware, shape.family)
     results = search(
         Transformer.from_catalog(shape),
@@ -95,15 +102,15 @@ def infer(
         software=software,
         modes=_modes(disaggregated, only_aggregated, only_disaggregated),
         speculation=Speculation(draft_tokens, acceptance) if draft_tokens else None,
-        parameters=_parameters(parameters),
-        power_cap_w=_quantity(power_cap, "power", "--power-cap"),
+        parameters=own,
+        power_cap_w=cap_w,
     )
     if not len(results):
         raise NoAnswerError(
             f"{model} in {chosen} does not fit: weights and one request need more memory than"
             f" {gpus or machine.accelerators} x {float(hardware.hbm_bytes) / 1e9:.0f} GB in any layout"
         )
-    price = _price(machine, parse_quantity(energy_price, "energy_price"), pue)
+    price = _price(machine, energy_usd_j, pue)
     front = results.pareto()
     best = results.best()
     if figure is not None:
@@ -111,21 +118,56 @@ def infer(
     if as_json:
         print(json.dumps(_summary(results, front, best, price, model, system, chosen, software)))
     else:
-        _show(results, front, best, price, f"{model} on {system}, {chosen}, {software}", hardware, top)
+        _show(
+            results,
+            front,
+            best,
+            price,
+            f"{model} on {system}, {chosen}, {software}",
+            hardware,
+            gpus or machine.accelerators,
+            top,
+        )
     _capacity(best, traffic, gpus or machine.accelerators)
     if not len(best):
         raise _closest(results, traffic)
 
 
 def _quantity(text: str | None, dimension: str, where: str) -> float | None:
-    from gigaforge.units import parse_quantity
+    return None if text is None else quantity(text, dimension, where)
 
-    if text is None:
-        return None
-    try:
-        return parse_quantity(text, dimension)
-    except ValueError as problem:
-        raise InputError(str(problem), where) from None
+
+def _power_cap(text: str | None, hardware: Hardware) -> float | None:
+    """Cap per accelerator [W]; one that the idle board already exceeds cannot be kept."""
+    cap_w = _quantity(text, "power", "--power-cap")
+    idle_w = float(hardware.idle_w)
+    if cap_w is not None and not (math.isfinite(cap_w) and cap_w >= idle_w):
+        raise InputError(
+            f"{text!r} is below what a {hardware.chip} draws idle ({idle_w:.0f} W); give a cap from there to its limit,"
+            f" {float(hardware.power_limit_w):.0f} W",
+            "--power-cap",
+        )
+    return cap_w
+
+
+def _energy(text: str, pue: float) -> float:
+    """Price of energy [USD/J], once it and the PUE make sense."""
+    if not (math.isfinite(pue) and pue >= 1.0):
+        raise InputError(f"{pue} is not facility over IT energy; give a number of at least 1, such as 1.2", "--pue")
+    usd_j = quantity(text, "energy_price", "--energy-price")
+    if not (math.isfinite(usd_j) and usd_j >= 0.0):
+        raise InputError(f"{text!r}; a price of zero or more is expected, such as '$60/MWh'", "--energy-price")
+    return usd_j
+
+
+def _check_software(software: str, parameters: Mapping[str, Any] | None) -> None:
+    """Only what the parameter file was fitted to; another name would silently be predicted as an average stack."""
+    from gigaforge.perf.parameters import load_parameters
+
+    table = (load_parameters("serving") if parameters is None else parameters)["quantities"]
+    known = sorted({name for entry in table.values() for name in entry.get("software", {})})
+    if known and software not in known:
+        raise InputError(f"{software!r} is not known; known: {', '.join(known)}", "--software")
 
 
 def _lowest(hardware: Any, family: str) -> str:
@@ -147,7 +189,8 @@ def _modes(mode: str, only_aggregated: bool, only_disaggregated: bool) -> tuple[
     return known[mode]
 
 
-def _parameters(path: Path | None) -> dict[str, Any] | None:
+def serving_parameters(path: Path | None) -> dict[str, Any] | None:
+    """Read a parameter file of `gigaforge calibrate inference`; `InputError` says what is wrong with it."""
     if path is None:
         return None
     try:
@@ -238,16 +281,33 @@ def _summary(
     }
 
 
-def _layout_words(layout: dict[str, Any]) -> str:
-    parts = [f"tp{layout['tensor_parallel']}"]
-    for name, short in (("attention_data_parallel", "dp"), ("expert_parallel", "ep"), ("pipeline_parallel", "pp")):
-        if layout[name] > 1:
+def _degrees(layout: dict[str, Any]) -> str:
+    """Degrees of parallelism in the field's letters: "TP8 EP8"; DP is that of attention."""
+    parts = [f"TP{layout['tensor_parallel']}"]
+    for name, short in (("attention_data_parallel", "DP"), ("expert_parallel", "EP"), ("pipeline_parallel", "PP")):
+        if layout.get(name, 1) > 1:
             parts.append(f"{short}{layout[name]}")
-    text = " ".join(parts)
-    if layout["disaggregated"]:
-        p = layout["prefill"]
-        text += f" + {p['workers_per_decode_worker']:.2g} x prefill({p['accelerators']})"
-    return text
+    return " ".join(parts)
+
+
+def _prefill_words(layout: dict[str, Any]) -> str:
+    """The prefill pool of a disaggregated layout, per decode worker: "+0.5x TP4"; empty without one."""
+    if not layout["disaggregated"]:
+        return ""
+    p = layout["prefill"]
+    tensor = round(p["accelerators"] / p["attention_data_parallel"])
+    return f"+{p['workers_per_decode_worker']:.2g}x {_degrees({**p, 'tensor_parallel': tensor})}"
+
+
+def _layout_words(layout: dict[str, Any]) -> str:
+    prefill = _prefill_words(layout)
+    return _degrees(layout) + (f" {prefill} (prefill)" if prefill else "")
+
+
+_HEADS = (
+    "layout", "batch", "TTFT\nmean\np99", "TPOT\nmean\np99", "tok/s\n/user", "tok/s\n/GPU", "tok/s\n/MW", "GB\nW\n/GPU",
+    "$\n/Mtok",
+)  # fmt: skip
 
 
 def _show(
@@ -257,56 +317,64 @@ def _show(
     price: Any,
     title: str,
     hardware: Any,
+    accelerators: int,
     top: int,
 ) -> None:
+    """Two lines a row, so that nothing is cut at 80 columns."""
     import numpy as np
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    table = Table(title=title, title_justify="left")
-    table.add_column("layout of a replica", overflow="fold")
-    heads = (
-        "batch",
-        "TTFT\nmean/p99",
-        "TPOT\nmean/p99",
-        "tok/s\n/user",
-        "tok/s\n/GPU",
-        "tok/s\n/MW",
-        "GB",
-        "W\n/GPU",
-        "$\n/Mtok",
-    )
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for head in _HEADS:
+        layout = head == "layout"
+        table.add_column(head, justify="left" if layout else "right", no_wrap=not layout, overflow="fold")
     keep = np.unique(np.linspace(0, len(front) - 1, min(top, len(front))).round().astype(int))
-    rows = [(r, False) for r in _rows(front.take(keep), price)] + [(r, True) for r in _rows(best, price)]
-    for row, chosen in sorted(rows, key=lambda item: -item[0]["tokens_per_s_per_user"]):
-        cost = "-" if row["usd_per_mtok"] is None else f"{row['usd_per_mtok']:.2g}"
-        table.add_row(
-            _layout_words(row["layout"]), f"{row['batch']:.0f}", _pair(row["ttft_s"]), _pair(row["tpot_s"]),
-            f"{row['tokens_per_s_per_user']:.0f}", f"{row['tokens_per_s_per_gpu']:,.0f}", f"{row['tokens_per_s_per_mw']:.2g}",
-            f"{row['memory_bytes'] / 1e9:.0f}", f"{row['power_w']:.0f}", cost, style="bold green" if chosen else None,
-        )  # fmt: skip
+    chosen = _rows(best, price)[:1]
+    rows = [r for r in _rows(front.take(keep), price) if r not in chosen] + chosen
+    for row in sorted(rows, key=lambda r: -r["tokens_per_s_per_user"]):
+        table.add_row(*_cells(row, row in chosen, accelerators), style="bold green" if row in chosen else None)
     console.print(table)
     low, high = (results.low or {}), (results.high or {})
     words = ", ".join(f"{k} x{low[k]:.2f} to x{high[k]:.2f}" for k in low)
     console.print(
+        "* best under the targets. TP, EP, PP: tensor, expert, pipeline parallel; DP: attention data parallel; x2:"
+        " replicas; +0.5x: prefill workers for each decode worker.\n"
         f"{results.evaluated:,} configurations evaluated in {results.wall_s:.2f} s, {len(results):,} fit in"
         f" {float(hardware.hbm_bytes) / 1e9:.0f} GB; 80 % intervals: {words or 'not calibrated'}",
         style="dim",
     )
 
 
-def _pair(latency: dict[str, float]) -> str:
-    """Mean and p99 in one unit: "104/177 ms"."""
-    seconds = latency["p99"] >= 1.0
-    scale, unit = (1.0, "s") if seconds else (1e3, "ms")
-    return f"{latency['mean'] * scale:.3g}/{latency['p99'] * scale:.3g} {unit}"
+def _cells(row: dict[str, Any], chosen: bool, accelerators: int) -> list[str]:
+    layout = row["layout"]
+    replicas = 1 if layout["disaggregated"] else accelerators // layout["accelerators"]
+    words = ("* " if chosen else "  ") + _degrees(layout) + (f" x{replicas}" if replicas > 1 else "")
+    prefill = _prefill_words(layout)
+    return [
+        words + (f"\n  {prefill}" if prefill else ""),
+        f"{row['batch']:.0f}",
+        f"{_seconds(row['ttft_s']['mean'])}\n{_seconds(row['ttft_s']['p99'])}",
+        f"{_seconds(row['tpot_s']['mean'])}\n{_seconds(row['tpot_s']['p99'])}",
+        f"{row['tokens_per_s_per_user']:.0f}",
+        f"{row['tokens_per_s_per_gpu']:,.0f}",
+        _short(row["tokens_per_s_per_mw"]),
+        f"{row['memory_bytes'] / 1e9:.0f} GB\n{row['power_w']:.0f} W",
+        "-" if row["usd_per_mtok"] is None else f"{row['usd_per_mtok']:.2g}",
+    ]
+
+
+def _short(value: float) -> str:
+    """Three digits and a letter: "9.4k", "1.1M"."""
+    for scale, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:.3g}{letter}"
+    return f"{value:.3g}"
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.2f} s" if value >= 1.0 else f"{value * 1e3:.3g} ms"
+    return f"{value:.3g} s" if value >= 1.0 else f"{value * 1e3:.3g} ms"
 
 
 def _figure(front: ServingResults, path: Path, title: str) -> None:

@@ -68,13 +68,14 @@ def inference(
     parameters: Parameters = None,
     out: Out = None,
     figure: Figure = None,
+    worst: Annotated[int, typer.Option(min=0, help="How many of the worst rows to show.")] = 12,
     as_json: Json = False,
 ) -> None:
     """Serving measurements."""
+    from gigaforge.cli.infer import serving_parameters
     from gigaforge.perf.validation.inference import validate_inference
 
-    own = json.loads(parameters.read_text(encoding="utf-8")) if parameters else None
-    result = validate_inference(file, parameters=own) if own else validate_inference(file)
+    result = validate_inference(file, parameters=serving_parameters(parameters))
     summary = result.summary()
     _save(result.table, out)
     if figure:
@@ -85,8 +86,16 @@ def inference(
         print(json.dumps(summary))
         return
     _show_totals(summary)
+    if file is not None:
+        left = result.table[result.table["predicted"].isna()].head(20)
+        for row in left.itertuples():
+            print(f"  {row.id}: {row.note}")
+    for said, number in list(summary["assumed"].items())[:8]:
+        print(f"  assumed in {number} rows: {said}")
     for by, groups in summary["by"].items():
         _table(by, groups)
+    if worst:
+        _show_worst_serving(result.worst_rows(worst))
 
 
 def _save(table: Any, out: Path | None) -> None:
@@ -152,4 +161,19 @@ def _show_worst(rows: Any) -> None:
         table.add_column(head)
     for row in rows.itertuples():
         table.add_row(row.id, row.source, f"{row.off:+.0%}", row.note or "nothing")
+    Console().print(table)
+
+
+def _show_worst_serving(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="furthest off", title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for head in ("row", "model", "gpu", "metric"):
+        table.add_column(head, overflow="fold")
+    for head in ("measured", "predicted", "error"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        names = (row[k] for k in ("id", "model", "gpu", "metric"))
+        table.add_row(*names, f"{row['measured']:.4g}", f"{row['predicted']:.4g}", f"{row['error']:+.0%}")
     Console().print(table)

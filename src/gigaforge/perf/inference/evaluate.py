@@ -57,9 +57,11 @@ class Engine:
         Raises
         ------
         InputError
-            The chip lacks the precision.
+            The chip lacks the precision, or the cache has one that is not known.
 
         """
+        if kv_precision not in (None, "bf16", "fp8"):
+            raise InputError(f"{kv_precision!r} is not a cache that is modelled; known: bf16, fp8", "kv_precision")
         moe = bool(np.any(np.asarray(transformer.moe_layers) > 0))
         if precision == "fp8" and np.any(np.asarray(transformer.experts) > _BLOCK_SCALED):
             precision = "fp8_block"

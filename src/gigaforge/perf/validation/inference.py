@@ -65,6 +65,8 @@ class InferenceReport:
             "scored": len(scored),
             "cross_validated": self.cross_validated,
             "skipped": self.skipped,
+            "assumed": self.assumed(),
+            "worst": self.worst_rows(),
             **_errors(scored),
             "bias": float(np.median(scored["predicted"] / scored["measured"] - 1.0)) if len(scored) else 0.0,
             **_intervals(scored),
@@ -82,6 +84,23 @@ class InferenceReport:
         scored = self.scored
         error = np.abs(np.log(scored["predicted"].to_numpy() / scored["measured"].to_numpy()))
         return scored.iloc[np.argsort(-error)[:count]]
+
+    def worst_rows(self, count: int = 12) -> list[dict[str, Any]]:
+        """The same as plain values: ``id, model, gpu, metric, measured, predicted, error`` (predicted / measured - 1)."""
+        return [
+            {
+                **{name: str(row[name]) for name in ("id", "model", "gpu", "metric")},
+                "measured": float(row["measured"]),
+                "predicted": float(row["predicted"]),
+                "error": float(row["predicted"] / row["measured"] - 1.0),
+            }
+            for row in self.worst(count).to_dict("records")
+        ]
+
+    def assumed(self) -> dict[str, int]:
+        """What had to be assumed of predicted rows, and of how many."""
+        notes = self.table.loc[np.isfinite(self.table["predicted"]), "note"]
+        return {str(k): int(v) for k, v in notes[notes != ""].value_counts().items()}
 
     def write(self, path: Path) -> None:
         """Every row as CSV."""
@@ -147,14 +166,27 @@ def validate_inference(
     rows = rows_of(table, catalog or load_catalog())
     which = np.flatnonzero(rows.condition >= 0)
     if not len(which):
-        raise NoAnswerError("no row can be predicted", sorted(set(rows.skipped.astype(str))))
+        raise NoAnswerError(
+            "no row can be predicted", [f"{_name(table, i)}: {why}" for i, why in list(rows.skipped.items())[:10]]
+        )
     cases = Cases.of(rows)
     shipped = load_parameters("serving") if parameters is None else parameters
+    _note_software(rows, which, shipped)
     predicted, low, high = _predict(cases, rows, which, shipped)
     honest = 0
     if parameters is None:
         honest = _fold_by_fold(cases, rows, which, predicted, low, high)
     return InferenceReport(_result(table, rows, which, predicted, low, high), _reasons(rows), honest)
+
+
+def _note_software(rows: Rows, which: NDArray[np.int64], parameters: Mapping[str, Any]) -> None:
+    """Say so where the software is not one that the parameters were fitted to: it is predicted as an average stack."""
+    known = {name for entry in parameters["quantities"].values() for name in entry.get("software", {})}
+    for i in which:
+        software = rows.conditions[rows.condition[i]].group.software
+        if software not in known:
+            said = "software not given" if software == "unknown" else f"software {software!r} was never fitted"
+            rows.notes[int(i)] = "; ".join(filter(None, (rows.notes.get(int(i), ""), f"{said}: an average stack")))
 
 
 def _predict(
@@ -207,13 +239,19 @@ def _reasons(rows: Rows) -> dict[str, int]:
     return {str(k): int(v) for k, v in rows.skipped.value_counts().items()}
 
 
+def _name(table: pd.DataFrame, row: Any) -> str:
+    """Identifier of a row; without one, its line as a spreadsheet counts ("row 2" is the first)."""
+    given = table["id"].iloc[row]
+    return f"row {row + 2}" if given is None or str(given) == "nan" else str(given)
+
+
 def _result(
     table: pd.DataFrame, rows: Rows, which: NDArray[np.int64], predicted: Floats, low: Floats, high: Floats
 ) -> pd.DataFrame:
     n = len(table)
     out = pd.DataFrame(
         {
-            "id": [str(x) if x is not None and str(x) != "nan" else str(i) for i, x in enumerate(table["id"])],
+            "id": [_name(table, i) for i in range(n)],
             "metric": table["metric"].astype(str),
             "measured": pd.to_numeric(table["value"], errors="coerce"),
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,6 +21,7 @@ from gigaforge.catalog import Catalog
 from gigaforge.errors import InputError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.effects import Group
+from gigaforge.perf.inference.known import canonical_model
 from gigaforge.perf.inference.rates import PrecisionPlan
 from gigaforge.perf.inference.traffic import DATASETS, Dataset
 from gigaforge.perf.transformer import Transformer
@@ -123,10 +124,11 @@ def rows_of(table: pd.DataFrame, catalog: Catalog) -> Rows:
     notes: dict[int, str] = {}
     transformers: dict[str, Transformer] = {}
     hardware: dict[str, Hardware] = {}
+    contexts = _contexts(catalog)
     for i, record in enumerate(table.to_dict("records")):
         row = {str(k): v for k, v in record.items()}
         try:
-            condition, shape, machine, note = _condition(row, catalog)
+            condition, shape, machine, note = _condition(row, catalog, contexts)
         except Unpredictable as reason:
             skipped[i] = str(reason)
             continue
@@ -173,7 +175,18 @@ def _text(row: dict[str, Any], name: str) -> str:
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 
-def _condition(row: dict[str, Any], catalog: Catalog) -> tuple[Condition, Transformer, Hardware, str]:
+def _contexts(catalog: Catalog) -> dict[str, int]:
+    """Longest context of each architecture in the catalogue; versions of one differ, and the longest binds. [token]"""
+    out: dict[str, int] = {}
+    for name, model in catalog.models.items():
+        key = canonical_model(name)
+        out[key] = max(out.get(key, 0), int(model.max_context))
+    return out
+
+
+def _condition(
+    row: dict[str, Any], catalog: Catalog, contexts: Mapping[str, int]
+) -> tuple[Condition, Transformer, Hardware, str]:
     metric = _text(row, "metric")
     if metric not in METRICS:
         raise Unpredictable(f"metric {metric!r} is not one of {', '.join(METRICS)}")
@@ -193,6 +206,15 @@ def _condition(row: dict[str, Any], catalog: Catalog) -> tuple[Condition, Transf
     plan = PrecisionPlan.of(precision, moe=moe, kv=_kv(_text(row, "precision_kv"), precision, software, machine))
     kind, dataset, targets = _load(row, name)
     lengths = _lengths(row, dataset)
+    longest = contexts.get(shape.name, math.inf)
+    if sum(lengths) > longest:
+        said = f"input_len + output_len = {sum(lengths):,.0f} tokens, but {shape.name} holds {longest:,}"
+        if not _text(row, "source"):
+            raise Unpredictable(said)
+        # Published sweeps of random tokens went beyond the trained context; the kernels do not mind.
+        note = "; ".join(filter(None, (note, said)))
+    if not _text(row, "precision_weights"):
+        note = "; ".join(filter(None, (note, f"precision_weights not given: {precision}")))
     layout = _layout(row, gpus, moe=moe)
     concurrency = _number(row, "concurrency", 0.0)
     if kind in ("closed", "static") and not concurrency >= 1:
@@ -200,7 +222,10 @@ def _condition(row: dict[str, Any], catalog: Catalog) -> tuple[Condition, Transf
     drafts = draft_tokens(name, _text(row, "software"), _text(row, "date"), _text(row, "notes"))
     unsure = "total GPU count" in _text(row, "notes") and not _number(row, "n_gpus") >= 1
     if unsure:
-        kind, note = "pools", "pool sizes not printed: the best split of the printed total"
+        kind, note = (
+            "pools",
+            "; ".join(filter(None, ("pool sizes not printed: the best split of the printed total", note))),
+        )
     disaggregated = _pools(row)
     if disaggregated is not None:
         layout, prefill, workers = disaggregated
@@ -261,6 +286,9 @@ def _load(row: dict[str, Any], model: str) -> tuple[str, Dataset | None, tuple[f
     said = _SCENARIO.search(load) or _SCENARIO.search(re.sub(r".*scenario ", "", notes)) or _SCENARIO.search(locator)
     dataset = _dataset(model)
     if not said:
+        given = _text(row, "concurrency")
+        if given and not load:
+            raise Unpredictable(f"concurrency {given} is not at least one request in flight")
         raise Unpredictable("neither concurrency nor a known load")
     scenario = said.group(1).lower()
     if scenario == "offline":
