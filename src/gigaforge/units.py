@@ -223,7 +223,9 @@ def _split_suffix(rest: str, dollar: bool, dimension: str) -> tuple[float, str]:
 
 def _article(dimension: str) -> str:
     words = dimension.replace("_", " ")
-    return words if words in ("power", "energy", "money", "data", "tokens") else f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+    if words in ("power", "energy", "money", "data", "tokens"):
+        return words
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def _describe(dims: dict[str, int]) -> str:
