@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.programme import step_once
 from gigaforge.quarters import SECONDS_PER_QUARTER
 
 if TYPE_CHECKING:
@@ -52,12 +53,6 @@ class Cash:
     salvage_usd: float
 
 
-def _once(series: dict, problem: Problem) -> Array:  # type: ignore[type-arg]
-    from gigaforge.buildout.programme import step_once  # noqa: PLC0415
-
-    return step_once(series, problem)
-
-
 def flows_usd(p: Problem, d: Decisions) -> dict[str, Array]:
     """Every flow of the operator by site and quarter, positive, to the cent [USD]. Shape (S, T)."""
     f, o, count = p.scenario.finance, p.scenario.operations, len(p.quarters)
@@ -77,9 +72,9 @@ def flows_usd(p: Problem, d: Decisions) -> dict[str, Array]:
     revenue = (d.served * gross).sum(axis=0) if p.workloads else zero
     single = {
         "opening_cash": opening,
-        "other_funding": _once(f.other_funding, p),
+        "other_funding": step_once(f.other_funding, p),
         "equity_tranche": steps * p.tranche_usd,
-        "equity_upfront": _once(investment.upfront, p) if investment else zero,
+        "equity_upfront": step_once(investment.upfront, p) if investment else zero,
         "debt_draw": np.maximum(d.debt_usd - debt_before, 0.0),
         "debt_repayment": np.maximum(debt_before - d.debt_usd, 0.0),
         "debt_interest": debt_before * (f.debt.interest / 4 if f.debt else 0.0),

@@ -8,6 +8,7 @@ import numpy as np
 
 from gigaforge.buildout.plan import Decisions
 from gigaforge.buildout.problem import Problem
+from gigaforge.scenario import interpolate
 
 __all__ = ["cross_checks"]
 
@@ -17,7 +18,7 @@ GPUS_FOR_10_GW = (4e6, 5e6, "https://epium.com/openai-and-nvidias-artificial-int
 MESSAGES_PER_WEEK = (17.5e9, 18.4e9, "https://siliconcanals.com/m-by-july-2025-chatgpt-had-reached-roughly-10-of-the-worlds-adults-and-700-million-weekly-users-sending-about-18-billion-messages-a-week-but-the-bigger-shift-was-that-most-of-it-wasnt-wor/")  # fmt: skip
 
 
-def cross_checks(problem: Problem, decisions: Decisions, summary: dict[str, Any]) -> list[dict[str, Any]]:
+def cross_checks(problem: Problem, decisions: Decisions) -> list[dict[str, Any]]:
     """Cost per gigawatt, GPUs per 10 GW and messages a week against what was published.
 
     Returns
@@ -26,7 +27,6 @@ def cross_checks(problem: Problem, decisions: Decisions, summary: dict[str, Any]
         ``what, value, published_low, published_high, unit, source, inside, note``.
 
     """
-    del summary
     rows = [*_cost(problem, decisions), *_accelerators(problem, decisions), *_messages(problem)]
     return [r | {"inside": bool(r["published_low"] <= r["value"] <= r["published_high"])} for r in rows]
 
@@ -79,8 +79,6 @@ def _messages(p: Problem) -> list[dict[str, Any]]:
     serving = p.scenario.serving
     if not serving:
         return []
-    from gigaforge.scenario import interpolate  # noqa: PLC0415
-
     people = [s for s in serving if interpolate(s.weekly_users, p.quarters)[0] >= 1e8]
     if not people:
         return []

@@ -116,7 +116,7 @@ def plan(
         "warnings": _warnings(problem, result, prices),
         "checks": {"passed": len(checks), "failed": []},
         "fleet_check": _fleet_check(problem, result),
-        "cross_checks": cross_checks(problem, result.decisions, result.summary),
+        "cross_checks": cross_checks(problem, result.decisions),
         "description": scenario.description.strip(),
         "finance": {
             "discount_rate": scenario.finance.discount_rate,

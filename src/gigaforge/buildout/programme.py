@@ -40,7 +40,7 @@ class Programme:
 
 def previous(variable: Any) -> Any:
     """Value one quarter before; zero before the first."""
-    return (1 * variable).shift(quarter=1).fillna(0)
+    return lagged(variable, 1)
 
 
 def lagged(variable: Any, quarters: int) -> Any:
