@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gigaforge.cli.options import quantity
+from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
 from gigaforge.errors import InputError, NoAnswerError
 
 if TYPE_CHECKING:
@@ -60,18 +60,15 @@ def infer(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many rows of the Pareto set to show.")] = 16,
     figure: Annotated[Path | None, typer.Option(help="Write the Pareto figure: .html, .png or .svg.")] = None,
-    catalog: Annotated[
-        list[Path] | None, typer.Option("--catalog", help="Your own figures; may be repeated.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what a system serves: tokens/s per GPU against tokens/s per user, and the best under targets."""
-    from gigaforge.catalog import load_catalog
     from gigaforge.perf.hardware import Hardware
     from gigaforge.perf.inference import Speculation, Traffic, search
     from gigaforge.perf.transformer import Transformer
 
-    books = load_catalog(*(catalog or []))
+    books = catalog_from(catalog)
     machine, shape = books.system(system), books.model(model)
     hardware = Hardware.from_catalog(machine, books.accelerator(machine.accelerator))
     traffic = Traffic(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from
 from gigaforge.errors import InputError, NoAnswerError
 
 if TYPE_CHECKING:
@@ -54,18 +55,15 @@ def train(
     power_cap: Annotated[str | None, typer.Option(help="Cap per accelerator, e.g. '900 W'.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many strategies to show.")] = 10,
     figure: Annotated[Path | None, typer.Option(help="Write the waterfall: .html, .png or .svg.")] = None,
-    catalog: Annotated[
-        list[Path] | None, typer.Option("--catalog", help="Your own figures; may be repeated.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Rank training strategies by step time; with all degrees given, explain that one."""
-    from gigaforge.catalog import load_catalog
     from gigaforge.perf.hardware import Hardware
     from gigaforge.perf.training import TrainingJob, TrainingParameters, refuse_degrees, search
     from gigaforge.perf.transformer import Transformer
 
-    books = load_catalog(*(catalog or []))
+    books = catalog_from(catalog)
     machine = books.system(system)
     hardware = Hardware.from_catalog(machine, books.accelerator(machine.accelerator))
     transformer = Transformer.from_catalog(books.model(model))
