@@ -22,7 +22,7 @@ from gigaforge.buildout.problem import Array, Problem
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
 
-__all__ = ["GW", "PETA", "USD", "Programme", "build"]
+__all__ = ["GW", "PETA", "USD", "Programme", "build", "most_online"]
 
 _DEAR = 10.0  # under the objective "cost", a broken promise counts this many times
 GW, USD, PETA = 1e9, 1e9, 1e15  # one unit of power, money and tokens in the matrix
@@ -88,10 +88,7 @@ class _Builder:
 
     def installation(self) -> None:
         p, dims = self.p, ("site", "system", "quarter")
-        most = np.where(p.can_host, np.floor(p.supply[p.line_of] / self.block)[None, :, :], 0.0)
-        power = np.floor(
-            p.energised_w[:, None, :] / (p.least_held_w * self.block)[None, :, None] / p.pue_peak[:, None, None]
-        )
+        most, power = _room(p)
         if not self.tight:
             most = np.where(np.any(p.can_host, axis=2, keepdims=True), 1e6, np.zeros_like(most))
             power = np.full_like(most, 1e6)
@@ -201,13 +198,10 @@ class _Builder:
         if self.tight:
             most = np.minimum(most, (p.can_host.any(axis=2) * p.supply[p.line_of].sum(axis=1) / self.block)[None])
         most = np.where(p.run_rate[:, None, :] > 0, most, 0.0)
-        window = most[p.train_run, :, p.train_system][..., None] * p.run_window[p.train_run, None, :]
-        if self.tight:
-            held = (p.train_held_w * self.block)[:, None, None] * p.pue_peak[None, :, None]
-            window = np.minimum(window, np.floor(p.energised_w[None] / held))
-        self.train = self.variable(
-            "train", "job", "site", "quarter", upper=self.data(window, "job", "site", "quarter")
-        )
+        possible = (most > 0)[p.train_run, :, p.train_system][..., None] & p.run_window[p.train_run, None, :]
+        # No bound but "only there" below: a bound of a variable's own would hide part of its price.
+        upper = self.data(possible * 1e6, "job", "site", "quarter")
+        self.train = self.variable("train", "job", "site", "quarter", upper=upper)
         # The same whichever of the points are offered, so that prices of one selection hold for another.
         at_site = np.floor(p.energised_w[:, None, :] / np.outer(p.pue_peak, p.least_held_w * self.block)[..., None])
         room = most[..., None] * p.run_window[:, None, None, :]
@@ -363,6 +357,20 @@ class _Builder:
         stay = np.clip(1 - age / (4 * f.facility_life_years), 0, None)
         worth = self.data(np.outer(p.facility_usd_per_w, stay) * GW / USD * p.discount_end, "site", "quarter")
         return total + ((self.built - previous(self.built)) * worth).sum()
+
+
+def _room(problem: Problem) -> tuple[Array, Array]:
+    """Blocks that supply lets in each quarter, and that a site's power can hold at the least. Shape (S, K, T) each."""
+    p, block = problem, float(problem.scenario.block)
+    most = np.where(p.can_host, np.floor(p.supply[p.line_of] / block)[None, :, :], 0.0)
+    held = np.outer(p.pue_peak, p.least_held_w * block)[..., None]
+    return most, np.floor(p.energised_w[:, None, :] / held)
+
+
+def most_online(problem: Problem) -> Array:
+    """Most blocks that can be online, whatever is decided. Shape (S, K, T)."""
+    most, power = _room(problem)
+    return np.minimum(np.cumsum(most, axis=2), power)
 
 
 def step_once(series: dict[Any, float], problem: Problem) -> Array:

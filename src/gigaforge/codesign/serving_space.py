@@ -87,7 +87,9 @@ def serving_space(
     order = _fastest_first(yields[keep], cap_w[keep] >= levels[-1], times)
     interval = (results.low or {}).get("throughput", 1.0), (results.high or {}).get("throughput", 1.0)
     points = [
-        _point(n, serving, hardware, precision, chosen, i, float(cap_w[i]), yields[i], power_w[i], latency[i], interval)
+        _point(
+            n, serving, hardware, precision, chosen, i, float(cap_w[i]), yields[i], power_w[i], latency[i], interval
+        )
         for n, i in enumerate(keep[order])
     ]
     return points, evaluated
@@ -147,7 +149,10 @@ def _at_level(
     if slowed.size:
         slow = under_cap(engine, traffic, good.take(slowed), mean_w, retune=True)
         c = slow.configurations
-        room = c.accelerators + np.maximum(c.prefill_share, 1e-3) * c.prefill_accelerators <= engine.hardware.accelerators
+        room = (
+            c.accelerators + np.maximum(c.prefill_share, 1e-3) * c.prefill_accelerators
+            <= engine.hardware.accelerators
+        )
         fits = np.flatnonzero(slow.meets_targets & (room | ~c.disaggregated))
         rate = np.concatenate([rate, slow.tokens_per_s_per_gpu[fits]])
         power_w = np.concatenate([power_w, slow.power_w[fits]])
