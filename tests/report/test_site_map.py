@@ -29,7 +29,9 @@ def _plan(places: dict[str, tuple[float, float]]) -> PlanView:
 
 def test_no_position_no_map() -> None:
     """A plan whose sites have no place shows no map, and no error."""
-    assert site_map(_plan({})) is None
+    plan = _plan({"abilene": (-99.79, 32.5)})
+    plan.summary["places"] = {}
+    assert site_map(plan) is None
 
 
 def test_each_place_is_on_the_map_with_its_power() -> None:

@@ -37,9 +37,9 @@ def place_frame(plan: PlanView, quarter: str | None = None) -> pd.DataFrame:
     limits = plan.table("sites", "quarter", "site", "energised_w")
     energised = limits[limits["quarter"] == when].set_index("site")["energised_w"]
     deployed = plan.deployed_by("site").loc[when] if len(plan.deployed) else pd.Series(dtype=float)
+    power = {"energised": energised.to_dict(), "deployed": deployed.to_dict()}
     rows = [
-        {"site": s, "label": plan.label(s), **places[s],
-         "energised": float(energised.get(s, 0.0)) / _GW, "deployed": float(deployed.get(s, 0.0)) / _GW}
+        {"site": s, "label": plan.label(s), **places[s], **{k: v.get(s, 0.0) / _GW for k, v in power.items()}}
         for s in plan.sites if s in places
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["site", "label", "longitude", "latitude", "energised", "deployed"])
@@ -71,9 +71,12 @@ def site_map(plan: PlanView, quarter: str | None = None) -> theme.Chart | None:
     discs = base.mark_point(shape="circle", filled=True, color=theme.accent("accent"), opacity=0.72).encode(
         **at, size=alt.Size("disc:Q", scale=size, legend=None), tooltip=tips
     )
+    spots: list[Any] = list(frame.itertuples())
     labels = [
-        alt.Chart(part).mark_text(align=align, dx=dx, dy=dy, fontSize=11.5).encode(**at, text="text:N")
-        for (align, dx, dy), part in frame.groupby(["align", "dx", "dy"])
+        alt.Chart(frame[frame["site"] == r.site])
+        .mark_text(align=r.align, dx=r.dx, dy=r.dy, fontSize=11.5)
+        .encode(**at, text="text:N")
+        for r in spots
     ]
     projected: Any = alt.layer(*_outlines(frame), rings, discs, *labels).project(**_projection(frame))
     words = "; ".join(
@@ -100,7 +103,7 @@ def _outlines(frame: pd.DataFrame) -> list[alt.Chart]:
         "properties": {},
         "geometry": {"type": "MultiLineString", "coordinates": _lines(kind)},
     }
-    data = alt.Data(values=[shape])
+    data = alt.InlineData(values=[shape])
     return [alt.Chart(data).mark_geoshape(filled=False, stroke=theme.accent("faint"), strokeWidth=1)]
 
 
@@ -113,7 +116,8 @@ def _lines(kind: str) -> Any:
 def _with_label_places(frame: pd.DataFrame) -> pd.DataFrame:
     """Where each label goes: beside its disc, at the side and height where it meets no disc and no earlier label."""
     places = []
-    spots = [(*_pixel(float(r.longitude), float(r.latitude), frame), _reach(r)) for r in frame.itertuples()]
+    rows: list[Any] = list(frame.itertuples())
+    spots = [(*_pixel(r.longitude, r.latitude, frame), _reach(r)) for r in rows]
     discs = [(x - reach, x + reach, y - reach, y + reach) for x, y, reach in spots]
     taken: list[_Box] = []
     for (x, y, reach), text in zip(spots, frame["text"], strict=True):
