@@ -54,14 +54,15 @@ def init(
         list[str] | None,
         typer.Option("--party", help="A further party, NAME:ROLE, or NAME:ROLE:PUBLICKEY if it made its own key."),
     ] = None,
-    keys: Annotated[Path, typer.Option("--keys", help="Folder for the keys made here, one file for each party.")] = Path(
-        "keys"
-    ),
+    keys: Annotated[
+        Path, typer.Option("--keys", help="Folder for the keys made here, one file for each party.")
+    ] = Path("keys"),
     model: Annotated[
         str | None, typer.Option("--acceptance-model", help="Model whose training step accepts a rack.")
     ] = None,
     signed: Annotated[
-        bool, typer.Option("--signed", help="Terms, claims, approvals and releases must be signed with a party's key.")
+        bool,
+        typer.Option("--signed", help="Terms, claims, approvals and releases must be signed with a party's key."),
     ] = False,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,

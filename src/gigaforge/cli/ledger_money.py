@@ -164,7 +164,14 @@ def settle(
 
 
 def _object(
-    number: int, who: str, reason: str, state: str, where: str, evidence: list[Path] | None, key: Path | None, as_json: bool
+    number: int,
+    who: str,
+    reason: str,
+    state: str,
+    where: str,
+    evidence: list[Path] | None,
+    key: Path | None,
+    as_json: bool,
 ) -> None:
     from gigaforge.ledger import actions
 

@@ -191,5 +191,7 @@ def _tell(result: Verification, as_json: bool) -> None:
     found = [f"{f.where}: {f.problem}" for f in result.findings]
     if found:
         raise NoAnswerError(f"{result.events:,} events read; the record does not hold:", found)
-    print(f"sound: {result.events:,} events, {result.evidence_files:,} evidence files, {result.checkpoints} checkpoints")
+    print(
+        f"sound: {result.events:,} events, {result.evidence_files:,} evidence files, {result.checkpoints} checkpoints"
+    )
     print(f"head {result.head}")

@@ -53,7 +53,9 @@ def claim(ledger: Ledger, actor: Actor, tranche: int | None = None, *, note: str
     """
     state = ledger.state()
     terms = terms_of(state)
-    number = tranche or next((n for n in range(1, terms.tranches + 1) if state.live_claim(n) is None), terms.tranches + 1)
+    number = tranche or next(
+        (n for n in range(1, terms.tranches + 1) if state.live_claim(n) is None), terms.tranches + 1
+    )
     if number > terms.tranches:
         raise RefusedError("cap", f"the ceiling allows {terms.tranches} tranches; all are claimed")
     needed = needed_for(state, terms, number)
@@ -63,7 +65,9 @@ def claim(ledger: Ledger, actor: Actor, tranche: int | None = None, *, note: str
     return draft("claim", actor, {"tranche": number, "racks": racks, **({"note": note} if note else {})}, key=key)
 
 
-def approval(ledger: Ledger, actor: Actor, subject: int, decision: str = "approve", *, note: str = "", key: str = "") -> Draft:
+def approval(
+    ledger: Ledger, actor: Actor, subject: int, decision: str = "approve", *, note: str = "", key: str = ""
+) -> Draft:
     """Approve or reject a claim or terms as they stand in the ledger."""
     data = {"subject": subject, "hash": ledger.event(subject).hash, "decision": decision}
     return draft("approval", actor, data | ({"note": note} if note else {}), key=key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import tempfile
@@ -13,13 +12,14 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
 from gigaforge.errors import InputError
 from gigaforge.ledger.book import Ledger, insert_all
 from gigaforge.ledger.canonical import sha256
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.storage import events, evidence, migrate, open_engine, reading, writing
-from gigaforge.ledger.verification import verify
+from gigaforge.ledger.verification import Verification, verify
 
 __all__ = ["backup", "export", "restore", "whole_file"]
 
@@ -73,7 +73,9 @@ def backup(ledger: Ledger, path: Path) -> dict[str, Any]:
                     lines.write(bytes(row.body) + b"\n")
                     count, head = row.seq, row.hash
             for name in connection.execute(sa.select(evidence.c.sha256).order_by(evidence.c.sha256)).scalars().all():
-                content = connection.execute(sa.select(evidence.c.content).where(evidence.c.sha256 == name)).scalar_one()
+                content = connection.execute(
+                    sa.select(evidence.c.content).where(evidence.c.sha256 == name)
+                ).scalar_one()
                 archive.writestr(f"evidence/{name}", bytes(content))
                 files.append(name)
         about = {"format": _FORMAT, "events": count, "head": head, "evidence": len(files)}
@@ -109,27 +111,34 @@ def _restore(archive: zipfile.ZipFile, about: dict[str, Any], path: Path, where:
     new = engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists()
     try:
         migrate(engine)
-        with writing(engine) as connection:
-            if connection.execute(sa.select(sa.func.count()).select_from(events)).scalar():
-                raise InputError("holds a ledger already; restore into a new one", where)
-            for item in archive.infolist():
-                if item.filename.startswith("evidence/"):
-                    content = archive.read(item)
-                    connection.execute(sa.insert(evidence).values(sha256=sha256(content), content=content))
-            with archive.open("events.jsonl") as lines:
-                bodies = io.BufferedReader(lines)  # type: ignore[arg-type]
-                found = (Event.read(n, line.rstrip(b"\n")) for n, line in enumerate(bodies, 1))
-                insert_all(connection, found)
-        with Ledger(engine) as ledger:
-            ledger.rebuild()
-            result = verify(engine)
-        if not result.sound or (result.events, result.head) != (about.get("events"), about.get("head")):
-            reasons = "; ".join(f"{f.where}: {f.problem}" for f in result.findings) or "it lacks its last events"
-            raise InputError(f"the backup does not verify: {reasons}", str(path))
+        _copy_in(archive, engine, where)
+        ledger = Ledger(engine)
+        ledger.rebuild()
+        result = verify(engine)
+        _compare(result, about, path)
     except BaseException:
         engine.dispose()
         if new:
             for suffix in ("", "-wal", "-shm"):
                 Path(str(engine.url.database) + suffix).unlink(missing_ok=True)
         raise
+    ledger.close()
     return {"events": result.events, "evidence": result.evidence_files, "head": result.head}
+
+
+def _copy_in(archive: zipfile.ZipFile, engine: Engine, where: str) -> None:
+    with writing(engine) as connection:
+        if connection.execute(sa.select(sa.func.count()).select_from(events)).scalar():
+            raise InputError("holds a ledger already; restore into a new one", where)
+        for item in archive.infolist():
+            if item.filename.startswith("evidence/"):
+                content = archive.read(item)
+                connection.execute(sa.insert(evidence).values(sha256=sha256(content), content=content))
+        with archive.open("events.jsonl") as lines:
+            insert_all(connection, (Event.read(n, line.rstrip(b"\n")) for n, line in enumerate(lines, 1)))
+
+
+def _compare(result: Verification, about: dict[str, Any], path: Path) -> None:
+    if not result.sound or (result.events, result.head) != (about.get("events"), about.get("head")):
+        reasons = "; ".join(f"{f.where}: {f.problem}" for f in result.findings) or "it lacks its last events"
+        raise InputError(f"the backup does not verify: {reasons}", str(path))

@@ -20,7 +20,17 @@ from gigaforge.ledger.investment import terms_of
 from gigaforge.ledger.racks import Rack
 from gigaforge.ledger.register import StoredRegister
 from gigaforge.ledger.state import State
-from gigaforge.ledger.storage import events, evidence, migrate, open_engine, projection, racks, reading, revision_of, writing
+from gigaforge.ledger.storage import (
+    events,
+    evidence,
+    migrate,
+    open_engine,
+    projection,
+    racks,
+    reading,
+    revision_of,
+    writing,
+)
 
 __all__ = ["MAX_EVIDENCE_BYTES", "Ledger", "Writer", "insert_all", "store_evidence"]
 
@@ -177,7 +187,9 @@ class Ledger:
 
     def _state(self, connection: Connection) -> State:
         row = connection.execute(sa.select(projection).where(projection.c.id == 1)).first()
-        last = connection.execute(sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)).first()
+        last = connection.execute(
+            sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)
+        ).first()
         if row is None or last is None:
             raise BrokenLedgerError("the ledger holds no state; `gigaforge ledger rebuild` folds it anew")
         body = bytes(row.body)
@@ -198,8 +210,20 @@ class Ledger:
             raise UnknownError(f"there is no event {seq}")
         return found
 
+    def find_key(self, party: str, key: str) -> Event | None:
+        """The event that a party recorded under an idempotency key."""
+        query = sa.select(events.c.seq, events.c.body).where(events.c.key == f"{party} {key}")
+        with reading(self.engine) as connection:
+            row = connection.execute(query).first()
+        return None if row is None else Event.read(row.seq, bytes(row.body))
+
     def events(
-        self, after: int = 0, limit: int = 100, kind: str | None = None, party: str | None = None, newest: bool = False
+        self,
+        after: int = 0,
+        limit: int = 100,
+        kind: str | None = None,
+        party: str | None = None,
+        newest: bool = False,
     ) -> list[Event]:
         """Events in order (`newest`: last first), after (before) a number, of a kind or a party."""
         query = sa.select(events.c.seq, events.c.body)
@@ -408,5 +432,7 @@ def _recorded(connection: Connection, state: State, draft: Draft) -> Event | Non
         before["data"] = {n: v for n, v in before["data"].items() if n != "verdict"}
         wanted["data"] = {n: v for n, v in wanted["data"].items() if n != "verdict"}
     if canonical(before) != canonical(wanted):
-        raise RefusedError("key-reused", f"key {draft.key!r} was used for event {found.seq}, which says something else")
+        raise RefusedError(
+            "key-reused", f"key {draft.key!r} was used for event {found.seq}, which says something else"
+        )
     return found

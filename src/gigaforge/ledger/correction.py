@@ -25,10 +25,13 @@ def correct(state: State, event: Event, data: k.Correction, register: Register) 
             + ", ".join(_REVERSIBLE)
         )  # fmt: skip
     if str(data.corrects) in state.voided:
-        raise RefusedError("voided", f"event {data.corrects} was corrected by event {state.voided[str(data.corrects)]} already")
+        raise RefusedError(
+            "voided", f"event {data.corrects} was corrected by event {state.voided[str(data.corrects)]} already"
+        )
     if event.actor.party != wrong.actor.party:
         raise RefusedError(
-            "not-author", f"event {data.corrects} was recorded by {wrong.actor.party!r}, who alone corrects it; others dispute it"
+            "not-author",
+            f"event {data.corrects} was recorded by {wrong.actor.party!r}, who alone corrects it; others dispute it",
         )
     content = k.check_data(wrong.kind, wrong.data)
     if isinstance(content, k.Order):

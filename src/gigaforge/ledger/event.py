@@ -36,10 +36,13 @@ class Actor:
 
     def __post_init__(self) -> None:
         if not isinstance(self.party, str) or not _PARTY.match(self.party):
-            raise InputError(f"{self.party!r} is not a party's name; use lower case letters, digits, '-' and '.'", "actor")
+            raise InputError(
+                f"{self.party!r} is not a party's name; use lower case letters, digits, '-' and '.'", "actor"
+            )
         if not isinstance(self.person, str) or not _PERSON.match(self.person):
             raise InputError(
-                f"{self.person!r} is not a person's name; use lower case letters, digits and . _ @ + -, e.g. ann.lee", "actor"
+                f"{self.person!r} is not a person's name; use lower case letters, digits and . _ @ + -, e.g. ann.lee",
+                "actor",
             )
 
     @classmethod
@@ -69,7 +72,12 @@ class Evidence:
 
     def row(self) -> dict[str, Any]:
         """As the event's body holds it."""
-        return {"sha256": self.sha256, "name": self.name, "media_type": self.media_type, "size_bytes": self.size_bytes}
+        return {
+            "sha256": self.sha256,
+            "name": self.name,
+            "media_type": self.media_type,
+            "size_bytes": self.size_bytes,
+        }
 
 
 @dataclass(frozen=True)

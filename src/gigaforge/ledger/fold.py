@@ -64,10 +64,14 @@ def apply_data(state: State, event: Event, data: k.Part, register: Register) -> 
 
 def _known_party(state: State, event: Event) -> None:
     if event.parts.get("ledger") != state.ledger:
-        raise RefusedError("other-ledger", f"the event belongs to ledger {event.parts.get('ledger')!r}, not {state.ledger!r}")
+        raise RefusedError(
+            "other-ledger", f"the event belongs to ledger {event.parts.get('ledger')!r}, not {state.ledger!r}"
+        )
     party = event.actor.party
     if party not in state.parties:
-        raise RefusedError("unknown-party", f"{party!r} is not a party of this ledger; known: {', '.join(state.parties)}")
+        raise RefusedError(
+            "unknown-party", f"{party!r} is not a party of this ledger; known: {', '.join(state.parties)}"
+        )
     settle_signature(state, event)
 
 
@@ -87,7 +91,9 @@ def _opened(state: State, event: Event, data: k.Opened, register: Register) -> N
 
 def _join(state: State, seq: int, party: k.Party) -> None:
     fingerprint(party.public_key)
-    taken = next((n for n, p in state.parties.items() if party.public_key in [key["public"] for key in p["keys"]]), None)
+    taken = next(
+        (n for n, p in state.parties.items() if party.public_key in [key["public"] for key in p["keys"]]), None
+    )
     if party.name in state.parties or taken is not None:
         raise RefusedError("party-exists", f"party {party.name!r} or its key takes part already")
     state.parties[party.name] = {
@@ -118,8 +124,12 @@ def _checkpoint(state: State, event: Event, data: k.Checkpoint, register: Regist
     party = event.actor.party
     signed = register.event(data.count) if data.count < event.seq else None
     if signed is None or signed.hash != data.head:
-        raise RefusedError("other-head", f"event {data.count} is not {data.head[:12]}: this checkpoint is of another record")
-    public = next((key["public"] for key in state.parties[party]["keys"] if fingerprint(key["public"]) == data.key), None)
+        raise RefusedError(
+            "other-head", f"event {data.count} is not {data.head[:12]}: this checkpoint is of another record"
+        )
+    public = next(
+        (key["public"] for key in state.parties[party]["keys"] if fingerprint(key["public"]) == data.key), None
+    )
     message = checkpoint_bytes(state.ledger, party, data.count, data.head)
     if public is None or not signature_holds(public, message, data.signature):
         raise RefusedError("signature", f"no key of {party!r} signed this checkpoint")
@@ -131,7 +141,9 @@ def _checkpoint(state: State, event: Event, data: k.Checkpoint, register: Regist
 
 def _system(terms: Terms, name: str) -> SystemTerms:
     if name not in terms.systems:
-        raise RefusedError("unknown-system", f"system {name!r} is not in the terms; known: {', '.join(terms.systems)}")
+        raise RefusedError(
+            "unknown-system", f"system {name!r} is not in the terms; known: {', '.join(terms.systems)}"
+        )
     return terms.systems[name]
 
 
@@ -147,9 +159,13 @@ def _order(state: State, event: Event, data: k.Order, register: Register) -> Non
     if data.site is not None:
         _site(terms, data.site)
     if data.supplier not in state.parties:
-        raise RefusedError("unknown-party", f"supplier {data.supplier!r} is not a party; known: {', '.join(state.parties)}")
+        raise RefusedError(
+            "unknown-party", f"supplier {data.supplier!r} is not a party; known: {', '.join(state.parties)}"
+        )
     if data.order in state.orders:
-        raise RefusedError("order-exists", f"order {data.order!r} was recorded as event {state.orders[data.order]['seq']}")
+        raise RefusedError(
+            "order-exists", f"order {data.order!r} was recorded as event {state.orders[data.order]['seq']}"
+        )
     state.orders[data.order] = {"seq": event.seq, "delivered": 0, **k.stored(data)}
 
 
@@ -162,7 +178,9 @@ def _delivery(state: State, event: Event, data: k.Delivery, register: Register) 
     found = [(name, register.get(name)) for name in data.racks]
     for name, rack in found:
         if rack is not None and rack.status != VOID:
-            raise RefusedError("rack-exists", f"rack {name} was delivered before (event {rack.history[0][0]}) and is {rack.status}")
+            raise RefusedError(
+                "rack-exists", f"rack {name} was delivered before (event {rack.history[0][0]}) and is {rack.status}"
+            )
     if data.order is not None:
         _count_order(state, data)
     for name, rack in found:
@@ -179,7 +197,9 @@ def _count_order(state: State, data: k.Delivery) -> None:
         raise RefusedError("other-system", f"order {data.order!r} is for {order['system']}, not {data.system}")
     if order["delivered"] + len(data.racks) > order["racks"]:
         left = order["racks"] - order["delivered"]
-        raise RefusedError("too-many", f"order {data.order!r} has {left} racks left to deliver, not {len(data.racks)}")
+        raise RefusedError(
+            "too-many", f"order {data.order!r} has {left} racks left to deliver, not {len(data.racks)}"
+        )
     order["delivered"] += len(data.racks)
 
 
@@ -201,7 +221,9 @@ def _not_before(event: Event, rack: Rack) -> int:
     quarter = quarter_of(event.happened_on)
     latest = max(rack.delivered, rack.online, rack.accepted)
     if quarter < latest:
-        raise RefusedError("order-of-events", f"rack {rack.rack} came a step further in {Quarter(latest)}, after this day")
+        raise RefusedError(
+            "order-of-events", f"rack {rack.rack} came a step further in {Quarter(latest)}, after this day"
+        )
     return quarter
 
 
@@ -249,14 +271,18 @@ def judge(terms: Terms, racks: list[Rack], data: k.Acceptance) -> str:
     """Pass, doubtful or fail, by the test that the terms set for the racks' system."""
     systems = {rack.system for rack in racks}
     if len(systems) > 1:
-        raise RefusedError("mixed-systems", f"one test of several systems: {', '.join(sorted(systems))}; record one event for each")
+        raise RefusedError(
+            "mixed-systems", f"one test of several systems: {', '.join(sorted(systems))}; record one event for each"
+        )
     name = systems.pop()
     gone = next((r for r in racks if r.site not in terms.sites), None)
     if gone is not None:
         raise RefusedError("unknown-site", f"site {gone.site!r} of rack {gone.rack} is no longer in the terms")
     test = _system(terms, name).acceptance
     if test is None:
-        raise RefusedError("no-test", f"the terms set no acceptance test for {name}; amend them with `gigaforge ledger commit`")
+        raise RefusedError(
+            "no-test", f"the terms set no acceptance test for {name}; amend them with `gigaforge ledger commit`"
+        )
     return verdict(test, data.throughput, data.power_w)
 
 
@@ -277,14 +303,17 @@ def _meter(state: State, event: Event, data: k.Meter, register: Register) -> Non
         gap = next((g for g in gaps if g[0] <= data.since and data.until <= g[1]), None)
         if gap is None:
             raise RefusedError(
-                "read-before", f"{data.site} was read up to {state.meter_until[data.site]}; correct the earlier reading first"
+                "read-before",
+                f"{data.site} was read up to {state.meter_until[data.site]}; correct the earlier reading first",
             )
         gaps.remove(gap)
         gaps += [g for g in ([gap[0], data.since], [data.until, gap[1]]) if g[0] < g[1]]
     else:
         state.meter_until[data.site] = data.until
     quarter = str(Quarter(quarter_of(data.since)))
-    cell = state.meters.setdefault(data.site, {}).setdefault(quarter, {"energy_j": 0, "it_energy_j": 0, "readings": 0})
+    cell = state.meters.setdefault(data.site, {}).setdefault(
+        quarter, {"energy_j": 0, "it_energy_j": 0, "readings": 0}
+    )
     cell["energy_j"] += data.energy_j
     cell["it_energy_j"] += data.it_energy_j or 0
     cell["readings"] += 1

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Final
 
 from gigaforge.ledger import kinds as k
+from gigaforge.ledger.canonical import canonical
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.keys import fingerprint, signature_holds
-from gigaforge.ledger.canonical import canonical
 from gigaforge.ledger.racks import ACCEPTED, RETIRED, Rack, Register
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
@@ -27,7 +27,9 @@ def settle_signature(state: State, event: Event) -> None:
     if signature is None:
         terms = state.in_force()
         if terms is not None and event.kind in terms.signed:
-            raise RefusedError("unsigned", f"the terms ask for a signed {event.kind}; sign it with the key of {party}")
+            raise RefusedError(
+                "unsigned", f"the terms ask for a signed {event.kind}; sign it with the key of {party}"
+            )
         return
     current = state.parties[party]["keys"][-1]["public"]
     content = {name: value for name, value in event.parts.items() if name not in _SERVER}
@@ -81,7 +83,9 @@ def claim(state: State, event: Event, data: k.Claim, register: Register) -> None
         raise RefusedError("cap", f"the ceiling allows {terms.tranches} tranches; {data.tranche} is beyond it")
     standing = state.live_claim(data.tranche)
     if standing is not None:
-        raise RefusedError("claimed", f"tranche {data.tranche} is {standing['status']} by the claim of event {standing['seq']}")
+        raise RefusedError(
+            "claimed", f"tranche {data.tranche} is {standing['status']} by the claim of event {standing['seq']}"
+        )
     gap = next((n for n in range(1, data.tranche) if state.live_claim(n) is None), None)
     if gap is not None:
         raise RefusedError("in-order", f"tranche {gap} was not claimed yet; tranches are claimed in order")
@@ -96,13 +100,16 @@ def claim(state: State, event: Event, data: k.Claim, register: Register) -> None
         if rack.disputes:
             raise RefusedError("disputed", f"rack {name} is disputed (event {rack.disputes[0]})")
         if rack.counted_w == 0:
-            raise RefusedError("does-not-count", f"rack {name} ({rack.system} at {rack.site}) does not count towards the commitment")
+            raise RefusedError(
+                "does-not-count", f"rack {name} ({rack.system} at {rack.site}) does not count towards the commitment"
+            )
         racks.append(rack)
     live_w = sum(rack.counted_w for rack in racks)
     needed = needed_for(state, terms, data.tranche)
     if live_w < needed:
         raise RefusedError(
-            "too-little", f"tranche {data.tranche} needs {needed:,} W more of accepted racks; these {len(racks)} are {live_w:,} W"
+            "too-little",
+            f"tranche {data.tranche} needs {needed:,} W more of accepted racks; these {len(racks)} are {live_w:,} W",
         )
     for rack in racks:
         register.put(replace(rack, claim=event.seq))
@@ -116,7 +123,9 @@ def claim(state: State, event: Event, data: k.Claim, register: Register) -> None
 
 def needed_for(state: State, terms: Terms, tranche: int) -> int:
     """Power that racks must add so that claims up to this tranche stand on enough. [W]"""
-    below = sum(c["live_w"] for c in state.claims.values() if c["status"] in _STANDING and c["tranche"] <= tranche)
+    below: int = sum(
+        c["live_w"] for c in state.claims.values() if c["status"] in _STANDING and c["tranche"] <= tranche
+    )
     return max(tranche * terms.per_w - below, 0)
 
 
@@ -186,14 +195,20 @@ def release(state: State, event: Event, data: k.Release, register: Register) -> 
         raise RefusedError("unknown-subject", f"event {data.claim} is not the claim {data.hash[:12]}")
     if found["status"] != "approved":
         have = ", ".join(f"{a['party']}/{a['person']}" for a in found["approvals"]) or "nobody"
-        raise RefusedError("not-approved", f"the claim of event {data.claim} is {found['status']} (approved by {have})")
+        raise RefusedError(
+            "not-approved", f"the claim of event {data.claim} is {found['status']} (approved by {have})"
+        )
     if found["disputes"]:
         raise RefusedError("disputed", f"the claim of event {data.claim} is disputed (event {found['disputes'][0]})")
     short = needed_for(state, terms, found["tranche"])
     if short:
-        raise RefusedError("too-little", f"after corrections tranche {found['tranche']} lacks {short:,} W of accepted racks")
+        raise RefusedError(
+            "too-little", f"after corrections tranche {found['tranche']} lacks {short:,} W of accepted racks"
+        )
     if data.amount_cents != found["amount_cents"]:
-        raise RefusedError("amount", f"tranche {found['tranche']} is {found['amount_cents']} cents, not {data.amount_cents}")
+        raise RefusedError(
+            "amount", f"tranche {found['tranche']} is {found['amount_cents']} cents, not {data.amount_cents}"
+        )
     if state.released_cents + terms.upfront_cents + data.amount_cents > terms.ceiling_cents:
         raise RefusedError("cap", "this release would exceed the ceiling")
     if event.actor.person == found["by"]["person"]:
@@ -239,7 +254,12 @@ def _racks_of(subject: Event, register: Register) -> list[Rack]:
 
 def _settle(state: State, event: Event, data: k.Dispute, register: Register) -> None:
     number = next(
-        (n for n, d in state.disputes.items() if d["subject"] == data.subject and d["by"]["party"] == event.actor.party), None
+        (
+            n
+            for n, d in state.disputes.items()
+            if d["subject"] == data.subject and d["by"]["party"] == event.actor.party
+        ),
+        None,
     )
     if number is None:
         raise RefusedError("no-dispute", f"{event.actor.party!r} has no open dispute about event {data.subject}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Final, Literal
@@ -29,6 +30,7 @@ __all__ = [
     "Meter",
     "Opened",
     "Order",
+    "Part",
     "Party",
     "PartyJoined",
     "Release",
@@ -54,8 +56,7 @@ _RACK: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-")
 
 def _distinct(racks: list[str]) -> list[str]:
     if len(set(racks)) != len(racks):
-        seen: set[str] = set()
-        double = next(r for r in racks if r in seen or seen.add(r))
+        double = Counter(racks).most_common(1)[0][0]
         raise ValueError(f"rack {double} appears twice")
     return racks
 
@@ -191,7 +192,7 @@ class Acceptance(Part):
     throughput: Positive
     power_w: Positive
     verdict: Literal["pass", "doubtful", "fail"] | None = None
-    measurements: Annotated[list[dict[str, JsonValue]], Field(max_length=1000)] = []
+    measurements: Annotated[list[dict[str, JsonValue]], Field(default_factory=list, max_length=1000)]
     file_row: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -305,7 +306,9 @@ def check_data(kind: str, data: Any) -> Part:
         first = problem.errors(include_url=False)[0]
         field = ".".join(str(p) for p in first["loc"])
         given = first.get("input")
-        shown = "" if isinstance(given, dict | list) or first["type"] == "missing" else f" (given {str(given)[:80]!r})"
+        shown = (
+            "" if isinstance(given, dict | list) or first["type"] == "missing" else f" (given {str(given)[:80]!r})"
+        )
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{message}{shown}", f"{kind}.{field}" if field else kind) from None
     except (TypeError, RecursionError) as problem:
@@ -314,6 +317,8 @@ def check_data(kind: str, data: Any) -> Part:
 
 def stored(data: Part) -> dict[str, Any]:
     """Checked data as the event's body holds it: what says nothing is left out."""
-    return {name: value for name, value in data.model_dump(mode="json", exclude_none=True).items() if value not in ("", [])}
-
-
+    return {
+        name: value
+        for name, value in data.model_dump(mode="json", exclude_none=True).items()
+        if value not in ("", [])
+    }

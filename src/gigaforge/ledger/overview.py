@@ -35,7 +35,9 @@ def overview(state: State) -> dict[str, Any]:
         "events": state.seq,
         "head": state.head,
         "recorded_at": state.recorded_at,
-        "terms": None if terms is None else {"event": state.terms_seq, "version": terms.version, "scenario": terms.scenario},
+        "terms": None
+        if terms is None
+        else {"event": state.terms_seq, "version": terms.version, "scenario": terms.scenario},
         "basis": terms.basis if terms else None,
         "commitment_w": terms.commitment_w if terms else 0,
         "milestones": [m.model_dump() for m in terms.milestones] if terms else [],
@@ -95,9 +97,7 @@ def standing_rows(state: State) -> list[dict[str, Any]]:
     rows = []
     for site, systems in sorted(state.standing.items()):
         for system, by_status in sorted(systems.items()):
-            counted = sum(
-                cells.get(site, {}).get(system, {}).get("accepted_w", 0) for cells in state.cells.values()
-            )
+            counted = sum(cells.get(site, {}).get(system, {}).get("accepted_w", 0) for cells in state.cells.values())
             rows.append(
                 {
                     "site": site, "system": system, "accepted_w": counted,

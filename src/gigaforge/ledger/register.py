@@ -72,8 +72,10 @@ class StoredRegister:
         if new:
             self._connection.execute(sa.insert(racks), new)
         if changed:
-            values = {c.name: sa.bindparam(c.name) for c in racks.columns if c.name != "rack"}
-            self._connection.execute(sa.update(racks).where(racks.c.rack == sa.bindparam("old")).values(values), changed)
+            values: dict[str, Any] = {c.name: sa.bindparam(c.name) for c in racks.columns if c.name != "rack"}
+            self._connection.execute(
+                sa.update(racks).where(racks.c.rack == sa.bindparam("old")).values(values), changed
+            )
         self._new.clear()
         self._changed.clear()
 

@@ -9,7 +9,9 @@ __all__ = ["checkpoint_bytes", "rotation_bytes"]
 
 def checkpoint_bytes(ledger: str, party: str, count: int, head: str) -> bytes:
     """A party's word that the ledger had so many events and this head."""
-    return canonical({"purpose": "gigaforge checkpoint", "ledger": ledger, "party": party, "count": count, "head": head})
+    return canonical(
+        {"purpose": "gigaforge checkpoint", "ledger": ledger, "party": party, "count": count, "head": head}
+    )
 
 
 def rotation_bytes(ledger: str, party: str, public_key: str) -> bytes:

@@ -92,7 +92,9 @@ class State:
         by_status = self.standing.setdefault(rack.site, {}).setdefault(rack.system, {})
         _add(by_status, rack.status, sign)
         for (quarter, measure), amount in contributions(rack).items():
-            cell = self.cells.setdefault(str(Quarter(quarter)), {}).setdefault(rack.site, {}).setdefault(rack.system, {})
+            cell = (
+                self.cells.setdefault(str(Quarter(quarter)), {}).setdefault(rack.site, {}).setdefault(rack.system, {})
+            )
             _add(cell, measure, sign * amount)
 
     def move(self, register: Register, before: Rack | None, after: Rack) -> None:
@@ -113,7 +115,10 @@ class State:
     def total(self, measure: str) -> int:
         """Sum of a measure over all cells."""
         return sum(
-            cell.get(measure, 0) for sites in self.cells.values() for systems in sites.values() for cell in systems.values()
+            cell.get(measure, 0)
+            for sites in self.cells.values()
+            for systems in sites.values()
+            for cell in systems.values()
         )
 
     @property

@@ -15,7 +15,7 @@ from sqlalchemy.pool import QueuePool
 from gigaforge.errors import InputError
 
 __all__ = [
-    "access_log", "events", "evidence", "metadata", "migrate", "open_engine", "projection", "racks", "reading",
+    "access_log", "events", "evidence", "metadata", "migrate", "open_engine", "plain_writing", "projection", "racks", "reading",
     "revision_of", "sessions", "tokens", "writing",
 ]  # fmt: skip
 
@@ -126,7 +126,9 @@ def open_engine(where: str) -> Engine:
     if not _SCHEME.match(where) or where.startswith("sqlite:///"):
         return _sqlite(Path(where.removeprefix("sqlite:///")))
     if not where.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
-        raise InputError(f"{where.split(':')[0]!r} is not a kind of ledger; give a file or a postgresql:// address", "--ledger")
+        raise InputError(
+            f"{where.split(':')[0]!r} is not a kind of ledger; give a file or a postgresql:// address", "--ledger"
+        )
     try:
         url = sa.make_url(re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", where))
     except sa.exc.ArgumentError:
@@ -174,9 +176,18 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def plain_writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that touches no event: tokens, sessions, the log of reads."""
+    with engine.connect().execution_options(writing=True) as connection, _explained(engine), connection.begin():
+        yield connection
+
+
+@contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A view of one moment."""
-    options = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    options = (
+        {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    )
     with engine.connect().execution_options(**options) as connection, _explained(engine), connection.begin():
         yield connection
 
@@ -216,7 +227,9 @@ def migrate(engine: Engine) -> None:
     if found == _REVISION:
         return
     if found is not None and found > _REVISION:
-        raise InputError(f"was written by a later version (tables {found}, known {_REVISION}); upgrade", _shown(engine))
+        raise InputError(
+            f"was written by a later version (tables {found}, known {_REVISION}); upgrade", _shown(engine)
+        )
     from alembic import command  # noqa: PLC0415 (0.1 s)
     from alembic.config import Config  # noqa: PLC0415
 

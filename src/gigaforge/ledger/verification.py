@@ -136,7 +136,7 @@ def verify_copy(path: Path, *, checkpoints: tuple[Path, ...] = ()) -> Verificati
     """Check a copy of the events alone (JSON lines, as `gigaforge ledger export` writes them)."""
     bodies = _lines(path)
     hashes: list[str] = []
-    found = {n: body for n, body in enumerate(bodies, 1)}
+    found = dict(enumerate(bodies, 1))
     rows = (_Row(n, body, sha256(body)) for n, body in found.items())
     out = _Chain(hashes).read(rows, lambda seq: Event.read(seq, found[seq]) if seq in found else None, None)
     for kept in checkpoints:
@@ -170,7 +170,10 @@ class _Chain:
             if event is None:
                 break
             if event.previous != previous:
-                out.add(where, f"does not follow event {row.seq - 1}: it names {event.previous[:12]}, that is {previous[:12]}")
+                out.add(
+                    where,
+                    f"does not follow event {row.seq - 1}: it names {event.previous[:12]}, that is {previous[:12]}",
+                )
                 self.sound = False
             if event.recorded_at < moment:
                 out.add(where, "was recorded before the event that it follows")
