@@ -8,7 +8,19 @@ from gigaforge.errors import InputError
 from gigaforge.ledger import Actor, HeadMovedError, Ledger, RefusedError, actions, verify
 from gigaforge.ledger.keys import new_key, read_key
 from tests.ledger.world import (
-    AMOUNT, ANN, BOB, CHO, COUNTED_W, DAN, EVE, accept, agree, approved, deliver, ready, terms,
+    AMOUNT,
+    ANN,
+    BOB,
+    CHO,
+    COUNTED_W,
+    DAN,
+    EVE,
+    accept,
+    agree,
+    approved,
+    deliver,
+    ready,
+    terms,
 )  # fmt: skip
 
 
@@ -269,7 +281,7 @@ def test_whoever_decides_on_an_old_state_is_told(ledger: Ledger) -> None:
         ("acceptance", {"racks": ["A"], "throughput": float("nan"), "power_w": 1.0}, "throughput"),
         ("acceptance", {"racks": ["A"], "throughput": "fast", "power_w": 1.0}, "throughput"),
         ("meter", {"site": "abilene", "since": "2026-13-01", "until": "2026-12-01", "energy_j": 1}, "since"),
-        ("correction", {"corrects": 1, "hash": "0" * 64, "reason": "a‮b"}, "reason"),
+        ("correction", {"corrects": 1, "hash": "0" * 64, "reason": "a\u202eb"}, "reason"),
         ("nothing", {}, "kind"),
     ],
 )  # fmt: skip
