@@ -1,0 +1,1 @@
+"""The page and the HTTP interface: thin faces over the rooms below."""
