@@ -121,7 +121,7 @@ def _traffic(question: Question, wrong: dict[str, str]) -> Traffic | None:
     times = [_seconds(getattr(question, name), name, wrong) for name in ("ttft", "tpot")]
     if wrong:
         return None
-    return Traffic(*lengths, ttft_s=times[0], tpot_s=times[1])
+    return Traffic(lengths[0], lengths[1], ttft_s=times[0], tpot_s=times[1])
 
 
 def _whole(text: str, name: str, most: int, wrong: dict[str, str]) -> int:
@@ -189,7 +189,7 @@ def _serve(title: str, shape: Transformer, hardware: Hardware, traffic: Traffic,
     return Answer(f"{title}: {rate:,.0f} tokens/s per accelerator", note, tiles, [figure], [table])
 
 
-def _layout(row: Mapping[str, Any]) -> str:
+def _layout(row: Mapping[Any, Any]) -> str:
     """Degrees of parallelism in the field's letters."""
     tensor = round(row["accelerators"] / row["pipeline_parallel"] / row["attention_data_parallel"])
     parts = [f"TP{tensor}"]

@@ -20,7 +20,7 @@ def sites_section(shelved: Shelved) -> Section:
     )
     rows: list[list[Cell]] = []
     for name in view.sites:
-        first = deployed[name][deployed[name] > 0].index if name in deployed else []
+        first = list(deployed.index[deployed[name] > 0]) if name in deployed else []
         energised = float(limits[name].iloc[-1]) if name in limits else 0.0
         racks = view.deployed[(view.deployed["site"] == name) & (view.deployed["quarter"] == view.quarters[-1])]
         rows.append([
