@@ -9,8 +9,9 @@ import pandas as pd
 
 from gigaforge.report import theme
 from gigaforge.report.figures import Figure
+from gigaforge.report.story import power
 
-__all__ = ["progress_figure"]
+__all__ = ["against_plan", "progress_figure"]
 
 _GW = 1e9
 _NAMES = ("Accepted", "Planned", "Planned anew")
@@ -52,12 +53,16 @@ def progress_figure(
     colour = alt.Color("what:N", scale=colours)
     actual, rest = frame[frame["what"] == "Accepted"], frame[frame["what"] != "Accepted"]
     bars = alt.Chart(actual).mark_bar().encode(x=x, y=y, color=colour, tooltip=tips)
-    lines = alt.Chart(rest).mark_line(interpolate="step", strokeWidth=2.2).encode(x=x, y=y, color=colour, tooltip=tips)
+    lines = (
+        alt.Chart(rest).mark_line(interpolate="step", strokeWidth=2.2).encode(x=x, y=y, color=colour, tooltip=tips)
+    )
     goal = pd.DataFrame({"gw": [commitment_w / _GW], "text": [f"{commitment_w / _GW:g} GW committed"]})
     rule = alt.Chart(goal).mark_rule(strokeDash=[6, 4], strokeWidth=1.6, color=theme.accent("ink")).encode(y="gw:Q")
     label = alt.Chart(goal).mark_text(align="left", baseline="bottom", dy=-5, fontSize=12, fontWeight="bold")
     chart = alt.layer(bars, lines, rule, label.encode(y="gw:Q", x=alt.value(2), text="text:N"))
-    numbers = frame.pivot_table(index="quarter", columns="what", values="gw").reindex(index=list(quarters), columns=present)
+    numbers = frame.pivot_table(index="quarter", columns="what", values="gw").reindex(
+        index=list(quarters), columns=present
+    )
     numbers.columns = pd.Index([f"{n} [GW]" for n in present], dtype=object)
     takeaway = _takeaway(quarters, accepted_w, planned_w)
     return Figure("progress", "Accepted power against the plan", takeaway,
@@ -69,9 +74,11 @@ def _takeaway(quarters: Sequence[str], accepted_w: Mapping[str, float], planned_
     if not known:
         return "Nothing is accepted yet."
     now = known[-1]
-    done = accepted_w[now] / _GW
-    if now not in planned_w:
-        return f"{done:.2f} GW stand in {now}."
-    gap = done - planned_w[now] / _GW
-    word = "as planned" if abs(gap) < 0.005 else f"{abs(gap):.2f} GW {'ahead of' if gap > 0 else 'behind'} the plan"
-    return f"{done:.2f} GW stand in {now}, {word}."
+    done = f"{power(accepted_w[now])} stand in {now}"
+    return f"{done}, {against_plan(accepted_w[now], planned_w[now])}." if now in planned_w else f"{done}."
+
+
+def against_plan(accepted_w: float, planned_w: float) -> str:
+    """How far ahead or behind, in words. [W]"""
+    gap = accepted_w - planned_w
+    return "as planned" if abs(gap) < 5e6 else f"{power(abs(gap))} {'ahead of' if gap > 0 else 'behind'} the plan"

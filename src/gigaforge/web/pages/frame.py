@@ -41,8 +41,9 @@ class Frame:
     rooms : list of Room
     theme, other_theme : str
         Colours asked for ("" leaves it to the browser) and those that the switch offers.
-    user, login, csrf, address : str or bool
-        Who is signed in, whether one can, the token that forms carry, and where this page is.
+    user, login, csrf, once, address : str or bool
+        Who is signed in, whether one can, the token that forms carry, a mark that tells one showing of a form from
+        the next, and where this page is.
     message, message_kind : str
         What just happened: "", "good" or "bad".
     source : str
@@ -60,6 +61,7 @@ class Frame:
     user: str = ""
     login: bool = False
     csrf: str = ""
+    once: str = ""
     address: str = "/"
     message: str = ""
     message_kind: Literal["", "good", "bad"] = ""

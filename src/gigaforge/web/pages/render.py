@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gigaforge.report import theme
 from gigaforge.report.html import page_environment
+from gigaforge.report.report_tables import Link
 
 __all__ = ["STATIC", "asset", "render"]
 
@@ -49,5 +50,11 @@ def _environment() -> Any:
     own = {f.name: f.read_text(encoding="utf-8") for f in _TEMPLATES.iterdir() if f.name.endswith(".j2")}
     base = page_environment()
     environment = base.overlay(loader=jinja2.ChoiceLoader([jinja2.DictLoader(own), base.loader]))
+    environment.tests = base.tests | {"web": _leads_somewhere}
     environment.globals["asset_version"] = lambda name: asset(name)[1]
     return environment
+
+
+def _leads_somewhere(cell: object) -> bool:
+    """On the page, a cell may also lead to another page."""
+    return isinstance(cell, Link) and cell.url.startswith(("https://", "http://", "/"))
