@@ -12,7 +12,7 @@ from gigaforge.report import theme
 from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table, frame_table
 
-__all__ = ["Picture", "draw_picture"]
+__all__ = ["Picture", "draw_chart", "draw_picture"]
 
 _NARROW_PX: Final = 330
 """[pixel] Drawing width for phones, so that its letters stay as large as the page's."""
@@ -39,11 +39,17 @@ class Picture:
 
 def draw_picture(figure: Figure) -> Picture:
     """Draw a figure; each mark keeps its words, which the page's script shows as a tip."""
-    spec = figure.chart.to_dict()
-    spec.pop("title", None)
-    wide = _svg(spec)
+    drawn = draw_chart(figure.chart)
+    return Picture(drawn["wide"], drawn["narrow"], frame_table(figure.numbers, figure.title))
+
+
+def draw_chart(chart: Any) -> dict[str, str]:
+    """A chart's ``title``, ``words`` for who cannot see it, and drawings ``wide`` and ``narrow``."""
+    spec = chart.to_dict()
+    title = spec.pop("title", "")
+    words = str(spec.get("description", ""))
     narrow = "" if "facet" in spec else _svg(_narrowed(spec))
-    return Picture(wide, narrow, frame_table(figure.numbers, figure.title))
+    return {"title": str(title), "words": words, "wide": _svg(spec), "narrow": narrow}
 
 
 def _narrowed(spec: dict[str, Any]) -> dict[str, Any]:

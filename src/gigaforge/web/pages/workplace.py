@@ -59,6 +59,10 @@ class Workplace:
     scenario : Path, optional
         What "what if" starts from.
     ledger : Ledger, optional
+    ledger_address : str
+        File or address of the ledger, for jobs in other processes.
+    overlays : tuple of Path
+        Folders laid over the shipped catalogue.
     visitor : callable
         Who is behind a request.
     today : callable
@@ -70,6 +74,8 @@ class Workplace:
     shelf: PlanShelf | None = None
     scenario: Path | None = None
     ledger: Ledger | None = None
+    ledger_address: str = ""
+    overlays: tuple[Path, ...] = ()
     visitor: Callable[[Request], Visitor] = field(default=lambda _: Visitor())
     today: Callable[[], date] = field(default=lambda: datetime.now(UTC).date())
 

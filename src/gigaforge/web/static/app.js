@@ -47,13 +47,11 @@
     const source = new EventSource(place.dataset.progress);
     const line = place.querySelector("[data-stage]");
     const bar = place.querySelector("progress");
-    source.onmessage = (event) => {
+    source.addEventListener("progress", (event) => {
       const told = JSON.parse(event.data);
       if (line) line.textContent = told.stage;
       if (bar && typeof told.share === "number") bar.value = told.share;
-      if (told.state && told.state !== "running") { source.close(); window.location.reload(); }
-    };
-    for (const end of ["done", "failed", "cancelled"]) source.addEventListener(end, () => { source.close(); window.location.reload(); });
-    place.querySelector("[data-stop]")?.addEventListener("click", () => source.close());
+    });
+    source.addEventListener("end", () => { source.close(); window.location.reload(); });
   }
 })();
