@@ -47,6 +47,8 @@ class Prices:
         enter, not the sales price. [USD/token]
     racks_used : mapping of (workload, system) to array
         Racks at work. [rack]
+    tokens_made : mapping of (workload, system) to array
+        Capacity that they give, availability and goodput included; left out, it is predicted. [token]
     racks_online, racks_bought : mapping of system to array
         Racks installed; racks delivered. [rack]
     source : str
@@ -63,6 +65,7 @@ class Prices:
     rack_usd: Mapping[str, Array] = field(default_factory=dict)
     supply_usd: Mapping[str, Array] = field(default_factory=dict)
     racks_used: Mapping[tuple[str, str], Array] = field(default_factory=dict)
+    tokens_made: Mapping[tuple[str, str], Array] = field(default_factory=dict)
     racks_online: Mapping[str, Array] = field(default_factory=dict)
     racks_bought: Mapping[str, Array] = field(default_factory=dict)
     source: str = ""

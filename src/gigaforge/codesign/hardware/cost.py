@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gigaforge.codesign.hardware.design import Designs
 from gigaforge.codesign.hardware.technology import Technology
 
-__all__ = ["Costs", "cost", "dies_per_wafer", "die_yield"]
+__all__ = ["Costs", "cost", "die_yield", "dies_per_wafer"]
 
 Array = NDArray[np.float64]
 

@@ -112,7 +112,7 @@ class _Genome:
         self.low = np.log([ranges[n][0] for n in names])
         self.high = np.log([ranges[n][1] for n in names])
 
-    size: Final = len(PARAMETERS)
+    size = len(PARAMETERS)
 
     def designs(self, points: Array) -> Designs:
         """Points, shape (design, 7), as designs."""
@@ -161,7 +161,7 @@ def evolve(
     designs = genome.designs(points)
     scores = scorer.score(designs)
     history = np.empty(generations)
-    seen: list[tuple[Array, Array]] = []
+    seen: list[tuple[Array, Array, Array]] = []
     for g in range(generations):
         if g in (generations // 3, 2 * generations // 3):
             scores = scorer.score(designs)
@@ -171,7 +171,7 @@ def evolve(
         children = _children(points, _order(scores, objective), random)
         child_designs = genome.designs(children)
         child_scores = scorer.score(child_designs)
-        seen.append((child_designs.table(), child_scores.usd))
+        seen.append((child_designs.table(), child_scores.usd, child_scores.joules))
         points = np.concatenate([points, children])
         designs = Designs.from_table(np.concatenate([designs.table(), child_designs.table()]))
         scores = _join(scores, child_scores)
@@ -183,10 +183,10 @@ def evolve(
             f"no design in {question.technology.name} does all of {', '.join(w.name for w in question.works)} within the limits",
             ["widen the ranges, raise the limits, or take a newer technology"],
         )
-    keep = np.flatnonzero(scores.possible)
     if objective == "both":
-        values = np.stack([scores.usd, scores.joules], axis=1)[keep]
-        keep = keep[fronts(values) == 0]
+        designs = Designs.from_table(_archive(seen))
+        scores = scorer.score(designs)
+    keep = np.flatnonzero(scores.possible)
     keep = keep[np.argsort(getattr(scores, "joules" if objective == "joules" else "usd")[keep], kind="stable")]
     best = designs.take(keep)
     return Evolution(
@@ -209,7 +209,7 @@ def _children(points: Array, order: NDArray[np.int64], random: np.random.Generat
     child = points + scale * (best - points) + scale * (a - b) + random.normal(0, 0.01, points.shape)
     child = np.where(random.random(points.shape) < 0.8, child, points)
     child = np.where(child < 0, -child, np.where(child > 1, 2 - child, child))
-    fresh = random.random(n) < _FRESH
+    fresh = np.asarray(random.random(n) < _FRESH)
     child[fresh] = random.random((int(fresh.sum()), size))
     return np.asarray(np.clip(child, 0, 1))
 
@@ -220,8 +220,17 @@ def _join(a: Scores, b: Scores) -> Scores:
     return Scores(**arrays, costs=costs)
 
 
-def _similar(seen: list[tuple[Array, Array]], best: float) -> dict[str, tuple[float, float]]:
-    table, usd = np.concatenate([t for t, _ in seen]), np.concatenate([u for _, u in seen])
+def _archive(seen: list[tuple[Array, Array, Array]]) -> Array:
+    """Designs that none of all those seen beats in both objectives, cheapest first. Shape (design, parameter)."""
+    table, usd, joules = (np.concatenate([s[i] for s in seen]) for i in range(3))
+    order = np.lexsort((joules, usd))
+    best = np.minimum.accumulate(joules[order])
+    keep = np.concatenate([[True], joules[order][1:] < best[:-1]])
+    return np.asarray(table[order[keep]])
+
+
+def _similar(seen: list[tuple[Array, Array, Array]], best: float) -> dict[str, tuple[float, float]]:
+    table, usd = np.concatenate([s[0] for s in seen]), np.concatenate([s[1] for s in seen])
     near = table[usd <= best * (1 + _SIMILAR)]
     if not len(near):
         return {}

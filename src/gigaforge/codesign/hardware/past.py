@@ -80,14 +80,17 @@ def works_of_2020() -> list[Work]:
     gpt2 = _gpt("gpt2-xl", 48, 1600, 25, 6400, 50257)
     t5 = _gpt("t5-11b", 48, 1024, 128, 65536, 32128, head=128)
     gpt3 = _gpt("gpt3-175b", 96, 12288, 96, 49152, 50257)
-    answer = {"ttft_s": 1.0, "tpot_s": 0.05, "percentile": "mean"}
+
+    def answer(prompt: float, length: float) -> Traffic:
+        return Traffic(prompt, length, ttft_s=1.0, tpot_s=0.05, percentile="mean")
+
     return [
         TrainingWork("GPT-3 training", gpt3, 1024, 3.2e6, 2048, "bf16"),
         ServingWork(
             "BERT-large", bert, Traffic(384, 1, ttft_s=0.13, percentile="mean"), "prefill", "bf16"
         ),
-        ServingWork("GPT-2 XL", gpt2, Traffic(256, 256, **answer), "serve", "bf16"),
-        ServingWork("T5-11B", t5, Traffic(512, 128, **answer), "serve", "bf16"),
+        ServingWork("GPT-2 XL", gpt2, answer(256, 256), "serve", "bf16"),
+        ServingWork("T5-11B", t5, answer(512, 128), "serve", "bf16"),
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.units import format_quantity
 
-__all__ = ["Limits", "Question", "Scores", "Scorer"]
+__all__ = ["Limits", "Question", "Scorer", "Scores"]
 
 Array = NDArray[np.float64]
 
@@ -45,7 +45,9 @@ class Limits:
             if not low <= high or not low > 0:
                 words, dimension = PARAMETERS[name]
                 a, b = (format_quantity(v, dimension) for v in (low, high))
-                raise InputError(f"the range of {words}, {a} to {b}, is empty; give a positive low not above high", name)
+                raise InputError(
+                    f"the range of {words}, {a} to {b}, is empty; give a positive low not above high", name
+                )
         if not (self.package_usd > 0 and self.silicon_mm2 > 0):
             raise InputError("a limit on cost or silicon must be above zero", "limits")
 
@@ -98,7 +100,9 @@ class Question:
 
     def __post_init__(self) -> None:
         if not self.works or len(self.works) != len(self.amounts):
-            raise InputError(f"{len(self.works)} works and {len(self.amounts)} amounts; one of each is needed", "works")
+            raise InputError(
+                f"{len(self.works)} works and {len(self.amounts)} amounts; one of each is needed", "works"
+            )
         if not all(a > 0 for a in self.amounts):
             raise InputError("every amount of work must be above zero", "amounts")
         self.limits.within(self.technology)
@@ -167,6 +171,11 @@ class Scorer:
                 self._ways.setdefault((w, domain), None)
                 continue
             self._ways[w, domain] = found if known is None else _union(known, found)
+
+    def candidates(self, design: Designs, work: int) -> Candidates:
+        """The ways to run one work that are best somewhere around a design; `NoAnswerError` if there is none."""
+        grid, _ = self.hardware(design, int(design.nvlink_domain[0]))
+        return self.question.works[work].candidates(_single(grid))
 
     def prune(self) -> None:
         """Forget the ways that no design of the last scoring chose."""

@@ -20,11 +20,15 @@ __all__ = ["TECHNOLOGIES", "technology"]
 _WAFERS = "https://www.techpowerup.com/forums/posts/4350609"  # CSET's table: 7 nm $9,346, 5 nm $16,988
 _DEFECTS = "https://www.anandtech.com/show/16028/better-yield-on-5nm-than-7nm-tsmc-update-on-defect-rates-for-n5"
 _H100_BILL = "https://siliconanalysts.com/tools/cost-bridge"  # H100: die $300, HBM $1.4K, packaging $750, test $920
-_H100_BILL_2 = "https://www.szyunze.com/how-profitable-is-nvidia-h100-find-out-in-1-minute"  # wafer $13.4K, HBM $15/GB
+_H100_BILL_2 = (
+    "https://www.szyunze.com/how-profitable-is-nvidia-h100-find-out-in-1-minute"  # wafer $13.4K, HBM $15/GB
+)
 _B200_BILL = "https://siliconanalysts.com/analysis/nvidia-b200-blackwell-cost-breakdown"
 _HBM4_PRICE = "https://news.futunn.com/en/post/64425578/sk-hynix-takes-the-lead-with-hbm4-agreement-reached-with"
 _HBM4E = "https://menfem.com/kb/hardware/concepts/hbm4-memory-architecture"
-_HBM_ENERGY = "https://docslib.org/doc/11018526/energy-efficient-dram-for-extreme-bandwidth-systems"  # HBM2 3.9 pJ/bit
+_HBM_ENERGY = (
+    "https://docslib.org/doc/11018526/energy-efficient-dram-for-extreme-bandwidth-systems"  # HBM2 3.9 pJ/bit
+)
 _SERDES = "https://www.besthub.dev/articles/why-nvidia-s-nvlink-c2c-is-redefining-gpu-cpu-interconnects-f3c3b77f8d87"
 _N2 = "https://pocketmags.com/us/maximum-pc-magazine/june-2023/articles/1315971/tsmc-to-go-2nm-by-2025"
 _N2_PRICE = "https://al-shamoasis.com/if-claims-about-tsmcs-prices-for-its-next-gen-process-node-are-even-only-half-right-then-the-best"
@@ -175,4 +179,6 @@ def technology(name: str) -> Technology:
     except KeyError:
         near = difflib.get_close_matches(name, TECHNOLOGIES, 1, 0.4)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"unknown technology {name!r}{hint} (known: {', '.join(TECHNOLOGIES)})", "technology") from None
+        raise InputError(
+            f"unknown technology {name!r}{hint} (known: {', '.join(TECHNOLOGIES)})", "technology"
+        ) from None

@@ -17,7 +17,7 @@ from gigaforge.perf.inference.search import layouts
 from gigaforge.perf.training import SearchSpace, TrainingJob, TrainingStrategies, evaluate, search
 from gigaforge.perf.transformer import Transformer
 
-__all__ = ["Candidates", "Output", "ServingWork", "TrainingWork", "Work"]
+__all__ = ["Candidates", "Output", "ServingWork", "TrainingWork", "Work", "rows_of"]
 
 Array = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ _CACHED: Final = 0.999
 """Share of the prompt that a pure decode worker finds in its cache: another pool has prefilled it."""
 _LARGEST_BATCH: Final = 2.0**13
 _STEPS: Final = 12
-"""Bisections of the batch: its logarithm to 13·ln 2/2¹², 0.2 %."""
+"""Bisections of the batch: its logarithm to 13·ln 2/2¹², 0.2 %. Slopes take more."""
 _SMALLEST_POOL: Final = 32
 """Accelerators that one replica may span at least, over several small NVLink domains if need be."""
 _PROBES: Final = 0.5, 2.0
@@ -76,6 +76,8 @@ class ServingWork:
         Prompts alone (tokens are input tokens), answers alone (the prompt's cache is handed over), or both by turns.
     precision, software : str
         As `gigaforge.perf.inference.search`.
+    steps : int
+        Bisections in search of the best batch.
 
     """
 
@@ -85,6 +87,7 @@ class ServingWork:
     phase: Literal["prefill", "decode", "serve"] = "serve"
     precision: str = "fp8"
     software: str = "trtllm"
+    steps: int = _STEPS
 
     @property
     def tokens_per_request(self) -> float:
@@ -137,7 +140,7 @@ class ServingWork:
         """
         designs, ways = np.size(hardware.hbm_bytes), len(candidates.ways)
         rows = np.repeat(np.arange(designs), ways)
-        spread = _rows(hardware, rows)
+        spread = rows_of(hardware, rows)
         configurations = candidates.ways.take(np.tile(np.arange(ways), designs))
         tokens, power = self._best_batch(spread, configurations, None if cap_w is None else cap_w[rows])
         return _pick(tokens.reshape(designs, ways), power.reshape(designs, ways))
@@ -152,7 +155,7 @@ class ServingWork:
         low, high = np.zeros(len(least)), np.full(len(least), np.log(_LARGEST_BATCH))
         first = run(engine, traffic, configurations, cap_w)
         fits = np.array(first.meets_targets)
-        for _ in range(_STEPS):
+        for _ in range(self.steps):
             middle = 0.5 * (low + high)
             result = run(engine, traffic, replace(configurations, batch=least * np.exp(middle)), cap_w)
             low = np.where(result.meets_targets, middle, low)
@@ -223,7 +226,7 @@ class TrainingWork:
         strategies = candidates.ways.take(np.tile(np.arange(ways), designs))
         result = evaluate(
             self.transformer,
-            _rows(hardware, rows),
+            rows_of(hardware, rows),
             self.job(candidates.domain),
             strategies,
             power_cap_w=None if cap_w is None else cap_w[rows],
@@ -249,7 +252,7 @@ _NUMBERS: Final = (
 )  # fmt: skip
 
 
-def _rows(hardware: Hardware, index: NDArray[np.int64]) -> Hardware:
+def rows_of(hardware: Hardware, index: NDArray[np.int64]) -> Hardware:
     """Rows of a machine whose numbers are arrays (single numbers stay)."""
 
     def take(value: Any) -> Any:
