@@ -152,6 +152,8 @@ def evaluate(
     strategies: TrainingStrategies,
     parameters: TrainingParameters | None = None,
     power_cap_w: Array | None = None,
+    *,
+    ranked: bool = True,
 ) -> TrainingResults:
     """Time, memory and power of given strategies, best first.
 
@@ -163,6 +165,8 @@ def evaluate(
         Own calibration; default the shipped one.
     power_cap_w : array, optional
         Cap per accelerator: a slower clock, slower compute. [W]
+    ranked : bool
+        False keeps the order of `strategies`, as a grid over hardware needs.
 
     Raises
     ------
@@ -175,7 +179,7 @@ def evaluate(
     x = _setting(transformer, hardware, job, parameters, power_cap_w)
     table = layer_table(transformer, x.machine, x.c, shape_of(strategies, float(job.seq_len)))
     out = _outcome(x, strategies, table, parts=True)
-    return _results(x, strategies, out, parameters, started, strategies.size, None)
+    return _results(x, strategies, out, parameters, started, strategies.size, None, ranked=ranked)
 
 
 def search(
@@ -283,9 +287,11 @@ def _results(
     started: float,
     evaluated: int,
     fitting: int | None,
+    *,
+    ranked: bool = True,
 ) -> TrainingResults:
     step, over = out["step_time_s"], out["memory_over_bytes"]
-    order = np.lexsort((step, np.where(over > 0, over, 0.0)))
+    order = np.lexsort((step, np.where(over > 0, over, 0.0))) if ranked else np.arange(step.size)
     job = x.job
     power = np.broadcast_to(out["power_w"], step.shape)
     system = system_power_w(x.hardware, power)
