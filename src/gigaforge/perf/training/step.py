@@ -161,12 +161,20 @@ def step_times(
 def _sends_s(
     t: Transformer, machine: Machine, c: Constants, shape: Shape, s: TrainingStrategies, m: Floats
 ) -> Floats:
-    """Activations and their gradients between stages: exposed in part in the steady state, in full while filling."""
+    """Activations and their gradients between stages: exposed in part in the steady state, in full while filling.
+
+    Each tensor-parallel rank sends its share; where the sequence is not split too, the receivers gather the rest within
+    their domain (scatter-gather of [1]_).
+
+    .. [1] D. Narayanan et al. (2021), section 4.1, https://arxiv.org/abs/2104.04473
+    """
     pp = np.asarray(s.pipeline_parallel, dtype=float)
     stride = np.asarray(s.tensor_parallel, dtype=float) * s.context_parallel * s.data_parallel
     inside = np.where(stride * pp <= machine.domain, 1.0, np.maximum(1.0 - stride / machine.domain, 0.0))
-    data = 2.0 * shape.tokens * np.asarray(t.d_model) / shape.norm_split
-    once = point_to_point_s(data, inside, fabric_of(machine, c))
+    tp, fabric = np.asarray(s.tensor_parallel, dtype=float), fabric_of(machine, c)
+    data = 2.0 * shape.tokens * np.asarray(t.d_model)
+    whole = np.where(np.asarray(shape.norm_split) > 1, 0.0, data)
+    once = point_to_point_s(data / tp, inside, fabric) + all_gather_s(tp, local_members(tp, 1.0, machine.domain), whole, fabric)
     steady = 2.0 * m * np.asarray(s.virtual_pipeline) * c.pp_exposed * once
     return np.where(pp > 1, steady + 2.0 * (pp - 1.0) * once, 0.0)
 

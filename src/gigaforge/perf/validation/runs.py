@@ -150,7 +150,7 @@ def run_of(row: Mapping[str, Any], identifier: str) -> Run:
     batch, micro = _batch(row, dp, assumed)
     strategy = _strategy(row, habit, software, degrees, dp, batch, micro, transformer, assumed)
     step, tokens = _measured(row, batch, seq_len, gpus)
-    lora = "lora" in (_text(row, "model_name") + _text(row, "notes")[:60]).lower()
+    frozen = bool(_LORA.search(_text(row, "model_name")) or _LORA.search(_text(row, "notes")))
     key = Key(chip["chip"], chip["generation"], precision, software)
     memory = _number(row, "peak_memory_gb", np.nan) * 2**30
     return Run(
@@ -163,8 +163,8 @@ def run_of(row: Mapping[str, Any], identifier: str) -> Run:
         global_batch=batch,
         seq_len=seq_len,
         gradient_bytes=_gradient_bytes(software),
-        trainable=0.0 if lora else 1.0,
-        unfused=_unfused(software, transformer.name),
+        trainable=0.0 if frozen else 1.0,
+        unfused=_unfused(software, transformer.name, _text(row, "notes"), assumed),
         document_len=_number(row, "document_len", _packed(row, software)),
         recompute_known=not _blank(row.get("recompute")),
         measured_tokens=tokens,
@@ -172,6 +172,10 @@ def run_of(row: Mapping[str, Any], identifier: str) -> Run:
         measured_memory=memory,
         assumed=tuple(assumed),
     )
+
+
+_LORA: Final = re.compile(r"\blora\b", re.IGNORECASE)
+"""The fine-tuning method as a word of its own: the rank of latent attention (kv_lora) is none."""
 
 
 def _match(file: str, kind: str, text: str) -> dict[str, Any]:
@@ -440,10 +444,14 @@ _UNFUSED: Final = ("vtrain", "megatron-deepspeed", "megatron-2021", "zero-bubble
 _SINKS_UNFUSED: Final = ("megatron-bridge-2509", "megatron-bridge-2604")
 
 
-def _unfused(software: str, model: str) -> float:
+def _unfused(software: str, model: str, notes: str, assumed: list[str]) -> float:
     """Software before FlashAttention, and attention sinks before cuDNN fused them, write scores to memory."""
-    sinks = "gpt-oss" in model.lower() and software in _SINKS_UNFUSED
-    return 0.15 if sinks else float(software in _UNFUSED)
+    sinks = "gpt-oss" in model.lower()
+    if sinks and "cuDNN regression" in notes:
+        assumed.append("a cuDNN regression is noted: attention sinks not fused")
+    elif not (sinks and software in _SINKS_UNFUSED):
+        return float(software in _UNFUSED)
+    return 0.15
 
 
 _SQUAD_TOKENS: Final = 250.0
