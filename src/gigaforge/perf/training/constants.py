@@ -164,6 +164,14 @@ STACKS: Final[Mapping[str, str]] = {
 """Families that share code; what a family's runs do not tell is taken from its stack."""
 
 
+def grouped_dispatch(software: str) -> float:
+    """1 where a family sends a token once to each domain that holds its experts (DeepEP and HybridEP, in NeMo's containers
+    since 25.07: https://docs.nvidia.com/nemo/megatron-bridge/latest/training/moe-optimization.html), 0 where NCCL's
+    all-to-all sends one copy for each expert.
+    """
+    return float(software.startswith(("megatron-bridge", "automodel")))
+
+
 def software_family(text: str) -> str:
     """Family of a software's printed name (the first pattern that matches), else ``"other"``."""
     low = text.lower()

@@ -12,8 +12,9 @@ from gigaforge.perf.arrays import Array
 from gigaforge.perf.collectives import all_gather_s, all_reduce_s, local_members, point_to_point_s
 from gigaforge.perf.memory import ActivationBytes, RankParameters, in_flight, state_bytes
 from gigaforge.perf.training.constants import Constants
+from gigaforge.perf.training.exchange import Shape, fabric_of
 from gigaforge.perf.training.job import TrainingStrategies
-from gigaforge.perf.training.layer import LayerTimes, Shape, fabric_of
+from gigaforge.perf.training.layer import LayerTimes
 from gigaforge.perf.training.machine import Machine
 from gigaforge.perf.transformer import Transformer
 
