@@ -108,7 +108,12 @@ SPECS: Final[dict[str, Spec]] = {
     "moe_efficiency": _s(0.80, "grouped over plain matrix multiplication", fraction=True, one=0.4, software=0.4),
     "moe_traffic": _s(1.5, "permutation traffic over one copy each way", one=0.3, software=0.5),
     "moe_quantise": _s(1.5, "precision conversion of grouped over plain multiplications", one=0.4, software=0.3),
-    "moe_gated": _s(1.0, "traffic of gated experts' activation and conversion over separate passes", software=0.4),
+    "moe_gated": _s(
+        1.0,
+        "traffic of gated experts' activation and conversion over separate passes",
+        software=0.4,
+        generation_software=0.5,
+    ),
     "moe_fixed": _s(
         200e-6, "router, sort and synchronisation of one expert layer, forward [s]", one=0.4, software=0.7
     ),

@@ -40,11 +40,13 @@ class TrainingJob:
         Of the matrix multiplications: bf16, fp8, mxfp8, nvfp4.
     software : str
         Software family whose measured overheads apply (see `software_families`).
+    expert_load : float
+        Work of the fullest expert rank over the mean: 1 where routing is balanced. [unitless]
 
     Raises
     ------
     InputError
-        A count below one, an unknown precision or unknown software.
+        A count or load below one, an unknown precision or unknown software.
 
     """
 
@@ -53,9 +55,10 @@ class TrainingJob:
     seq_len: int
     precision: str = "bf16"
     software: str = "megatron-bridge"
+    expert_load: float = 1.0
 
     def __post_init__(self) -> None:
-        for field in ("accelerators", "global_batch", "seq_len"):
+        for field in ("accelerators", "global_batch", "seq_len", "expert_load"):
             value = getattr(self, field)
             if not value >= 1:
                 raise InputError(f"{value!r} must be at least 1", field)

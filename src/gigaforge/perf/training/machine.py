@@ -74,6 +74,11 @@ class Machine:
             power_limit_w=hardware.power_limit_w,
             idle_w=hardware.idle_w,
             overhead_w=hardware.overhead_w,
+            oversubscription=hardware.oversubscription,
+            pod=hardware.pod,
+            site_bytes_s=hardware.site_bytes_s,
+            site_accelerators=hardware.site_accelerators,
+            site_latency_s=hardware.site_latency_s,
         )
 
     @classmethod
