@@ -175,9 +175,13 @@ def _sends_s(
     tp, fabric = np.asarray(s.tensor_parallel, dtype=float), fabric_of(machine, c)
     data = 2.0 * shape.tokens * np.asarray(t.d_model)
     whole = np.where(np.asarray(shape.norm_split) > 1, 0.0, data)
-    once = point_to_point_s(data / tp, inside, fabric) + all_gather_s(tp, local_members(tp, 1.0, machine.domain), whole, fabric)
+    once = point_to_point_s(data / tp, inside, fabric) + all_gather_s(
+        tp, local_members(tp, 1.0, machine.domain), whole, fabric
+    )
     # Where the pipeline leaves its site, the slowest send sets the pace; while filling, each border is crossed once.
-    far = np.where(stride * pp > machine.site_accelerators, data / tp / machine.site_bytes_s + machine.site_latency_s, 0.0)
+    far = np.where(
+        stride * pp > machine.site_accelerators, data / tp / machine.site_bytes_s + machine.site_latency_s, 0.0
+    )
     borders = np.ceil(stride * pp / np.asarray(machine.site_accelerators, dtype=float)) - 1.0
     steady = 2.0 * m * np.asarray(s.virtual_pipeline) * c.pp_exposed * np.maximum(once, far)
     return np.where(pp > 1, steady + 2.0 * ((pp - 1.0) * once + borders * far), 0.0)
