@@ -160,7 +160,9 @@ def _show_worst(rows: Any) -> None:
     from rich.padding import Padding
 
     console = Console()
-    console.print("\nfurthest off: predicted / measured - 1, why that may be, what had to be assumed", highlight=False)
+    console.print(
+        "\nfurthest off: predicted / measured - 1, why that may be, what had to be assumed", highlight=False
+    )
     for row in rows.itertuples():
         console.print(f"  {row.off:+5.0%}  {row.id}, {row.source}", highlight=False, markup=False, soft_wrap=False)
         for line in (row.reason, f"assumed: {row.note}" if row.note else ""):

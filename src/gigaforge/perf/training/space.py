@@ -11,7 +11,7 @@ import numpy as np
 
 from gigaforge.errors import NoAnswerError
 from gigaforge.perf.training.exchange import CONTEXT_MODES
-from gigaforge.perf.training.job import TrainingJob, TrainingStrategies
+from gigaforge.perf.training.job import SHARDING, TrainingJob, TrainingStrategies
 from gigaforge.perf.training.step import stage_blocks
 from gigaforge.perf.transformer import Transformer
 
@@ -174,11 +174,15 @@ def grids(t: Transformer, job: TrainingJob, space: SearchSpace, chunk: int = 163
             _reasons(t, job, space),
         )
     pipelined, interleaved, replicas = rows[:, 1] > 1, rows[:, 2] > 1, (rows[:, 6] * rows[:, 3] * rows[:, 0]) > 1
+    some = False
     for a, b, c in product((False, True), repeat=3):
         part = rows[(pipelined == a) & (interleaved == b) & (replicas == c)]
         if not len(part):
             continue
         policy = _policies(space, a, b, c)
+        if not len(policy):
+            continue
+        some = True
         step = max(chunk // len(policy), 1)
         for start in range(0, len(part), step):
             block = part[start : start + step]
@@ -205,6 +209,12 @@ def grids(t: Transformer, job: TrainingJob, space: SearchSpace, chunk: int = 163
                 rows=len(block),
                 columns=len(policy),
             )
+    if not some:
+        words = ", ".join(SHARDING[z] for z in space.sharding)
+        raise NoAnswerError(
+            f"no layout of {job.accelerators} accelerators goes with sharding {words}",
+            ["gradients and weights are sharded only without pipeline parallelism, and over more than one accelerator"],
+        )
 
 
 def _reasons(t: Transformer, job: TrainingJob, space: SearchSpace) -> list[str]:
