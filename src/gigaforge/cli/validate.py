@@ -49,8 +49,11 @@ def training(
         from gigaforge.report.performance_figures import parity_plot, write_figure
 
         write_figure(parity_plot(result.scored), figure)
+    furthest = result.worst(worst)
     if as_json:
         # One object whatever happens: the reason travels in it.
+        columns = ["id", "source", "off", "reason", "note"]
+        summary["worst"] = furthest[columns].to_dict("records")
         print(json.dumps(summary | ({"error": str(problem)} if problem else {})))
         if problem:
             raise typer.Exit(problem.exit_code)
@@ -60,7 +63,7 @@ def training(
         raise problem
     _show_training(summary)
     if worst:
-        _show_worst(result.worst(worst))
+        _show_worst(furthest)
 
 
 def inference(
@@ -154,14 +157,17 @@ def _table(title: str, groups: dict[str, dict[str, float]]) -> None:
 
 def _show_worst(rows: Any) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
 
-    table = Table(title="furthest off", title_justify="left")
-    for head in ("row", "source", "predicted / measured - 1", "what had to be assumed"):
-        table.add_column(head)
+    console = Console()
+    console.print(
+        "\nfurthest off: predicted / measured - 1, why that may be, what had to be assumed", highlight=False
+    )
     for row in rows.itertuples():
-        table.add_row(row.id, row.source, f"{row.off:+.0%}", row.note or "nothing")
-    Console().print(table)
+        console.print(f"  {row.off:+5.0%}  {row.id}, {row.source}", highlight=False, markup=False, soft_wrap=False)
+        for line in (row.reason, f"assumed: {row.note}" if row.note else ""):
+            if line:
+                console.print(Padding(line, (0, 0, 0, 9)), highlight=False, markup=False, style="dim")
 
 
 def _show_worst_serving(rows: list[dict[str, Any]]) -> None:
