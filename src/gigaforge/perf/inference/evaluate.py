@@ -82,10 +82,8 @@ class Engine:
         return cls(machine, hardware, np.maximum(rates.peak_experts if moe else rates.peak_linear, rates.peak_bf16))
 
     def at_clock(self, factor: Array) -> Engine:
-        """The same engine with the tensor cores at a share of their clock."""
-        names = ("peak_linear", "peak_experts", "peak_attention", "peak_bf16")
-        slower = {name: getattr(self.machine.rates, name) * factor for name in names}
-        return replace(self, machine=self.machine._replace(rates=replace(self.machine.rates, **slower)))
+        """The same engine at a share of the boost clock."""
+        return replace(self, machine=self.machine._replace(rates=self.machine.rates.at_clock(factor)))
 
     def take(self, index: slice) -> Engine:
         """The engine for some of the configurations, where the machine's numbers are arrays aligned with them."""
@@ -227,12 +225,14 @@ def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Ar
         output_spread=traffic.output_spread,
     )
     point = operate(engine.machine, requests, c)
+    rated = engine
     if cap_w is not None:
-        demand = demand_power_w(engine.hardware, *engine.utilisation(point))
-        engine = engine.at_clock(clock_factor(engine.hardware, cap_w, demand))
+        compute, memory = engine.utilisation(point)
+        demand = demand_power_w(engine.hardware, compute, memory)
+        engine = engine.at_clock(clock_factor(engine.hardware, cap_w, demand, memory))
         point = operate(engine.machine, requests, c)
     hardware = engine.hardware
-    power = active_power_w(hardware, *engine.utilisation(point), cap_w)
+    power = active_power_w(hardware, *rated.utilisation(point), cap_w)
     whole = system_power_w(hardware, power) / hardware.accelerators
     per_gpu = point.requests_per_s / point.accelerators
     tokens = per_gpu * traffic.output_len

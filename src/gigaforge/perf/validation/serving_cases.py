@@ -272,11 +272,7 @@ def _rates(hardware: Hardware, plan: Any, share: float) -> Rates:
     rates = Rates.of(hardware, plan)
     if share >= 1.0:
         return rates
-    clock = float(clock_factor(hardware, share * hardware.power_limit_w))
-    values = {f.name: getattr(rates, f.name) for f in fields(Rates)}
-    for name in ("peak_linear", "peak_experts", "peak_attention", "peak_bf16"):
-        values[name] = values[name] * clock
-    return Rates(**values)
+    return rates.at_clock(float(clock_factor(hardware, share * hardware.power_limit_w)))
 
 
 def _candidates(c: Condition, transformer: Transformer, hardware: Hardware) -> Floats:
