@@ -24,7 +24,7 @@ from gigaforge.perf.parameters import load_parameters
 from gigaforge.perf.power import active_power_w, clock_factor, demand_power_w, system_power_w
 from gigaforge.perf.transformer import Transformer
 
-__all__ = ["Engine", "evaluate"]
+__all__ = ["Engine", "evaluate", "requests_of"]
 
 _BLOCK_SCALED: Final = 16
 """Mixtures with more experts ship fp8 weights scaled by block (DeepSeek-V3, Qwen3, GLM, MiniMax model cards)."""
@@ -216,14 +216,19 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
-def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Array | None) -> ServingResults:
-    requests = Requests(
+def requests_of(traffic: Traffic) -> Requests:
+    """What `operate` needs to know of a traffic."""
+    return Requests(
         traffic.input_len,
         traffic.output_len,
         traffic.prefix_hit,
         closed=traffic.concurrency is not None,
         output_spread=traffic.output_spread,
     )
+
+
+def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Array | None) -> ServingResults:
+    requests = requests_of(traffic)
     point = operate(engine.machine, requests, c)
     rated = engine
     if cap_w is not None:

@@ -33,6 +33,7 @@ from gigaforge.perf.validation.serving_names import (
     precision_of,
     software_of,
 )
+from gigaforge.perf.validation.serving_room import attention_ranks
 
 __all__ = ["METRICS", "NEEDED", "Condition", "Rows", "read_serving", "rows_of"]
 
@@ -229,6 +230,12 @@ def _condition(
     disaggregated = _pools(row)
     if disaggregated is not None:
         layout, prefill, workers = disaggregated
+        ranks = attention_ranks(shape, machine, plan, layout[0], layout[1], layout[3])
+        if ranks < layout[1]:
+            layout = (layout[0], ranks, ranks, *layout[3:])
+            prefill = (prefill[0], min(prefill[1], ranks), prefill[2])
+            said = "attention data parallelism as printed would not hold the weights: taken as tensor parallelism"
+            note = "; ".join(filter(None, (note, said)))
     else:
         prefill, workers = None, 1.0
     condition = Condition(
