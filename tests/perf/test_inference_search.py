@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from gigaforge.cli.infer import register
 from gigaforge.errors import GigaforgeError, InputError
 from gigaforge.perf.inference import ServingConfigurations, Traffic, evaluate, search
-from gigaforge.perf.inference.search import layouts
+from gigaforge.perf.inference.space import layouts
 
 sys.path.insert(0, str(Path(__file__).parent))
 from serving_fixtures import ACCELERATOR, MODEL, SYSTEM, gb200, h100, served

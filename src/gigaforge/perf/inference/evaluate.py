@@ -24,7 +24,7 @@ from gigaforge.perf.parameters import load_parameters
 from gigaforge.perf.power import active_power_w, clock_factor, demand_power_w, system_power_w
 from gigaforge.perf.transformer import Transformer
 
-__all__ = ["Engine", "evaluate"]
+__all__ = ["Engine", "evaluate", "requests_of"]
 
 _BLOCK_SCALED: Final = 16
 """Mixtures with more experts ship fp8 weights scaled by block (DeepSeek-V3, Qwen3, GLM, MiniMax model cards)."""
@@ -82,10 +82,8 @@ class Engine:
         return cls(machine, hardware, np.maximum(rates.peak_experts if moe else rates.peak_linear, rates.peak_bf16))
 
     def at_clock(self, factor: Array) -> Engine:
-        """The same engine with the tensor cores at a share of their clock."""
-        names = ("peak_linear", "peak_experts", "peak_attention", "peak_bf16")
-        slower = {name: getattr(self.machine.rates, name) * factor for name in names}
-        return replace(self, machine=self.machine._replace(rates=replace(self.machine.rates, **slower)))
+        """The same engine at a share of the boost clock."""
+        return replace(self, machine=self.machine._replace(rates=self.machine.rates.at_clock(factor)))
 
     def take(self, index: slice) -> Engine:
         """The engine for some of the configurations, where the machine's numbers are arrays aligned with them."""
@@ -218,21 +216,28 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
-def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Array | None) -> ServingResults:
-    requests = Requests(
+def requests_of(traffic: Traffic) -> Requests:
+    """What `operate` needs to know of a traffic."""
+    return Requests(
         traffic.input_len,
         traffic.output_len,
         traffic.prefix_hit,
         closed=traffic.concurrency is not None,
         output_spread=traffic.output_spread,
     )
+
+
+def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Array | None) -> ServingResults:
+    requests = requests_of(traffic)
     point = operate(engine.machine, requests, c)
+    rated = engine
     if cap_w is not None:
-        demand = demand_power_w(engine.hardware, *engine.utilisation(point))
-        engine = engine.at_clock(clock_factor(engine.hardware, cap_w, demand))
+        compute, memory = engine.utilisation(point)
+        demand = demand_power_w(engine.hardware, compute, memory)
+        engine = engine.at_clock(clock_factor(engine.hardware, cap_w, demand, memory))
         point = operate(engine.machine, requests, c)
     hardware = engine.hardware
-    power = active_power_w(hardware, *engine.utilisation(point), cap_w)
+    power = active_power_w(hardware, *rated.utilisation(point), cap_w)
     whole = system_power_w(hardware, power) / hardware.accelerators
     per_gpu = point.requests_per_s / point.accelerators
     tokens = per_gpu * traffic.output_len

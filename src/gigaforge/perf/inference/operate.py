@@ -208,7 +208,8 @@ def _use(
 ) -> tuple[Any, Any, Any]:
     """FLOP/s and HBM byte/s per accelerator, mean over all in use; and how many those are."""
     total = c.accelerators + c.prefill_share * c.prefill_accelerators
-    steps = rate * q.output_len / decoding
+    # With less than one request in flight on average, the engine idles in between.
+    steps = rate * q.output_len / np.maximum(decoding, 1.0)
     here = c.accelerators / total
     there = np.where(split, (total - c.accelerators) / total / np.maximum(c.prefill_share, 1e-9), 1.0)
     flop_s = steps * step.flop * here + rate * many.flop * there

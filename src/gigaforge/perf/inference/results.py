@@ -29,7 +29,9 @@ class ServingConfigurations:
     prefill_accelerators, prefill_attention_data_parallel, prefill_expert_parallel
         Of one prefill worker; zero accelerators: aggregated.
     prefill_share
-        Prefill workers per decode worker (any fraction; a system rounds it). [unitless]
+        Prefill workers per decode worker; times `replicas` a whole number in what a search returns. [unitless]
+    replicas
+        Replicas (decode workers) that the deployment has; requests spread evenly over them.
 
     """
 
@@ -42,6 +44,7 @@ class ServingConfigurations:
     prefill_attention_data_parallel: Floats
     prefill_expert_parallel: Floats
     prefill_share: Floats
+    replicas: Floats
 
     @classmethod
     def aggregated(
@@ -51,21 +54,27 @@ class ServingConfigurations:
         attention_data_parallel: Any = 1.0,
         expert_parallel: Any = 1.0,
         pipeline_parallel: Any = 1.0,
+        replicas: Any = 1.0,
     ) -> Self:
         """Replicas that prefill and decode in turn."""
-        size, ranks, expert, stages, requests = np.broadcast_arrays(
+        size, ranks, expert, stages, requests, copies = np.broadcast_arrays(
             *(
                 np.atleast_1d(np.asarray(x, dtype=np.float64))
-                for x in (accelerators, attention_data_parallel, expert_parallel, pipeline_parallel, batch)
+                for x in (accelerators, attention_data_parallel, expert_parallel, pipeline_parallel, batch, replicas)
             )
         )
         zero = np.zeros(size.shape)
-        return cls(size, ranks, expert, stages, requests, zero, zero + 1.0, zero + 1.0, zero)
+        return cls(size, ranks, expert, stages, requests, zero, zero + 1.0, zero + 1.0, zero, copies)
 
     @property
     def disaggregated(self) -> NDArray[np.bool_]:
         """Whether prefill has a pool of its own."""
         return np.asarray(self.prefill_accelerators > 0)
+
+    @property
+    def total_accelerators(self) -> Floats:
+        """Accelerators in use: all replicas with their share of the prefill pool."""
+        return np.asarray(self.replicas * (self.accelerators + self.prefill_share * self.prefill_accelerators))
 
     def take(self, index: Any) -> Self:
         """Rows (NumPy indexing)."""

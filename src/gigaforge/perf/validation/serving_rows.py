@@ -33,6 +33,7 @@ from gigaforge.perf.validation.serving_names import (
     precision_of,
     software_of,
 )
+from gigaforge.perf.validation.serving_room import attention_ranks
 
 __all__ = ["METRICS", "NEEDED", "Condition", "Rows", "read_serving", "rows_of"]
 
@@ -229,6 +230,12 @@ def _condition(
     disaggregated = _pools(row)
     if disaggregated is not None:
         layout, prefill, workers = disaggregated
+        ranks = attention_ranks(shape, machine, plan, layout[0], layout[1], layout[3])
+        if ranks < layout[1]:
+            layout = (layout[0], ranks, ranks, *layout[3:])
+            prefill = (prefill[0], min(prefill[1], ranks), prefill[2])
+            said = "attention data parallelism as printed would not hold the weights: taken as tensor parallelism"
+            note = "; ".join(filter(None, (note, said)))
     else:
         prefill, workers = None, 1.0
     condition = Condition(
@@ -253,7 +260,11 @@ def _condition(
 
 
 def _kv(printed: str, precision: str, software: str, machine: Hardware) -> str | None:
-    """Cache precision: as printed; TensorRT-LLM takes fp8 with fp8 weights; others keep bf16 unless fp4."""
+    """Cache precision: as printed; fp8 with fp4 weights, with plain fp8 weights, and on chips with fp4 arithmetic.
+
+    Published recipes pass an fp8 cache with fp8 mixtures on Blackwell and keep bf16 on Hopper; where neither is printed, the
+    runs themselves say so: with bf16 the printed requests would not fit, and the queue that follows was not measured.
+    """
     text = printed.lower()
     if "fp8 on blackwell" in text:
         return "fp8" if "fp4" in machine.peak_flop_s else "bf16"
@@ -261,7 +272,9 @@ def _kv(printed: str, precision: str, software: str, machine: Hardware) -> str |
         return "fp8"
     if "16" in text:
         return "bf16"
-    if precision in ("fp8", "nvfp4") or (software.startswith(("trtllm", "mlperf")) and precision == "fp8_block"):
+    if precision in ("fp8", "nvfp4"):
+        return "fp8"
+    if precision == "fp8_block" and (software.startswith(("trtllm", "mlperf")) or "fp4" in machine.peak_flop_s):
         return "fp8"
     return None
 
