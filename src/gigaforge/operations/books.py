@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from gigaforge.operations.sitepower import SiteWindow
     from gigaforge.operations.window import GroupWindow, SiteFailures
 
-__all__ = ["WATERFALL", "Books", "GroupBook", "ServingBook", "SiteBook", "balance"]
+__all__ = ["SERVING_FALL", "WATERFALL", "Books", "GroupBook", "ServingBook", "SiteBook", "balance"]
 
 WATERFALL: Final = ("productive", "checkpoint", "rework", "restart", "wait", "straggler", "power", "idle")
+SERVING_FALL: Final = ("productive", "headroom", "backfill", "idle", "repair", "power")
+_ACCOUNTS: Final = (*WATERFALL, "headroom", "backfill", "repair")
 _TOLERANCE: Final = 1e-9
 
 
@@ -37,7 +39,7 @@ class GroupBook:
     interval_s: float = 0.0
     spares: int = 0
     racks: int = 0
-    accounts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WATERFALL, 0.0))
+    accounts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_ACCOUNTS, 0.0))
 
 
 @dataclass
@@ -53,6 +55,9 @@ class ServingBook:
     needed_s: float = 0.0
     backfill_s: float = 0.0
     up_s: float = 0.0
+    short: float = 0.0
+    ttft_token_s: float = 0.0
+    tpot_token_s: float = 0.0
 
 
 @dataclass
@@ -114,14 +119,14 @@ class Books:
             failures: list[SiteFailures]) -> None:  # fmt: skip
         """Book one window and check that it balances."""
         step = fleet.step_s
-        self.time_s += fleet.window_s
+        self.time_s += fleet.length_s(window)
         for index, found in enumerate(groups):
             if found is not None:
                 self._group(fleet, index, found, window)
         for workload, result in serving:
             _book_serving(self.serving[workload.name], result, step, workload.name)
         _book_energy(fleet, self.groups, groups, serving, sites)
-        facility = np.zeros(round(fleet.window_s / step))
+        facility = np.zeros(round(fleet.length_s(window) / step))
         for book, site in zip(self.sites, sites, strict=True):
             _book_site(book, site, step)
             facility += site.facility_w
@@ -138,7 +143,7 @@ class Books:
                 self.groups[group].failures += count
 
     def _group(self, fleet: Fleet, index: int, found: GroupWindow, window: int) -> None:
-        book, length = self.groups[index], fleet.window_s
+        book, length = self.groups[index], fleet.length_s(window)
         book.rack_s += found.racks * length
         book.down_s += found.down_rack_s
         book.tokens += float(found.tokens.sum())
@@ -171,6 +176,10 @@ def _book_serving(book: ServingBook, result: ServingWindow, step: float, name: s
     book.served_free += free
     book.shed += shed
     book.late += float(((result.served_paid + result.served_free) * result.late).sum()) * step
+    served = result.served_paid + result.served_free
+    book.short += float(np.minimum(result.short, result.shed).sum()) * step
+    book.ttft_token_s += float((served * result.ttft_s).sum()) * step
+    book.tpot_token_s += float((served * result.tpot_s).sum()) * step
     book.active_s += float(result.active.sum()) * step
     book.needed_s += float(result.needed.sum()) * step
     book.backfill_s += float(result.backfill.sum()) * step

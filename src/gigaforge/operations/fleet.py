@@ -6,6 +6,7 @@ window is exact in time or on the 5-minute grid.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -24,7 +25,7 @@ from gigaforge.operations.traffic import DemandShape
 from gigaforge.operations.weather import Climate
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 
-__all__ = ["STEP_S", "Fleet", "Group", "ServingWorkload", "Site", "gang_shape"]
+__all__ = ["STEP_S", "Fleet", "Group", "ServingWorkload", "Site", "gang_shape", "last_window_s"]
 
 STEP_S: Final = 300.0
 GroupKind = Literal["training", "serving", "research"]
@@ -88,6 +89,8 @@ class Group:
         Racks by date of delivery, for each window.
     use : float
         Share of up racks that work (research). [fraction]
+    ttft_s, tpot_s : float
+        Mean latency of the operating point at full batch (serving); NaN where unknown. [s]
 
     """
 
@@ -103,6 +106,8 @@ class Group:
     cohorts: tuple[list[Cohort], ...]
     policy: TrainingPolicy = field(default_factory=TrainingPolicy)
     use: float = 0.9
+    ttft_s: float = math.nan
+    tpot_s: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ class ServingWorkload:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Everything one simulation needs."""
+    """Everything one simulation needs; ``last_s`` is the length of the last window where it is not a whole one [s]."""
 
     name: str
     start: Quarter
@@ -127,6 +132,7 @@ class Fleet:
     table: FailureTable = field(default_factory=default_failures)
     window_s: float = SECONDS_PER_QUARTER
     step_s: float = STEP_S
+    last_s: float | None = None
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail far away."""
@@ -136,6 +142,9 @@ class Fleet:
             raise InputError(
                 f"a window of {self.window_s:g} s is not a whole number of {self.step_s:g} s steps", self.name
             )
+        last = self.length_s(self.windows - 1)
+        if not 0.0 < last <= self.window_s or abs(last / self.step_s - round(last / self.step_s)) > 1e-9:
+            raise InputError(f"a last window of {last:g} s is not a whole number of {self.step_s:g} s steps", self.name)
         counts = np.array([g.racks for g in self.groups])
         if (counts < 0).any():
             raise InputError("racks below zero", self.name)
@@ -145,6 +154,11 @@ class Fleet:
         """How many."""
         return int(self.groups[0].racks.size)
 
+    def length_s(self, window: int) -> float:
+        """Of one window: all alike but the last, which a horizon between quarters cuts short [s]."""
+        last = window == self.windows - 1 and self.last_s is not None
+        return self.last_s if last and self.last_s is not None else self.window_s
+
     def offsets(self) -> IntArray:
         """First rack number of each group at its site, shape (group,)."""
         used = dict.fromkeys(range(len(self.sites)), 0)
@@ -153,6 +167,15 @@ class Fleet:
             out.append(used[group.site])
             used[group.site] += int(group.racks.max(initial=0))
         return np.array(out, dtype=np.int64)
+
+
+def last_window_s(years: float | None, windows: int) -> float | None:
+    """Length of the last window where a horizon ends within it, in whole steps; None for a whole one [s]."""
+    if years is None:
+        return None
+    left = years * 4.0 * SECONDS_PER_QUARTER - (windows - 1) * SECONDS_PER_QUARTER
+    steps = max(1, round(left / STEP_S))
+    return None if steps * STEP_S >= SECONDS_PER_QUARTER else steps * STEP_S
 
 
 def gang_shape(group: Group, racks: int, table: FailureTable) -> GangShape:

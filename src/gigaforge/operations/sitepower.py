@@ -118,7 +118,7 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
     )
     facility = it * pue
     limit = np.full(bins, float(site.limit_w[window]))
-    responses = _responses(site, dry, start, step, fleet.window_s, rng)
+    responses = _responses(site, dry, start, step, fleet.length_s(window), rng)
     for event in responses:
         limit[event] = np.minimum(limit[event], facility[max(event.start - 1, 0)] * (1.0 - site.power.response_depth))
     sun = site.solar_w * solar_factor(start, bins, step, site.latitude, site.climate.utc_offset_h)

@@ -152,6 +152,8 @@ class PoolSpec(Part):
     system: str
     racks: int = Field(gt=0)
     tokens_per_second: TokenRate = Field(gt=0, description="of one rack at full use")
+    ttft: Duration | None = Field(None, gt=0, description="mean time to first token at full batch")
+    tpot: Duration | None = Field(None, gt=0, description="mean time per output token at full batch")
 
 
 class ServingSpec(Part):
@@ -172,6 +174,9 @@ class ServingSpec(Part):
     patience: Duration = 1.0
     slots_per_rack: float = Field(1000.0, gt=0)
     backfill: bool = True
+    ttft_target: Duration | None = Field(None, gt=0, description="promised; with the pools' ttft it replaces patience")
+    tpot_target: Duration | None = Field(None, gt=0, description="promised; a request slower than it is late")
+    output_tokens: float | None = Field(None, gt=0, description="a request's; with the pools' tpot it replaces request")
 
 
 class ModeSpec(Part):
@@ -202,7 +207,7 @@ class FleetSpec(Part):
     schema_version: Literal[1] = 1
     name: str = Field(min_length=1)
     start: Quarter = Quarter.parse("2027-Q1")
-    years: float = Field(1.0, gt=0, le=30, description="rounded up to quarters")
+    years: float = Field(1.0, gt=0, le=30, description="of any length, in 5-minute steps")
     systems: dict[str, SystemSpec] = Field(min_length=1)
     sites: list[SiteSpec] = Field(min_length=1)
     training: list[TrainingSpec] = []

@@ -89,8 +89,8 @@ def site_failures(
     fleet: Fleet, index: int, members: list[int], offsets: IntArray, window: int, seed: int, crew: Crew
 ) -> SiteFailures:
     """Draw, thin and repair one site's failures in one window."""
-    site, table, length = fleet.sites[index], fleet.table, fleet.window_s
-    times = (window * length, (window + 1) * length)
+    site, table, length = fleet.sites[index], fleet.table, fleet.length_s(window)
+    times = (window * fleet.window_s, window * fleet.window_s + length)
     crew = _still_there(crew, fleet, members, offsets, window)
     parts = [
         draw_window(seed, (fleet.groups[g].name,), times, fleet.groups[g].cohorts[window], table, fleet.groups[g].rack,
@@ -105,7 +105,7 @@ def site_failures(
         outages.group[:] = np.array(members, dtype=np.int64)[outages.group]
         parts.append(outages)
     down, technicians, shelf, cured = mend(concatenate(parts), crew, table.repair)
-    return _with_carried(down, crew, fleet, members, offsets, technicians, shelf, cured)
+    return _with_carried(down, crew, fleet, members, offsets, technicians, shelf, cured, length)
 
 
 def _still_there(crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray, window: int) -> Crew:
@@ -123,8 +123,8 @@ def _still_there(crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray
 
 
 def _with_carried(down: Down, crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray, technicians: list[float],
-                  shelf: list[float], cured: IntArray) -> SiteFailures:  # fmt: skip
-    events, length, table = down.events, fleet.window_s, fleet.table
+                  shelf: list[float], cured: IntArray, length: float) -> SiteFailures:  # fmt: skip
+    events, table = down.events, fleet.table
     first = offsets[members]
     owner = np.array(members, dtype=np.int64)[
         np.maximum(np.searchsorted(first, crew.down_rack, side="right") - 1, 0)
@@ -168,7 +168,7 @@ def run_training(
     fleet: Fleet, group_index: int, failures: SiteFailures, window: int, seed: int, state: GangState, edges: Array
 ) -> tuple[GroupWindow, GangState]:
     """One run through one window."""
-    group, table, length = fleet.groups[group_index], fleet.table, fleet.window_s
+    group, table, length = fleet.groups[group_index], fleet.table, fleet.length_s(window)
     racks = int(group.racks[window])
     shape = gang_shape(group, racks, table)
     mine = failures.owner == group_index
