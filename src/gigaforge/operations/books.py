@@ -77,6 +77,7 @@ class SiteBook:
     waited_s: float = 0.0
     repairs: int = 0
     ramp_w: float = 0.0
+    feeder_cut_j: float = 0.0
 
 
 class Books:
@@ -87,6 +88,7 @@ class Books:
         self.serving = {w.name: ServingBook() for w in fleet.serving}
         self.sites = [SiteBook() for _ in fleet.sites]
         self.modes: dict[str, int] = {k.kind: 0 for k in fleet.table.kinds()}
+        self.quarters: list[dict[str, Any]] = []
         self.peak_w = 0.0
         self.events = 0
         self.time_s = 0.0
@@ -98,6 +100,7 @@ class Books:
             "serving": {name: asdict(w) for name, w in self.serving.items()},
             "sites": [asdict(s) for s in self.sites],
             "modes": self.modes,
+            "quarters": self.quarters,
             "peak_w": self.peak_w,
             "events": self.events,
             "time_s": self.time_s,
@@ -111,7 +114,7 @@ class Books:
         books.serving = {name: ServingBook(**w) for name, w in data["serving"].items()}
         books.sites = [SiteBook(**s) for s in data["sites"]]
         books.modes, books.peak_w, books.events = data["modes"], data["peak_w"], data["events"]
-        books.time_s = data["time_s"]
+        books.time_s, books.quarters = data["time_s"], data["quarters"]
         return books
 
     def add(self, fleet: Fleet, window: int, groups: list[GroupWindow | None],
@@ -119,6 +122,7 @@ class Books:
             failures: list[SiteFailures]) -> None:  # fmt: skip
         """Book one window and check that it balances."""
         step = fleet.step_s
+        before = self._totals()
         self.time_s += fleet.length_s(window)
         for index, found in enumerate(groups):
             if found is not None:
@@ -141,6 +145,37 @@ class Books:
                 self.modes[name] += count
             for group, count in enumerate(np.bincount(down.events.group, minlength=len(groups)).tolist()):
                 self.groups[group].failures += count
+
+        self._close(fleet, window, before, float(facility.max()))
+
+    def _totals(self) -> dict[str, float]:
+        """What a quarter's line is made of."""
+        serving, trained = self.serving.values(), [b for b in self.groups if b.interval_s > 0.0]
+        return {
+            "failures": float(self.events),
+            "energy_j": sum(s.facility_j for s in self.sites),
+            "cost_usd": sum(s.cost_usd for s in self.sites),
+            "tokens_demanded": sum(w.demanded for w in serving),
+            "tokens_served": sum(w.served_paid + w.served_free for w in serving),
+            "shed": sum(w.shed for w in serving),
+            "late": sum(w.late for w in serving),
+            "beyond_all_racks": sum(w.short for w in serving),
+            "training_rack_s": sum(b.rack_s for b in trained),
+            "productive_rack_s": sum(b.accounts["productive"] for b in trained),
+        }
+
+    def _close(self, fleet: Fleet, window: int, before: dict[str, float], peak_w: float) -> None:
+        """One line for the quarter."""
+        line = {name: value - before[name] for name, value in self._totals().items()}
+        demanded, scheduled = line["tokens_demanded"], line.pop("training_rack_s")
+        productive = line.pop("productive_rack_s")
+        shares = {name: line.pop(name) / demanded if demanded > 0.0 else 0.0
+                  for name in ("shed", "late", "beyond_all_racks")}  # fmt: skip
+        self.quarters.append({
+            "quarter": str(fleet.start + window), **line, "failures": int(line["failures"]), "peak_power_w": peak_w,
+            "goodput": productive / scheduled if scheduled > 0.0 else None, "slo_violations": shares["shed"] + shares["late"],
+            "shed_share": shares["shed"], "late_share": shares["late"], "beyond_all_racks_share": shares["beyond_all_racks"],
+        })  # fmt: skip
 
     def _group(self, fleet: Fleet, index: int, found: GroupWindow, window: int) -> None:
         book, length = self.groups[index], fleet.length_s(window)
@@ -226,4 +261,5 @@ def _book_site(book: SiteBook, site: SiteWindow, step: float) -> None:
     book.over_limit_s += site.over_limit_s
     book.responses += site.responses
     book.solar_j += site.solar_j
+    book.feeder_cut_j += site.feeder_cut_j
     book.ramp_w = max(book.ramp_w, float(np.abs(np.diff(site.facility_w)).max(initial=0.0)))

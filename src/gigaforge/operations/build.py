@@ -153,14 +153,6 @@ def _given(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _limit_w(site: SiteSpec) -> float:
-    """What the grid connection and all halls' feeders let through, racks spread evenly over halls [W]."""
-    if site.feeder_power is None:
-        return site.power
-    halls = -(-sum(site.racks.values()) // site.hall_racks)
-    return min(site.power, halls * site.feeder_power)
-
-
 def _site(site: SiteSpec, spec: FleetSpec, racks: dict[str, RackClass], table: FailureTable, windows: int) -> Site:
     here = [(racks[system], n) for system, n in site.racks.items()]
     built = sum(spec.systems[system].power * n for system, n in site.racks.items())
@@ -172,7 +164,11 @@ def _site(site: SiteSpec, spec: FleetSpec, racks: dict[str, RackClass], table: F
     response = site.demand_response
     return Site(
         name=site.name,
-        limit_w=np.full(windows, _limit_w(site)),
+        limit_w=np.full(windows, site.power),
+        feeder_w=site.feeder_power,
+        ramp_w_per_s=None if site.ramp_per_minute is None else site.ramp_per_minute / 60.0,
+        swing_limit_w=site.swing_limit,
+        share_spares=site.share_spares,
         pue_mean=np.full(windows, site.pue),
         built_w=np.full(windows, max(built, 1.0)),
         climate=climate,

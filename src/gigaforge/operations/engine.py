@@ -15,16 +15,25 @@ from typing import Any
 import numpy as np
 
 from gigaforge.operations.books import Books
-from gigaforge.operations.fleet import Fleet, ServingWorkload
+from gigaforge.operations.fleet import Fleet, ServingWorkload, hall_shares
+from gigaforge.operations.gang import GangShape
 from gigaforge.operations.intervals import Array
 from gigaforge.operations.repair import Crew
 from gigaforge.operations.latency import LatencyTarget, latency
 from gigaforge.operations.serving import ServingPolicy, ServingWindow, serve
-from gigaforge.operations.sitepower import Loads, SiteWindow, run_site
+from gigaforge.operations.sitepower import KINDS, Loads, SiteWindow, run_site
+from gigaforge.operations.spares import Lack
 from gigaforge.operations.streams import stream
 from gigaforge.operations.traffic import demand_factor
 from gigaforge.operations.training import GangState
-from gigaforge.operations.window import GroupWindow, SiteFailures, run_training, site_failures, up_racks
+from gigaforge.operations.window import (
+    GroupWindow,
+    SiteFailures,
+    run_training,
+    site_failures,
+    site_spares,
+    up_racks,
+)
 
 __all__ = ["RunState", "WindowResult", "fresh_state", "run_window", "run_windows"]
 
@@ -91,9 +100,10 @@ def run_window(fleet: Fleet, seed: int, state: RunState) -> WindowResult:
         found = site_failures(fleet, s, members, offsets, window, seed, state.crews[s])
         state.crews[s] = found.crew
         failures.append(found)
+        spares = site_spares(fleet, members, found, window)
         for g in members:
             if fleet.groups[g].racks[window] > 0:
-                groups[g] = _run_group(fleet, g, found, window, seed, state, edges)
+                groups[g] = _run_group(fleet, g, found, spares, window, seed, state, edges)
             else:
                 state.gangs[g] = GangState()
     serving = [(w, _serve(fleet, w, groups, window, seed)) for w in fleet.serving]
@@ -107,11 +117,12 @@ def run_window(fleet: Fleet, seed: int, state: RunState) -> WindowResult:
 
 
 def _run_group(
-    fleet: Fleet, g: int, failures: SiteFailures, window: int, seed: int, state: RunState, edges: Array
-) -> GroupWindow:
+    fleet: Fleet, g: int, failures: SiteFailures, spares: dict[int, tuple[GangShape, Lack]], window: int, seed: int,
+    state: RunState, edges: Array,
+) -> GroupWindow:  # fmt: skip
     group = fleet.groups[g]
     if group.kind == "training":
-        done, state.gangs[g] = run_training(fleet, g, failures, window, seed, state.gangs[g], edges)
+        done, state.gangs[g] = run_training(fleet, g, failures, spares[g], window, seed, state.gangs[g], edges)
         return done
     racks = int(group.racks[window])
     up, down_s = up_racks(failures, g, racks, edges, weighted=True)
@@ -169,19 +180,31 @@ def _at_points(
 def _power(fleet: Fleet, s: int, groups: list[GroupWindow | None], serving: list[tuple[ServingWorkload, ServingWindow]],
            window: int, seed: int, state: RunState) -> SiteWindow:  # fmt: skip
     bins = round(fleet.length_s(window) / fleet.step_s)
-    load = {name: np.zeros(bins) for name in ("backfill", "research", "training", "serving")}
-    for found in groups:
+    drawn: dict[int, dict[str, Array]] = {}
+    for g, found in enumerate(groups):
         if found is not None and found.group.site == s and found.group.kind != "serving":
-            load[found.group.kind] += found.power_w
+            drawn[g] = {found.group.kind: found.power_w}
     for workload, result in serving:
         for row, g in enumerate(pools(fleet, workload.name, groups)):
             if fleet.groups[g].site == s:
                 lent = fleet.groups[g].full_w * result.backfill[row]
-                load["backfill"] += lent
-                load["serving"] += result.power_w[row] - lent
-    done = run_site(fleet, s, window, seed, Loads(**load), state.charge_j[s])
+                drawn[g] = {"backfill": lent, "serving": result.power_w[row] - lent}
+    halls = None
+    if fleet.sites[s].feeder_w is not None:
+        halls = [(count, _loads(drawn, share, bins)) for share, count in hall_shares(fleet, s, window).items()]
+    loads = _loads(drawn, tuple((g, 1.0) for g in drawn), bins)
+    done = run_site(fleet, s, window, seed, loads, state.charge_j[s], halls)
     state.charge_j[s] = done.charge_j
     return done
+
+
+def _loads(drawn: dict[int, dict[str, Array]], share: tuple[tuple[int, float], ...], bins: int) -> Loads:
+    """Sum of parts of the groups' powers, by kind [W]."""
+    load = {name: np.zeros(bins) for name in KINDS}
+    for g, part in share:
+        for kind, power in drawn.get(g, {}).items():
+            load[kind] += part * power
+    return Loads(**load)
 
 
 def _throttle(groups: list[GroupWindow | None], sites: list[SiteWindow]) -> None:

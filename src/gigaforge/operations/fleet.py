@@ -7,6 +7,7 @@ window is exact in time or on the 5-minute grid.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -25,7 +26,7 @@ from gigaforge.operations.traffic import DemandShape
 from gigaforge.operations.weather import Climate
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 
-__all__ = ["STEP_S", "Fleet", "Group", "ServingWorkload", "Site", "gang_shape", "last_window_s"]
+__all__ = ["STEP_S", "Fleet", "Group", "ServingWorkload", "Site", "gang_shape", "hall_shares", "last_window_s"]
 
 STEP_S: Final = 300.0
 GroupKind = Literal["training", "serving", "research"]
@@ -49,6 +50,12 @@ class Site:
         Racks that share a scale-out pod, and a hall's feeds and loop.
     solar_w, firm_w : float
         On-site generation: peak of the sun's, and constant. [W]
+    feeder_w : float or None
+        Facility power that one hall's feeders carry [W]; None for no limit.
+    ramp_w_per_s, swing_limit_w : float or None
+        What the grid accepts: change of power [W/s], and swing within a training step [W]; None for no limit.
+    share_spares : bool
+        Runs on like racks lend each other hot spares.
 
     """
 
@@ -71,6 +78,10 @@ class Site:
     storage: Storage | None = None
     solar_w: float = 0.0
     firm_w: float = 0.0
+    feeder_w: float | None = None
+    ramp_w_per_s: float | None = None
+    swing_limit_w: float | None = None
+    share_spares: bool = True
 
 
 @dataclass(frozen=True)
@@ -167,6 +178,23 @@ class Fleet:
             out.append(used[group.site])
             used[group.site] += int(group.racks.max(initial=0))
         return np.array(out, dtype=np.int64)
+
+
+def hall_shares(fleet: Fleet, site: int, window: int) -> dict[tuple[tuple[int, float], ...], int]:
+    """Halls of a site by what stands in them: (group, share of its racks in the hall), and how many halls are alike.
+
+    Racks fill the halls group by group, as outages count them.
+    """
+    size, halls, first = fleet.sites[site].hall_racks, {}, 0  # type: int, dict[int, list[tuple[int, float]]], int
+    for g, group in enumerate(fleet.groups):
+        count = int(group.racks[window])
+        if group.site != site or count == 0:
+            continue
+        for hall in range(first // size, (first + count - 1) // size + 1):
+            inside = min(first + count, (hall + 1) * size) - max(first, hall * size)
+            halls.setdefault(hall, []).append((g, inside / count))
+        first += count
+    return dict(Counter(tuple(parts) for parts in halls.values()))
 
 
 def last_window_s(years: float | None, windows: int) -> float | None:

@@ -79,7 +79,7 @@ class SiteSpec(Part):
     name: str = Field(min_length=1)
     power: Power = Field(description="facility power that the grid connection and feeders allow")
     feeder_power: Power | None = Field(
-        None, gt=0, description="facility power of one hall's feeders; racks are spread evenly"
+        None, gt=0, description="facility power of one hall's feeders; halls fill up job by job"
     )
     racks: dict[str, Racks] = Field(description="system: racks")
     pue: float = Field(1.15, ge=1.0, le=3.0, description="mean over a year at full load")
@@ -100,6 +100,11 @@ class SiteSpec(Part):
     solar: Power = 0.0
     generation: Power = Field(0.0, description="constant on-site generation")
     demand_response: ResponseSpec | None = None
+    ramp_per_minute: Power | None = Field(
+        None, gt=0, description="change of facility power that the grid accepts in a minute"
+    )
+    swing_limit: Power | None = Field(None, gt=0, description="swing within a training step that the grid accepts")
+    share_spares: bool = Field(True, description="runs on like racks lend each other hot spares")
     throttle_floor: Share = Field(0.5, description="lowest share of its power at which a rack still works")
 
 
