@@ -12,7 +12,7 @@ from gigaforge.errors import InputError
 from gigaforge.operations import compare, feedback, fleet_of, load_fleet, replicate, simulate
 from gigaforge.operations.engine import fresh_state, run_window
 from gigaforge.operations.power import Storage
-from gigaforge.operations.run import policy_changes, with_policy
+from gigaforge.operations.changes import policy_changes, with_changes, with_policy
 from gigaforge.operations.sink import FolderSink, load_state
 from gigaforge.operations.spec import FleetSpec
 
