@@ -17,7 +17,7 @@ from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import InputError
 from gigaforge.operations import expected_availability, expected_goodput
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
-from gigaforge.scenario import Scenario, interpolate, step
+from gigaforge.scenario import Scenario, interpolate, output_tokens, step
 from gigaforge.scenario.schema import Platform, ScenarioSite, Serving
 
 __all__ = ["Problem", "problem_from"]
@@ -142,7 +142,7 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
     demand = np.array([_demand(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
     workload_index = {s.name: w for w, s in enumerate(scenario.serving)}
     _require_points(scenario, serving, runs)
-    peak = np.array([s.peak_to_mean / s.utilisation for s in scenario.serving])
+    peak = np.array([_peak(s, catalog) / s.utilisation for s in scenario.serving])
     idle = np.array([_idle_power(s, catalog) for s in systems])
     point_system = np.array([system_index[p.system] for p in serving], dtype=int)
     point_workload = np.array([workload_index[p.workload] for p in serving], dtype=int)
@@ -282,13 +282,20 @@ def _demand(serving: Serving, quarters: list[Quarter]) -> Array:
     weeks = SECONDS_PER_QUARTER / (7 * 86400)
     users = interpolate(serving.weekly_users, quarters)
     messages = interpolate(serving.messages_per_user_week, quarters)
-    return np.asarray(users * messages * weeks * interpolate(serving.output_tokens, quarters))
+    return np.asarray(users * messages * weeks * output_tokens(serving, quarters))
+
+
+def _peak(serving: Serving, catalog: Catalog) -> float:
+    """Busiest hour over the mean: the scenario's, else that of its shape, else 1."""
+    if serving.peak_to_mean is not None:
+        return serving.peak_to_mean
+    return max(catalog.shape(serving.shape).factors) if serving.shape else 1.0
 
 
 def _token_price(serving: Serving, quarters: list[Quarter]) -> Array:
     """Revenue per output token, with the input tokens that come with it [USD]. Shape (T,)."""
     prices = serving.prices
-    ratio = interpolate(serving.input_tokens, quarters) / interpolate(serving.output_tokens, quarters)
+    ratio = interpolate(serving.input_tokens, quarters) / output_tokens(serving, quarters)
     cached = serving.cached_share
     per_output = prices.output + ratio * (cached * prices.cached + (1 - cached) * prices.input)
     years = np.array([q - (prices.since or quarters[0]) for q in quarters]) / 4
