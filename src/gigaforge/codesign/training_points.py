@@ -12,7 +12,7 @@ from gigaforge.perf.transformer import Transformer
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario.schema import TrainingRun
 
-__all__ = ["training_points"]
+__all__ = ["batch_tokens", "training_points"]
 
 _LARGEST = 4096  # systems in one gang: 300,000 accelerators, beyond every published run
 _FIRST_GUESS_MFU = 0.4
@@ -76,6 +76,11 @@ def training_points(
     ]
 
 
+def batch_tokens(run: TrainingRun) -> float:
+    """Tokens of one optimizer step: the run's own, or what its data let a batch be."""
+    return run.global_batch_tokens or _BATCH_TOKENS * (run.tokens / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT
+
+
 def _try(
     transformer: Transformer,
     hardware: Hardware,
@@ -84,8 +89,7 @@ def _try(
     known: Searches,
     power_cap_w: float | None,
 ) -> TrainingResults | None:
-    tokens = run.global_batch_tokens or _BATCH_TOKENS * (run.tokens / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT
-    batch = max(int(tokens // run.seq_len), 1)
+    batch = max(int(batch_tokens(run) // run.seq_len), 1)
     # A batch that divides evenly over gangs of many sizes.
     batch = max(2 ** int(np.log2(batch)), 1)
     if hardware.accelerators % 9 == 0:
