@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gigaforge.buildout.annual import annual_summary
 from gigaforge.buildout.cash import cash_table, internal_rate_of_return
+from gigaforge.buildout.circular import circularity
 from gigaforge.buildout.market import sum_by_workload
+from gigaforge.buildout.parties import parties_of, parties_table
 from gigaforge.buildout.payments import delivered_usd
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD, Programme
@@ -141,6 +144,8 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "operating_points": _points(p),
         "demand": _demand(p, d),
     }
+    parties = parties_of(p, d, cash)
+    tables["parties"] = parties_table(parties)
     it_w = np.einsum("skt,k->t", d.online, p.rack_it_w)
     facility_w = np.einsum("skt,sk->t", d.online, np.outer(p.pue_peak, p.rack_it_w))
     runs = _training_runs(p, d)
@@ -174,6 +179,10 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "dollars": p.scenario.finance.dollars,
         "commitment": {"power_w": p.scenario.commitment.power, "basis": p.scenario.commitment.basis},
         "debt_limit_usd": (step(debt.limit, p.quarters) if (debt := p.scenario.finance.debt) else zero).tolist(),
+        "parties": parties,
+        "circularity": circularity(p, d, cash),
+        "annual_cost": annual_summary(p, d),
+        "owed_usd": cash.owed_usd,
         "shadow_prices": {},
     }
     return Plan(_clean(summary), tables, p, d)
