@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gigaforge.buildout.payments import delivered_usd, operator_flows
 from gigaforge.buildout.problem import Problem
 
@@ -72,9 +70,12 @@ def annual_summary(p: Problem, d: Decisions) -> dict[str, Any] | None:
     facility = float(flows["facility_construction"].sum())
     if systems + facility <= 0:
         return None
-    busiest = int(np.argmax(d.online.sum(axis=(0, 1))))
+    racks = d.online.sum(axis=(0, 1))
+    full = racks >= racks.max() * (1 - 1e-9)  # quarters of the full fleet, warm and cold ones
     running = 4 * sum(
-        float(flows[n].sum(axis=0)[busiest]) * (-1 if n == "curtailment_credit" else 1) for n in RUNNING if n in flows
+        float(flows[n].sum(axis=0)[full].mean()) * (-1 if n == "curtailment_credit" else 1)
+        for n in RUNNING
+        if n in flows
     )
     system = systems * capital_recovery(f.discount_rate, f.system_life_years)
     building = facility * capital_recovery(f.discount_rate, f.facility_life_years)
@@ -88,5 +89,4 @@ def annual_summary(p: Problem, d: Decisions) -> dict[str, Any] | None:
         "cost_of_capital": f.discount_rate,
         "system_life_years": f.system_life_years,
         "facility_life_years": f.facility_life_years,
-        "busiest_quarter": str(p.quarters[busiest]),
     }

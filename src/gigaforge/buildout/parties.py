@@ -93,7 +93,7 @@ def measures(flows_usd: Array, rate: float, left_usd: float = 0.0, received_usd:
         npv_usd=float(flows_usd @ discount + left_usd * (1 + rate) ** (-count / 4)),
         irr=internal_rate_of_return(np.append(flows_usd, left_usd)),
         payback=payback,
-        peak_exposure_usd=float(max(-total.min(initial=0.0), 0.0)),
+        peak_exposure_usd=abs(float(total.min(initial=0.0))),
         multiple=(received + left_usd) / paid if paid > 0.005 else None,
     )
 
@@ -200,7 +200,7 @@ def parties_of(p: Problem, d: Decisions, cash: Cash) -> list[dict[str, Any]]:
         if len(mine) > 1:
             total = sum(left.get((party, role), 0.0) for role in mine)
             rows.append(_row(p, cash, party, "all", rate, total, mine))
-    return rows
+    return [r for r in rows if r["received_usd"] or r["paid_usd"] or r["left_usd"]]
 
 
 def _row(p: Problem, cash: Cash, party: str, role: str, rate: float, left: float, roles: list[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gigaforge.scenario.schema import Scenario
 if TYPE_CHECKING:
     from gigaforge.catalog import Catalog
 
-__all__ = ["apply_settings", "lay_over", "read_scenario_data", "scenario_files"]
+__all__ = ["apply_settings", "lay_over", "leaf_paths", "read_scenario_data", "scenario_files"]
 
 _NAMES = ("name", "site")  # what entries of lists go by
 _DEEPEST = 8
@@ -49,7 +49,18 @@ def read_scenario_data(path: Path, _seen: tuple[Path, ...] = ()) -> Any:
     under = read_scenario_data(below, here)
     if not isinstance(under, dict):
         raise InputError(f"base: {base} is not a scenario", str(path))
-    return lay_over(under, {k: v for k, v in data.items() if k != "base"})
+    made = lay_over(under, {k: v for k, v in data.items() if k != "base"})
+    return _without_idle_reasons(made, kept=data.get("because") or {})
+
+
+def _without_idle_reasons(data: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """Drop the base's reasons for figures that this file removed; its own stay, to be checked."""
+    known: set[str] = set()
+    for leaf in leaf_paths({k: v for k, v in data.items() if k != "because"}):
+        parts = leaf.split(".")
+        known.update(".".join(parts[: n + 1]) for n in range(len(parts)))
+    reasons = {k: v for k, v in (data.get("because") or {}).items() if k in known or k in kept}
+    return {**data, "because": reasons}
 
 
 def scenario_files(path: Path) -> list[Path]:
@@ -107,6 +118,19 @@ def _is_quarter(key: object) -> bool:
 
 def _is_series(value: dict[Any, Any]) -> bool:
     return bool(value) and all(_is_quarter(k) for k in value)
+
+
+def leaf_paths(data: Any, path: str = "") -> list[str]:
+    """Dotted paths of all quantities; entries of lists go by their name."""
+    if isinstance(data, dict):
+        return [leaf for key, value in data.items() for leaf in leaf_paths(value, f"{path}.{key}".lstrip("."))]
+    if isinstance(data, list):
+        out = []
+        for index, item in enumerate(data):
+            name = item.get("name") or item.get("site") if isinstance(item, dict) else None
+            out += leaf_paths(item, f"{path}.{name or index}")
+        return out
+    return [path]
 
 
 def apply_settings(

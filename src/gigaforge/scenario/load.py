@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.catalog.load import validation_problem
 from gigaforge.errors import InputError
-from gigaforge.scenario.compose import apply_settings, read_scenario_data
+from gigaforge.scenario.compose import apply_settings, leaf_paths, read_scenario_data
 from gigaforge.scenario.schema import Scenario, interpolate, output_tokens
 
 __all__ = [
@@ -107,19 +107,6 @@ def check_against(scenario: Scenario, catalog: Catalog, where: str = "scenario")
             raise InputError(f"{field}: {problem.problem}", where) from None
 
 
-def _leaves(data: Any, path: str = "") -> list[str]:
-    """Dotted paths of all quantities; entries of lists go by their name."""
-    if isinstance(data, dict):
-        return [leaf for key, value in data.items() for leaf in _leaves(value, f"{path}.{key}".lstrip("."))]
-    if isinstance(data, list):
-        out = []
-        for index, item in enumerate(data):
-            name = item.get("name") or item.get("site") if isinstance(item, dict) else None
-            out += _leaves(item, f"{path}.{name or index}")
-        return out
-    return [path]
-
-
 def figures_without_reason(data: dict[str, Any]) -> list[str]:
     """Paths of figures that no entry of ``because`` explains, itself or by an ancestor."""
     plain = {"schema", "name", "title", "description", "because", "objective", "block"}
@@ -127,7 +114,7 @@ def figures_without_reason(data: dict[str, Any]) -> list[str]:
              "counts", "suppliers", "sites"}  # fmt: skip
     reasons = data.get("because") or {}
     missing = []
-    for leaf in _leaves({k: v for k, v in data.items() if k not in plain}):
+    for leaf in leaf_paths({k: v for k, v in data.items() if k not in plain}):
         parts = leaf.split(".")
         if parts[-1] in words or any(p in ("systems", "sites", "suppliers") for p in parts[1:]):
             continue
@@ -139,7 +126,7 @@ def figures_without_reason(data: dict[str, Any]) -> list[str]:
 
 def _check_reasons(scenario: Scenario, data: dict[str, Any], where: str) -> None:
     known: set[str] = set()
-    for leaf in _leaves({k: v for k, v in data.items() if k != "because"}):
+    for leaf in leaf_paths({k: v for k, v in data.items() if k != "because"}):
         parts = leaf.split(".")
         known.update(".".join(parts[: n + 1]) for n in range(len(parts)))
     for key in scenario.because:
