@@ -147,7 +147,7 @@ def _release(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
     if not np.allclose(deployed, summary["deployed_w"], rtol=1e-9):
         yield "deployed power in the summary differs from the racks added"
     paid = tables["cash"][(tables["cash"]["flow"] == "equity_tranche") & (tables["cash"]["party"] == "operator")]
-    paid_usd = paid.set_index("quarter")["amount_usd"].reindex(summary["quarters"], fill_value=0.0)
+    paid_usd = paid.groupby("quarter")["amount_usd"].sum().reindex(summary["quarters"], fill_value=0.0)
     due_usd = pd.Series(0.0, index=summary["quarters"])
     for tranche in tables["tranches"].itertuples():
         reached = deployed[deployed >= tranche.threshold_w * (1 - 1e-9)]

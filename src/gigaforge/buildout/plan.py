@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gigaforge.buildout.annual import annual_summary
 from gigaforge.buildout.cash import cash_table, internal_rate_of_return
+from gigaforge.buildout.circular import circularity
+from gigaforge.buildout.market import sum_by_workload
+from gigaforge.buildout.parties import parties_of, parties_table
+from gigaforge.buildout.payments import delivered_usd
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD, Programme
 from gigaforge.buildout.solver import Solution
+from gigaforge.buildout.tranches import due_tranches
 from gigaforge.scenario import step
 
 __all__ = ["Decisions", "Plan", "decisions_from", "plan_from"]
@@ -122,10 +128,16 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
         debt_usd=tidy("debt", (count,), USD),
         tranches=np.zeros(count, dtype=int),
     )
-    due = np.zeros(count, dtype=int)
-    if p.tranche_count:
-        due = np.floor(out.deployed_w(p) / p.tranche_w * (1 + 1e-9)).astype(int)
-    return Decisions(**{**out.__dict__, "tranches": np.minimum(due, p.tranche_count)})
+    ends = {run: _run_end(p, r, out.training_racks[p.train_run == r]) for r, run in enumerate(p.runs)}
+    delivered = np.cumsum(delivered_usd(p, out).sum(axis=0))
+    return replace(out, tranches=due_tranches(p, out.deployed_w(p), delivered, ends))
+
+
+def _run_end(p: Problem, r: int, racks: Array) -> int | None:
+    """Quarter in which a run has ended: when it is due, or later where it slipped; None beyond the horizon."""
+    active = np.flatnonzero(racks.sum(axis=(0, 1)))
+    due = p.scenario.training[r].end - p.quarters[0]
+    return max(due, int(active[-1])) if len(active) else None
 
 
 def plan_from(programme: Programme, solution: Solution) -> Plan:
@@ -146,6 +158,8 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
     held_w = d.held_w(p)
     it_w = held_w.sum(axis=(0, 1))
     facility_w = np.einsum("skt,s->t", held_w, p.pue_peak)
+    parties = parties_of(p, d, cash)
+    tables["parties"] = parties_table(parties)
     runs = _training_runs(p, d)
     zero = np.zeros(len(p.quarters))
     unit = USD if p.scenario.objective in ("npv", "cost") else 1.0
@@ -177,6 +191,10 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "dollars": p.scenario.finance.dollars,
         "commitment": {"power_w": p.scenario.commitment.power, "basis": p.scenario.commitment.basis},
         "debt_limit_usd": (step(debt.limit, p.quarters) if (debt := p.scenario.finance.debt) else zero).tolist(),
+        "parties": parties,
+        "circularity": circularity(p, d, cash),
+        "annual_cost": annual_summary(p, d),
+        "owed_usd": cash.owed_usd,
         "shadow_prices": {},
     }
     return Plan(_clean(summary), tables, p, d)
@@ -264,13 +282,14 @@ def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
 
 def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
     rows = []
-    for number in range(1, p.tranche_count + 1):
+    pairs = zip(p.tranche_thresholds_w, p.tranche_amounts_usd, strict=True)
+    for number, (threshold, amount) in enumerate(pairs, 1):
         reached = np.flatnonzero(d.tranches >= number)
         rows.append(
             {
                 "index": number,
-                "threshold_w": number * p.tranche_w,
-                "amount_usd": p.tranche_usd,
+                "threshold_w": float(threshold),
+                "amount_usd": float(amount),
                 "released": str(p.quarters[reached[0]]) if len(reached) else None,
             }
         )
@@ -294,7 +313,7 @@ def _demand(p: Problem, d: Decisions) -> pd.DataFrame:
         {
             "tokens_demanded": p.demand.ravel(),
             "tokens_served": d.served.ravel(),
-            "usd_per_token": (p.token_usd / (1 - p.scenario.operations.overhead_of_revenue)).ravel(),
+            "usd_per_token": sum_by_workload(p.products, len(p.workloads), len(p.quarters)).ravel(),
         },
         index=_index(p, "workload", "quarter"),
     ).reset_index()

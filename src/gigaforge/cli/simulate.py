@@ -37,7 +37,8 @@ def simulate(
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     scheduler: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
     compare: Annotated[
-        str, typer.Option(help="A second fleet YAML or plan, or a policy: mode=elastic,spares=8 or autoscale=forecast.")
+        str,
+        typer.Option(help="A second fleet YAML or plan, or a policy: mode=elastic,spares=8 or autoscale=forecast."),
     ] = "",
     validate: Annotated[bool, typer.Option("--validate", help="Reproduce published outcomes.")] = False,
     replay: Annotated[Path | None, typer.Option(help="Job or request trace to replay.")] = None,

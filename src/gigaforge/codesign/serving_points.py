@@ -12,7 +12,7 @@ from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import ServingConfigurations, ServingResults, Traffic, evaluate, search
 from gigaforge.perf.transformer import Transformer
 from gigaforge.quarters import Quarter
-from gigaforge.scenario import interpolate
+from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving
 
 __all__ = ["PRECISIONS", "join", "layout_words", "serving_points", "traffic_by_quarter"]
@@ -25,7 +25,7 @@ _MOMENTS = 4  # searches over the horizon; lengths in between change little
 def traffic_by_quarter(serving: Serving, quarters: list[Quarter]) -> list[Traffic]:
     """The requests of each quarter: lengths, cache hits and targets on the mean."""
     prompt = interpolate(serving.input_tokens, quarters)
-    answer = interpolate(serving.output_tokens, quarters)
+    answer = output_tokens(serving, quarters)
     return [
         Traffic(
             float(np.round(i)),
