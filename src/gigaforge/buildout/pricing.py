@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.problem import Array, Mask, Problem
 from gigaforge.buildout.programme import GW, PETA, USD, most_online
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.quarters import SECONDS_PER_QUARTER
@@ -92,11 +92,10 @@ def reduced_costs(problem: Problem, prices: PointPrices) -> tuple[Array, Array]:
 
     """
     p, block = problem, float(problem.scenario.block)
-    energy = (
-        p.energy_usd_per_j[:, None] * p.pue_quarter * SECONDS_PER_QUARTER * block / USD * prices.dollar
-    )  # (S, T) per W
+    price = p.energy_usd_per_j[:, None] * p.pue_quarter * SECONDS_PER_QUARTER * block / USD
+    energy = price * prices.dollar  # (S, T) per W
     held = p.pue_peak * block / GW  # (S,) per W
-    can = p.can_host.any(axis=2)
+    can: Mask = np.asarray(p.can_host.any(axis=2))
     k = p.point_system
     serve = prices.tokens[p.point_workload][None] * (p.point_tokens * block / PETA)[None]
     serve = serve - prices.racks[:, k]

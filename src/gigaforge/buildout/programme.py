@@ -217,7 +217,7 @@ class Builder:
         most = np.where(p.run_rate[:, None, :] > 0, most, 0.0)
         possible = (most > 0)[p.train_run, :, p.train_system][..., None] & p.run_window[p.train_run, None, :]
         # No bound but "only there" below: a bound of a variable's own would hide part of its price.
-        upper = self.data(possible * 1e6, "job", "site", "quarter")
+        upper = self.data(np.where(possible, 1e6, 0.0), "job", "site", "quarter")
         self.train = self.variable("train", "job", "site", "quarter", upper=upper)
         # The same whichever of the points are offered, so that prices of one selection hold for another.
         at_site = np.floor(p.energised_w[:, None, :] / np.outer(p.pue_peak, p.least_held_w * self.block)[..., None])
