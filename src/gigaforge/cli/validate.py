@@ -61,7 +61,7 @@ def training(
     if problem:
         print(f"0 of {summary['rows']} rows predicted")
         raise problem
-    _show_training(summary)
+    _show_training(summary, result.table if file else None)
     if worst:
         _show_worst(furthest)
 
@@ -108,8 +108,18 @@ def _save(table: Any, out: Path | None) -> None:
     table[columns].to_csv(out, index=False, float_format="%.6g")
 
 
-def _show_training(summary: dict[str, Any]) -> None:
+_LISTED = 20
+"""Rows that are named before the rest is left to --out."""
+
+
+def _show_training(summary: dict[str, Any], table: Any = None) -> None:
     _show_totals(summary)
+    if table is not None:
+        left = table[table["predicted"].isna()]
+        for row in left.head(_LISTED).itertuples():
+            print(f"    {row.id}: {row.note}")
+        if len(left) > _LISTED:
+            print(f"    and {len(left) - _LISTED} more (--out FILE.csv lists every row)")
     for by in ("gpu_precision", "model_kind", "software", "scale", "source"):
         _table(by.replace("_", " "), summary["by"][by])
     memory = summary["memory"]

@@ -213,7 +213,9 @@ def grids(t: Transformer, job: TrainingJob, space: SearchSpace, chunk: int = 163
         words = ", ".join(SHARDING[z] for z in space.sharding)
         raise NoAnswerError(
             f"no layout of {job.accelerators} accelerators goes with sharding {words}",
-            ["gradients and weights are sharded only without pipeline parallelism, and over more than one accelerator"],
+            [
+                "gradients and weights are sharded only without pipeline parallelism, and over more than one accelerator"
+            ],
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from gigaforge.perf.transformer import Transformer
-from gigaforge.perf.validation.row_cells import number, text
+from gigaforge.perf.validation.row_cells import UnpredictableError, number, text
 
 __all__ = ["batch_of", "gradient_bytes_of", "packed", "strategy_of", "unfused"]
 
@@ -22,12 +22,16 @@ def batch_of(row: Mapping[str, Any], dp: float, assumed: list[str]) -> tuple[flo
         batch = dp * (micro or 1.0)
         assumed.append(f"global batch {batch:g} (no accumulation)")
     each = batch / dp
+    if micro and micro != round(micro):
+        raise UnpredictableError(f"micro_batch is {micro:g}, not a whole number")
     if not micro:
         micro = float(max(1.0, min(each, 1.0)))
         assumed.append("micro-batch 1")
     if each < micro:
         assumed.append(f"micro-batch {each:g}: the batch gives each replica no more")
         micro = each
+    elif each % micro:
+        assumed.append(f"global batch {batch:g} is no multiple of dp {dp:g} x micro-batch {micro:g}")
     return batch, micro
 
 

@@ -96,6 +96,8 @@ def run_of(row: Mapping[str, Any], identifier: str) -> Run:
     transformer = transformer_of(row, assumed)
     chip = chip_of(row)
     gpus = number(row, "n_gpus")
+    if gpus != round(gpus):
+        raise UnpredictableError(f"n_gpus is {gpus:g}, not a whole number")
     seq_len = number(row, "seq_len")
     precision = precision_of(row, habit, assumed)
     software = str(habit.get("software") or software_family(text(row, "software")))
@@ -104,6 +106,7 @@ def run_of(row: Mapping[str, Any], identifier: str) -> Run:
     model_ranks = degrees["tp"] * degrees["pp"] * degrees["cp"]
     if gpus % model_ranks:
         raise UnpredictableError(f"tp x pp x cp = {model_ranks:g} does not divide n_gpus = {gpus:g}")
+    _refuse_degrees(transformer, degrees, guessed=any("heads of width" in a for a in assumed))
     dp = gpus / model_ranks
     printed_dp = number(row, "dp", dp)
     if abs(printed_dp - dp) > 0.5 and not blank(row.get("dp")):
@@ -133,6 +136,21 @@ def run_of(row: Mapping[str, Any], identifier: str) -> Run:
         measured_memory=memory,
         assumed=tuple(assumed),
     )
+
+
+def _refuse_degrees(t: Transformer, degrees: Mapping[str, float], *, guessed: bool) -> None:
+    """Raise `UnpredictableError` for degrees that the architecture cannot be cut into; names column and value.
+
+    Heads that were `guessed` cannot speak against a run that was measured.
+    """
+    tp, pp, ep = (degrees[k] for k in ("tp", "pp", "ep"))
+    if float(t.heads) % tp and not guessed:
+        raise UnpredictableError(f"tp is {tp:g}, which does not divide the model's {float(t.heads):g} heads")
+    # Embedding, last norm, head, cast and loss may each be a stage of their own (nanotron).
+    if pp > float(t.layers) + 5:
+        raise UnpredictableError(f"pp is {pp:g}, more than the model's {float(t.layers):g} layers")
+    if float(t.experts) and float(t.experts) % ep:
+        raise UnpredictableError(f"ep is {ep:g}, which does not divide the model's {float(t.experts):g} experts")
 
 
 _LORA: Final = re.compile(r"\blora\b", re.IGNORECASE)
