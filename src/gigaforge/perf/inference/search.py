@@ -90,7 +90,11 @@ def search(
     space = layouts(transformer, hardware, min(total, _WIDEST * max(int(hardware.nvlink_domain), 1)))
     candidates = _at_rate if traffic.rate is not None else _at_load
     parts = [run(engine, traffic, c, power_cap_w) for c in candidates(engine, traffic, space, total, modes)]
-    result = _join(parts)
+    if not parts and modes == ("disaggregated",) and total < 2:
+        raise InputError("disaggregation needs at least two accelerators", "modes")
+    # Nothing to try is an answer too: no rows.
+    nothing = ServingConfigurations.aggregated(space.accelerators[:1], 1.0)
+    result = _join(parts) if parts else run(engine, traffic, nothing, power_cap_w).take(slice(0, 0))
     if traffic.rate is None:
         result = _over_all(result, hardware, total)
     low, high = _interval(parameters, hardware, software)
@@ -134,6 +138,7 @@ def _over_all(result: ServingResults, hardware: Hardware, total: int) -> Serving
         result,
         tokens_per_s_per_gpu=tokens,
         requests_per_s_per_gpu=used * result.requests_per_s_per_gpu,
+        accelerators=total,
         power_w=power,
         system_power_w=system,
         joules_per_token=system / tokens,
@@ -141,8 +146,6 @@ def _over_all(result: ServingResults, hardware: Hardware, total: int) -> Serving
 
 
 def _join(parts: list[ServingResults]) -> ServingResults:
-    if not parts:
-        raise InputError("disaggregation needs at least two accelerators, or layouts that fit", "modes")
     if len(parts) == 1:
         return parts[0]
     fields: dict[str, Any] = {}
