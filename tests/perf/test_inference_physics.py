@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from gigaforge.errors import InputError
 from gigaforge.perf.inference import Engine, ServingConfigurations, Speculation, Traffic, evaluate
-from gigaforge.perf.inference.forward import Layout, active_experts, forward
+from gigaforge.perf.inference.forward import active_experts, forward
 from gigaforge.perf.inference.memory import memory
 from gigaforge.perf.inference.operate import Requests, operate
+from gigaforge.perf.inference.shapes import Layout
 from gigaforge.perf.power import clock_factor, least_cap_w, system_power_w
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -307,3 +308,15 @@ def test_a_grid_of_machines_is_evaluated_at_once() -> None:
         )  # fmt: skip
         assert one.tpot_s[0] == pytest.approx(many.tpot_s[i])
         assert one.power_w[0] == pytest.approx(many.power_w[i])
+
+
+def test_small_prefill_chunks_cost_more_and_whole_prompts_need_more_memory() -> None:
+    c, traffic = configuration(16.0), Traffic(32768, 512)
+    small, usual, whole = (
+        evaluate(served("llama-3-70b"), h100(), traffic, c, precision="fp8", chunk_tokens=n)
+        for n in (512.0, 8192.0, np.inf)
+    )
+    assert small.ttft_s[0] > usual.ttft_s[0] > whole.ttft_s[0]
+    assert whole.memory_bytes[0] > usual.memory_bytes[0]
+    with pytest.raises(InputError, match="prefill pass"):
+        evaluate(served("llama-3-70b"), h100(), traffic, c, precision="fp8", chunk_tokens=0.0)

@@ -32,6 +32,10 @@ def test_layouts_divide_heads_and_fill_replicas() -> None:
     assert np.all(128 % tensor == 0)
     assert np.all(space.accelerators <= 72)
     assert {8.0, 64.0, 72.0} <= set(space.accelerators.tolist())
+    wide = layouts(served("deepseek-v3"), h100(), 64)
+    across = wide.accelerators / wide.pipeline_parallel > 8
+    assert np.any(wide.expert_parallel[across] == 64), "wide expert parallelism leaves the NVLink domain"
+    assert np.all((wide.accelerators / wide.pipeline_parallel / wide.attention_data_parallel)[across] <= 8)
     dense = layouts(served("llama-3-70b"), h100(), 8)
     assert np.all(dense.expert_parallel == 1)
     assert np.all(dense.attention_data_parallel == 1)

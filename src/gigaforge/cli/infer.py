@@ -56,6 +56,9 @@ def infer(
         float | None, typer.Option(help="Open loop: requests/s that arrive at random; says how many GPUs serve them.")
     ] = None,
     concurrency: Annotated[float | None, typer.Option(help="Closed loop: requests always in flight.")] = None,
+    chunk_tokens: Annotated[
+        str, typer.Option(help="Tokens that a prefill pass takes at most, or 'whole' for prompts in one pass.")
+    ] = "8192",
     prefix_hit: Annotated[float, typer.Option(help="Share of the prompt found in the prefix cache.")] = 0.0,
     output_spread: Annotated[
         float | None, typer.Option(help="Standard deviation of answer lengths over their mean; default 0.")
@@ -101,6 +104,7 @@ def infer(
     _check_software(software, own)
     chosen = precision or _lowest(hardware)
     modes = _modes(disaggregated, only_aggregated, only_disaggregated)
+    chunk = _chunk(chunk_tokens)
     drafts = Speculation(draft_tokens, acceptance) if draft_tokens else None
 
     def ask(accelerators: int | None) -> ServingResults:
@@ -116,6 +120,7 @@ def infer(
             speculation=drafts,
             parameters=own,
             power_cap_w=cap_w,
+            chunk_tokens=chunk,
         )
 
     results = ask(gpus)
@@ -206,6 +211,17 @@ def _power_cap(text: str | None, hardware: Hardware) -> float | None:
             "--power-cap",
         )
     return cap_w
+
+
+def _chunk(text: str) -> float:
+    """Tokens of a prefill pass; infinite for whole prompts."""
+    try:
+        tokens = math.inf if text == "whole" else float(text)
+    except ValueError:
+        raise InputError(f"{text!r}; a number of tokens or 'whole' is expected", "--chunk-tokens") from None
+    if not tokens >= 1:
+        raise InputError(f"{text!r}; at least 1 token is needed", "--chunk-tokens")
+    return tokens
 
 
 def _energy(text: str, pue: float) -> float:

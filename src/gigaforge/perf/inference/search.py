@@ -17,6 +17,7 @@ from gigaforge.perf.inference.evaluate import Engine, _interval, run
 from gigaforge.perf.inference.pools import match
 from gigaforge.perf.inference.results import ServingConfigurations, ServingResults
 from gigaforge.perf.inference.space import Space, layouts, with_batches
+from gigaforge.perf.inference.steady import CHUNK_TOKENS
 from gigaforge.perf.inference.traffic import Speculation, Traffic
 from gigaforge.perf.power import system_power_w
 from gigaforge.perf.transformer import Transformer
@@ -41,6 +42,7 @@ def search(
     speculation: Speculation | None = None,
     parameters: Mapping[str, Any] | None = None,
     power_cap_w: Array | None = None,
+    chunk_tokens: float = CHUNK_TOKENS,
 ) -> ServingResults:
     """Evaluate every layout at every batch, aggregated and disaggregated.
 
@@ -52,7 +54,7 @@ def search(
         How many there are in all; default one system, or with ``traffic.rate`` as many as it takes.
     modes : tuple of str
         ``"aggregated"``, ``"disaggregated"``.
-    precision, kv_precision, software, speculation, parameters, power_cap_w
+    precision, kv_precision, software, speculation, parameters, power_cap_w, chunk_tokens
         As `gigaforge.perf.inference.evaluate`.
 
     Returns
@@ -85,6 +87,7 @@ def search(
         software=software,
         speculation=speculation,
         parameters=parameters,
+        chunk_tokens=chunk_tokens,
     )
     start = time.perf_counter()
     space = layouts(transformer, hardware, min(total, _WIDEST * max(int(hardware.nvlink_domain), 1)))
