@@ -73,12 +73,13 @@ def _show(fitted: dict[str, Any], parameters: Any, rows: int, out: Path | None) 
 def inference(
     file: Annotated[Path | None, typer.Argument(help="Measured serving rows; default: the shipped ones.")] = None,
     out: Out = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for the cross-validation.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Serving measurements."""
+    """Serving measurements: about ten CPU-minutes for the shipped rows."""
     from gigaforge.perf.calibration.inference import calibrate_inference
 
-    result = calibrate_inference(file) if file else calibrate_inference()
+    result = calibrate_inference(file, workers=workers, progress=lambda text: typer.echo(text, err=True))
     if out:
         result.write(out)
     print(json.dumps(result.to_dict()) if as_json else "\n".join(f"{k}: {v}" for k, v in result.to_dict().items()))

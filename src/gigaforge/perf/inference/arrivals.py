@@ -19,7 +19,7 @@ __all__ = ["at_rate", "pools_at_rate", "replicas_at_rate"]
 Floats = NDArray[np.float64]
 _SPARE = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 """Replicas over the fewest that keep up: more of them at smaller batches answer faster."""
-_HALVINGS = 24
+_HALVINGS = 18
 
 
 def replicas_at_rate(engine: Engine, traffic: Traffic, space: Space, total: float) -> ServingConfigurations:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.perf.inference.evaluate import Engine, run
-from gigaforge.perf.inference.forward import Layout
 from gigaforge.perf.inference.results import ServingConfigurations
+from gigaforge.perf.inference.shapes import Layout
 from gigaforge.perf.inference.space import Space, with_batches
 from gigaforge.perf.inference.steady import decode_phase, prefill_phase
 from gigaforge.perf.inference.traffic import Traffic
@@ -131,7 +131,11 @@ def prefill_workers(engine: Engine, traffic: Traffic, space: Space) -> PrefillWo
     new, past = traffic.input_len * (1.0 - traffic.prefix_hit), traffic.input_len * traffic.prefix_hit
     m = engine.machine
     many, alone = (
-        np.asarray(prefill_phase(m.shapes, m.rates, layout, m.effects, new, past, batched=b).seconds)
+        np.asarray(
+            prefill_phase(
+                m.shapes, m.rates, layout, m.effects, new, past, batched=b, chunk_tokens=m.chunk_tokens
+            ).seconds
+        )
         for b in (True, False)
     )
     best, keep = np.inf, []

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gigaforge.perf.inference.traffic import Traffic
+
 __all__ = ["ServingConfigurations", "ServingResults"]
 
 Floats = NDArray[np.float64]
@@ -114,6 +116,8 @@ class ServingResults:
         Time of the search alone. [s]
     low, high : dict of metric to float
         Factors of the 80 % interval, by ``"tpot"``, ``"ttft"``, ``"throughput"``.
+    accelerators : int
+        Of the whole system that a search filled; 0 where every row is as large as it needs to be.
 
     """
 
@@ -137,6 +141,7 @@ class ServingResults:
     wall_s: float = 0.0
     low: dict[str, float] | None = None
     high: dict[str, float] | None = None
+    accelerators: int = 0
 
     def __len__(self) -> int:
         return len(self.configurations)
@@ -170,6 +175,37 @@ class ServingResults:
         if not len(rows):
             return self.take(rows)
         return self.take(rows[[int(np.argmax(self.tokens_per_s_per_gpu[rows]))]])
+
+    def whole(self) -> list[dict[str, float]]:
+        """What each deployment does in all: "what does a full rack do?"
+
+        Returns
+        -------
+        list of dict
+            ``accelerators, tokens_per_s, tokens_per_s_low, tokens_per_s_high, requests_per_s, it_power_w,
+            tokens_per_s_per_mw``; output tokens, the 80 % interval, IT power. [1/s], [W]
+
+        """
+        size = self.accelerators or self.configurations.total_accelerators
+        low, high = ((bounds or {}).get("throughput", 1.0) for bounds in (self.low, self.high))
+        tokens, watts = self.tokens_per_s_per_gpu * size, self.system_power_w * size
+        columns = {
+            "accelerators": np.broadcast_to(size, tokens.shape),
+            "tokens_per_s": tokens,
+            "tokens_per_s_low": tokens * low,
+            "tokens_per_s_high": tokens * high,
+            "requests_per_s": self.requests_per_s_per_gpu * size,
+            "it_power_w": watts,
+            "tokens_per_s_per_mw": tokens / watts * 1e6,
+        }
+        return [{k: float(v[i]) for k, v in columns.items()} for i in range(len(self))]
+
+    def closest(self, traffic: Traffic) -> Self:
+        """The row that misses the traffic's targets by least (none at all: empty)."""
+        late = traffic.percentile == "mean"
+        ttft, tpot = (self.ttft_s, self.tpot_s) if late else (self.ttft_p99_s, self.tpot_p99_s)
+        over = np.maximum(ttft / (traffic.ttft_s or np.inf), tpot / (traffic.tpot_s or np.inf))
+        return self.take([int(np.argmin(over))] if len(over) else [])
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per configuration."""

@@ -17,6 +17,7 @@ from gigaforge.perf.inference.evaluate import Engine, _interval, run
 from gigaforge.perf.inference.pools import match
 from gigaforge.perf.inference.results import ServingConfigurations, ServingResults
 from gigaforge.perf.inference.space import Space, layouts, with_batches
+from gigaforge.perf.inference.steady import CHUNK_TOKENS
 from gigaforge.perf.inference.traffic import Speculation, Traffic
 from gigaforge.perf.power import system_power_w
 from gigaforge.perf.transformer import Transformer
@@ -41,6 +42,7 @@ def search(
     speculation: Speculation | None = None,
     parameters: Mapping[str, Any] | None = None,
     power_cap_w: Array | None = None,
+    chunk_tokens: float = CHUNK_TOKENS,
 ) -> ServingResults:
     """Evaluate every layout at every batch, aggregated and disaggregated.
 
@@ -52,7 +54,7 @@ def search(
         How many there are in all; default one system, or with ``traffic.rate`` as many as it takes.
     modes : tuple of str
         ``"aggregated"``, ``"disaggregated"``.
-    precision, kv_precision, software, speculation, parameters, power_cap_w
+    precision, kv_precision, software, speculation, parameters, power_cap_w, chunk_tokens
         As `gigaforge.perf.inference.evaluate`.
 
     Returns
@@ -85,12 +87,17 @@ def search(
         software=software,
         speculation=speculation,
         parameters=parameters,
+        chunk_tokens=chunk_tokens,
     )
     start = time.perf_counter()
     space = layouts(transformer, hardware, min(total, _WIDEST * max(int(hardware.nvlink_domain), 1)))
     candidates = _at_rate if traffic.rate is not None else _at_load
     parts = [run(engine, traffic, c, power_cap_w) for c in candidates(engine, traffic, space, total, modes)]
-    result = _join(parts)
+    if not parts and modes == ("disaggregated",) and total < 2:
+        raise InputError("disaggregation needs at least two accelerators", "modes")
+    # Nothing to try is an answer too: no rows.
+    nothing = ServingConfigurations.aggregated(space.accelerators[:1], 1.0)
+    result = _join(parts) if parts else run(engine, traffic, nothing, power_cap_w).take(slice(0, 0))
     if traffic.rate is None:
         result = _over_all(result, hardware, total)
     low, high = _interval(parameters, hardware, software)
@@ -134,6 +141,7 @@ def _over_all(result: ServingResults, hardware: Hardware, total: int) -> Serving
         result,
         tokens_per_s_per_gpu=tokens,
         requests_per_s_per_gpu=used * result.requests_per_s_per_gpu,
+        accelerators=total,
         power_w=power,
         system_power_w=system,
         joules_per_token=system / tokens,
@@ -141,8 +149,6 @@ def _over_all(result: ServingResults, hardware: Hardware, total: int) -> Serving
 
 
 def _join(parts: list[ServingResults]) -> ServingResults:
-    if not parts:
-        raise InputError("disaggregation needs at least two accelerators, or layouts that fit", "modes")
     if len(parts) == 1:
         return parts[0]
     fields: dict[str, Any] = {}

@@ -33,16 +33,19 @@ def layouts(transformer: Transformer, hardware: Hardware, accelerators: int, *, 
     """All valid layouts of one replica on at most so many accelerators.
 
     Tensor parallelism divides the attention heads and stays inside the NVLink domain; attention data parallelism and
-    expert parallelism are for mixtures of experts; pipeline stages go beyond a domain.
+    expert parallelism are for mixtures of experts, and these go beyond a domain in whole domains; so do pipeline stages.
     """
     heads, experts = int(np.asarray(transformer.heads)), int(np.asarray(transformer.experts))
     domain = min(int(hardware.nvlink_domain), accelerators)
     sizes = sorted({s for s in range(1, domain + 1) if domain % s == 0} | {2**i for i in range(12) if 2**i <= domain})
+    if experts:
+        # Wide expert parallelism across domains: whole domains, attention inside each.
+        sizes += [domain * 2**i for i in range(1, 8) if domain * 2**i <= min(accelerators, experts)]
     rows: list[tuple[float, ...]] = []
     for size in sizes:
         for data in _divisors(size) if experts else [1]:
             tensor = size // data
-            if heads % tensor:
+            if heads % tensor or tensor > domain:
                 continue
             for expert in _divisors(size) if experts else [1]:
                 if expert > 1 and (expert > experts or (data > 1 and expert < data)):

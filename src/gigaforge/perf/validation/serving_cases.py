@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.effects import Effects
-from gigaforge.perf.inference.forward import Shapes
 from gigaforge.perf.inference.memory import Parts
 from gigaforge.perf.inference.operate import Machine, Operation, Requests, operate
 from gigaforge.perf.inference.rates import Rates
 from gigaforge.perf.inference.results import ServingConfigurations
+from gigaforge.perf.inference.shapes import Shapes
 from gigaforge.perf.inference.space import layouts
 from gigaforge.perf.inference.steady import Drafting
 from gigaforge.perf.power import clock_factor

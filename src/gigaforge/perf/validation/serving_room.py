@@ -9,9 +9,9 @@ import numpy as np
 
 from gigaforge.errors import InputError
 from gigaforge.perf.hardware import Hardware
-from gigaforge.perf.inference.forward import Layout, Shapes
 from gigaforge.perf.inference.memory import Parts, memory
 from gigaforge.perf.inference.rates import PrecisionPlan, Rates
+from gigaforge.perf.inference.shapes import Layout, Shapes
 from gigaforge.perf.transformer import Transformer
 
 __all__ = ["attention_ranks"]

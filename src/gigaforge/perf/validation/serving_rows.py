@@ -23,7 +23,7 @@ from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.effects import Group
 from gigaforge.perf.inference.known import canonical_model
 from gigaforge.perf.inference.rates import PrecisionPlan
-from gigaforge.perf.inference.traffic import DATASETS, Dataset
+from gigaforge.perf.inference.traffic import Dataset, dataset_of
 from gigaforge.perf.transformer import Transformer
 from gigaforge.perf.validation.serving_names import (
     Unpredictable,
@@ -297,7 +297,7 @@ def _load(row: dict[str, Any], model: str) -> tuple[str, Dataset | None, tuple[f
     if "max load" in load.lower() or "infinite" in load.lower():
         return "limit", None, none
     said = _SCENARIO.search(load) or _SCENARIO.search(re.sub(r".*scenario ", "", notes)) or _SCENARIO.search(locator)
-    dataset = _dataset(model)
+    dataset = dataset_of(model)
     if not said:
         given = _text(row, "concurrency")
         if given and not load:
@@ -312,14 +312,6 @@ def _load(row: dict[str, Any], model: str) -> tuple[str, Dataset | None, tuple[f
     if dataset is None or scenario not in dataset.targets:
         raise Unpredictable(f"{scenario} load without its latency targets")
     return "target", dataset, dataset.targets[scenario]
-
-
-def _dataset(model: str) -> Dataset | None:
-    text = model.lower()
-    for dataset in DATASETS:
-        if re.search(dataset.pattern, text):
-            return dataset
-    return None
 
 
 def _lengths(row: dict[str, Any], dataset: Dataset | None) -> tuple[float, float]:
