@@ -74,7 +74,11 @@ def result(done: SimulationResult) -> None:
     length = format_quantity(summary["simulated_s"], "duration")
     console.print(f"[bold]{summary['name']}[/]  {summary['racks']:,} racks, {summary['accelerators']:,} accelerators, "
                   f"{length}, {summary['events']:,} failures in {summary['wall_s']:.1f} s", highlight=False)  # fmt: skip
-    falls = [_fall(summary["waterfall"], "training rack time", spares=True)] if summary["goodput_of"] == "training" else []
+    falls = (
+        [_fall(summary["waterfall"], "training rack time", spares=True)]
+        if summary["goodput_of"] == "training"
+        else []
+    )
     if summary["serving_waterfall"]:
         falls.append(_fall(summary["serving_waterfall"], "serving rack time", spares=False))
     console.print(_facts(summary))
@@ -142,7 +146,12 @@ def _runs(console: Any, summary: dict[str, Any]) -> None:
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
     for name in ("run", "mode", "racks", "goodput", "stops", "save", "(best)", "spares", "(best)"):
         left = name in ("run", "mode")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True, min_width=None if name == "run" else max(len(name), 6))
+        table.add_column(
+            name,
+            justify="left" if left else "right",
+            no_wrap=True,
+            min_width=None if name == "run" else max(len(name), 6),
+        )
     for run in sorted(summary["training"], key=lambda r: -r["racks"])[:_SHOWN]:
         table.add_row(run["name"].partition("/")[0], _MODES[run["mode"]], f"{run['racks']:,}", f"{run['goodput']:.1%}",
                       f"{run['interruptions']:,}", f"{run['checkpoint_interval_s']:.0f} s",
@@ -154,7 +163,11 @@ def _runs(console: Any, summary: dict[str, Any]) -> None:
     if large["ramp_storage_j"] > 0.0:
         words += f"; {format_quantity(large['ramp_storage_j'], 'energy')} of storage would hide it from the grid"
         short = large["ramp_s"] > 0.0
-        words += f", what is there leaves up to {large['ramp_s']:.0f} s lost at each restart" if short else ", and it is there"
+        words += (
+            f", what is there leaves up to {large['ramp_s']:.0f} s lost at each restart"
+            if short
+            else ", and it is there"
+        )
     words += (f". Within a step its power swings by {format_quantity(large['swing_w'], 'power')}, "
               f"{format_quantity(large['swing_after_storage_w'], 'power')} after storage")  # fmt: skip
     console.print(f"[dim]{words}[/]", highlight=False)
@@ -170,7 +183,9 @@ def _serving(console: Any, summary: dict[str, Any]) -> None:
         table.add_column(name, justify="left" if name == "served" and not table.columns else "right")
     table.columns[0].header = "workload"
     for name, row in list(summary["serving"].items())[:_SHOWN]:
-        speed = [format_quantity(row[k], "duration") if row[k] is not None else "unknown" for k in ("ttft_s", "tpot_s")]
+        speed = [
+            format_quantity(row[k], "duration") if row[k] is not None else "unknown" for k in ("ttft_s", "tpot_s")
+        ]
         table.add_row(name, format_quantity(row["tokens_demanded"], "tokens"), f"{row['served_share']:.2%}", f"{row['shed_share']:.2%}",
                       f"{row['late_share']:.2%}", *speed)  # fmt: skip
     console.print(table)
@@ -192,7 +207,9 @@ def _worst_quarters(console: Any, summary: dict[str, Any]) -> None:
         parts = [(beyond, "more asked than all its racks serve"), (rest, "failures, slow scaling or power"),
                  (late, "served late")]  # fmt: skip
         why = ", ".join(f"{share:.2%} {words}" for share, words in sorted(parts, reverse=True) if share >= 0.0005)
-        console.print(f"[dim]{q['quarter']}[/] missed {q['slo_violations']:.2%} of its tokens: {why}", highlight=False)
+        console.print(
+            f"[dim]{q['quarter']}[/] missed {q['slo_violations']:.2%} of its tokens: {why}", highlight=False
+        )
 
 
 def replications(done: Replications, as_json: bool) -> None:
@@ -204,7 +221,9 @@ def replications(done: Replications, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"replications": len(done.seeds), "seeds": list(done.seeds), "values": rows}))
         return
-    table = Table(box=None, header_style="dim", title=f"{len(done.seeds)} runs", title_style="dim", title_justify="left")
+    table = Table(
+        box=None, header_style="dim", title=f"{len(done.seeds)} runs", title_style="dim", title_justify="left"
+    )
     for name in ("", "mean", "± 95 %", "lowest", "highest"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for name, (words, kind) in _FIGURES.items():
@@ -212,7 +231,13 @@ def replications(done: Replications, as_json: bool) -> None:
         if (kind == "tokens" and not values.any()) or (name == "goodput" and not done.values["tokens_trained"].any()):
             continue
         mean, half = done.interval(name)
-        table.add_row(words, _say(mean, kind), _width(half, kind), _say(float(values.min()), kind), _say(float(values.max()), kind))
+        table.add_row(
+            words,
+            _say(mean, kind),
+            _width(half, kind),
+            _say(float(values.min()), kind),
+            _say(float(values.max()), kind),
+        )
     Console().print(table)
 
 
@@ -236,7 +261,9 @@ def comparison(done: Comparison, as_json: bool) -> None:
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for n, (words, kind) in _FIGURES.items():
         source = "tokens_trained" if n == "goodput" else n
-        if (kind == "tokens" or n == "goodput") and not (done.first.values[source].any() or done.second.values[source].any()):
+        if (kind == "tokens" or n == "goodput") and not (
+            done.first.values[source].any() or done.second.values[source].any()
+        ):
             continue
         mean, half = done.difference[n]
         style = "" if abs(mean) > half else "dim"
@@ -244,4 +271,6 @@ def comparison(done: Comparison, as_json: bool) -> None:
                       _say(mean, kind, difference=True), _width(half, kind), _width(done.alone[n], kind), style=style)  # fmt: skip
     console = Console()
     console.print(table)
-    console.print("[dim]Difference: second less first. Dim: none beyond chance. Unpaired: if the runs did not share their luck.[/]")
+    console.print(
+        "[dim]Difference: second less first. Dim: none beyond chance. Unpaired: if the runs did not share their luck.[/]"
+    )
