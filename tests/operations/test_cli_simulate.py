@@ -146,3 +146,10 @@ def test_wrong_options_are_one_message(option, says, tmp_path):
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_hole_in_a_trace_is_named(call, tmp_path):
+    trace = tmp_path / "gap.csv"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n0,100,50\n10,100,50\n20,100,50\n5000,100,50\n")
+    assert "gap of 83 min" in " ".join(call("--replay", trace).stdout.split())
+    assert "gap of" not in call("--replay", sample_path("azure.csv")).stdout

@@ -199,8 +199,6 @@ def _replay(path: Path, form: str, racks: int, domain: int, seed: int, as_json: 
     if as_json:
         print(json.dumps(summary))
         return
-    console = Console()
-    for name, value in summary.items():
-        console.print(
-            f"[dim]{name:22s}[/] {value:,.4g}" if isinstance(value, float) else f"[dim]{name:22s}[/] {value}"
-        )
+    from gigaforge.cli.simulate_print import replayed
+
+    replayed(Console(), summary)
