@@ -7,8 +7,8 @@ import yaml
 
 import gigaforge.operations as package
 from gigaforge.errors import InputError
-from gigaforge.operations.fleet import hall_shares
 from gigaforge.operations.build import failure_table, fleet_of
+from gigaforge.operations.fleet import hall_shares
 from gigaforge.operations.modes import RackClass, default_failures
 from gigaforge.operations.spec import FailureSpec, load_fleet_spec
 

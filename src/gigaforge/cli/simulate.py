@@ -161,11 +161,13 @@ def _validate(as_json: bool, out: Path | None) -> None:
     if as_json:
         print(json.dumps({"cases": _rows(rows), "reproduced": sum(r.reproduced for r in rows), "rows": len(rows)}))
         return
-    table = Table("published outcome", "published", "simulated", "95 %", "", "role", box=None, header_style="dim")
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    for name in ("published outcome", "published", "simulated", "", "role"):
+        table.add_column(name, no_wrap=name in ("simulated", "", "role"))
     for r in rows:
         mark = "[green]yes[/]" if r.reproduced else "[red]no[/]"
-        table.add_row(r.case.name, r.case.published, f"{r.simulated:.4g} {r.case.unit}", f"{r.simulated_low:.3g}-{r.simulated_high:.3g}",
-                      mark, r.case.role)  # fmt: skip
+        unit = "" if r.case.unit in ("count", "ratio") else f" {r.case.unit}"
+        table.add_row(r.case.name, r.case.published, f"{r.simulated:.4g}{unit}", mark, r.case.role)
     console = Console()
     console.print(table)
     untouched = [r for r in rows if r.case.role == "untouched"]
@@ -197,8 +199,6 @@ def _replay(path: Path, form: str, racks: int, domain: int, seed: int, as_json: 
     if as_json:
         print(json.dumps(summary))
         return
-    console = Console()
-    for name, value in summary.items():
-        console.print(
-            f"[dim]{name:22s}[/] {value:,.4g}" if isinstance(value, float) else f"[dim]{name:22s}[/] {value}"
-        )
+    from gigaforge.cli.simulate_print import replayed
+
+    replayed(Console(), summary)

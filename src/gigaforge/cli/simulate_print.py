@@ -11,7 +11,7 @@ from gigaforge.units import format_quantity
 if TYPE_CHECKING:
     from gigaforge.operations import Comparison, Replications, SimulationResult
 
-__all__ = ["comparison", "replications", "result"]
+__all__ = ["comparison", "replayed", "replications", "result"]
 
 _SHOWN: Final = 12
 # figure of a summary: words, dimension
@@ -39,6 +39,13 @@ _ACCOUNTS: Final = {
     "headroom": "ready for more",
     "backfill": "lent to other work",
     "repair": "in repair",
+}
+
+_REPLAYED: Final = {
+    "jobs_hit_share": "jobs hit by a failure",
+    "runtime_hit_share": "of GPU time, in these",
+    "lost_share": "GPU time lost",
+    "one_pod_share": "jobs in one pod",
 }
 
 
@@ -274,3 +281,19 @@ def comparison(done: Comparison, as_json: bool) -> None:
     console.print(
         "[dim]Difference: second less first. Dim: none beyond chance. Unpaired: if the runs did not share their luck.[/]"
     )
+
+
+def replayed(console: Any, summary: dict[str, Any]) -> None:
+    """Print what a trace gave, and say where it has a hole."""
+    for name, value in summary.items():
+        words, text = name.replace("_", " "), f"{value:,.4g}"
+        if name.endswith("_s"):
+            words, text = words[:-2], format_quantity(value, "duration") if value > 0.0 else "none"
+        elif name.endswith("_share") or name == "utilisation":
+            words, text = _REPLAYED.get(name, words), f"{value:.2%}"
+        console.print(f"[dim]{words:22s}[/] {text}", highlight=False)
+    if summary["longest_gap_s"] > 0.1 * summary["span_s"] > 0.0:
+        gap = format_quantity(summary["longest_gap_s"], "duration")
+        console.print(
+            f"[yellow]The trace has a gap of {gap}, taken as no demand: fill or cut it if entries are missing.[/]"
+        )

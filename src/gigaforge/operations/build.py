@@ -115,7 +115,9 @@ def fleet_of(spec: FleetSpec) -> Fleet:
             add(f"research@{site}/{system}", "research", site, system, "research", count, 0.0)
     serving = tuple(_workload(w, windows) for w in spec.serving)
     sites = tuple(_site(s, spec, racks, table, windows) for s in spec.sites)
-    return Fleet(spec.name, spec.start, sites, tuple(groups), serving, table, last_s=last_window_s(spec.years, windows))
+    return Fleet(
+        spec.name, spec.start, sites, tuple(groups), serving, table, last_s=last_window_s(spec.years, windows)
+    )
 
 
 def training_policy(run: TrainingSpec, rack: RackClass, table: FailureTable) -> TrainingPolicy:

@@ -95,6 +95,8 @@ def with_changes(fleet: Fleet, text: str) -> Fleet:
                          f"for training: {', '.join(TRAINING)}", "--compare")  # fmt: skip
     if training:
         fleet = with_policy(fleet, **training)
-    served = tuple(replace(w, policy=replace(w.policy, **serving)) for w in fleet.serving) if serving else fleet.serving
+    served = (
+        tuple(replace(w, policy=replace(w.policy, **serving)) for w in fleet.serving) if serving else fleet.serving
+    )
     sites = tuple(replace(s, **site) for s in fleet.sites) if site else fleet.sites
     return replace(fleet, serving=served, sites=sites)

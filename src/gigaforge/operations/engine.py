@@ -18,8 +18,8 @@ from gigaforge.operations.books import Books
 from gigaforge.operations.fleet import Fleet, ServingWorkload, hall_shares
 from gigaforge.operations.gang import GangShape
 from gigaforge.operations.intervals import Array
-from gigaforge.operations.repair import Crew
 from gigaforge.operations.latency import LatencyTarget, latency
+from gigaforge.operations.repair import Crew
 from gigaforge.operations.serving import ServingPolicy, ServingWindow, serve
 from gigaforge.operations.sitepower import KINDS, Loads, SiteWindow, run_site
 from gigaforge.operations.spares import Lack

@@ -155,7 +155,9 @@ class Fleet:
             )
         last = self.length_s(self.windows - 1)
         if not 0.0 < last <= self.window_s or abs(last / self.step_s - round(last / self.step_s)) > 1e-9:
-            raise InputError(f"a last window of {last:g} s is not a whole number of {self.step_s:g} s steps", self.name)
+            raise InputError(
+                f"a last window of {last:g} s is not a whole number of {self.step_s:g} s steps", self.name
+            )
         counts = np.array([g.racks for g in self.groups])
         if (counts < 0).any():
             raise InputError("racks below zero", self.name)

@@ -95,7 +95,9 @@ def ramp_need(site: Site, group: Group, active: int, window: int) -> RampNeed:
         ramp_s = 0.5 * (step_w - carried) / rate
         reserve, fall = carried**2 / rate, (step_w - carried) / pue
     count = group.rack.accelerators
-    swing = synchronous_swing(active * count, group.full_w / count, group.idle_w / count, SWING_STEP_S, SWING_EXCHANGE_SHARE)
+    swing = synchronous_swing(
+        active * count, group.full_w / count, group.idle_w / count, SWING_STEP_S, SWING_EXCHANGE_SHARE
+    )
     after = max(0.0, swing.after_storage_w - 2.0 * _battery_w(storage, active * count * swing.needed_j))
     over = 0.0 if site.swing_limit_w is None else max(0.0, after - site.swing_limit_w / pue)
     return RampNeed(step_w, needed_w, needed_j, ramp_s, reserve, swing.high_w - swing.low_w, after,

@@ -16,6 +16,7 @@ from gigaforge.operations.ramps import ramp_need
 
 __all__ = ["SimulationResult", "feedback", "fleet_factors"]
 
+
 @dataclass(frozen=True)
 class SimulationResult:
     """One simulated fleet.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from scipy.stats import t as student
 from gigaforge.errors import InputError
 from gigaforge.executor import map_ordered, open_executor
 from gigaforge.operations.build import fleet_of
+from gigaforge.operations.changes import with_changes, with_policy
 from gigaforge.operations.engine import RunState, WindowResult, fresh_state, run_windows
 from gigaforge.operations.fleet import Fleet
 from gigaforge.operations.intervals import Array
-from gigaforge.operations.changes import with_changes, with_policy
 from gigaforge.operations.plan_input import fleet_of_plan
 from gigaforge.operations.result import SimulationResult
 from gigaforge.operations.sink import FolderSink, HourlySink, load_state

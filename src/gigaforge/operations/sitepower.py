@@ -205,6 +205,8 @@ def _through_feeders(
             cut[name] = cut[name] + count * cuts.get(name, 0.0)
             kept[name] = kept[name] + count * getattr(hall, name) * pace[name]
         slowest = np.where(hall.training > 0.0, np.minimum(slowest, pace["training"]), slowest)
-    mean = {n: np.clip(np.divide(kept[n], power[n], out=np.ones_like(pue), where=power[n] > 0.0), 0.0, 1.0) for n in KINDS}
+    mean = {
+        n: np.clip(np.divide(kept[n], power[n], out=np.ones_like(pue), where=power[n] > 0.0), 0.0, 1.0) for n in KINDS
+    }
     left = {name: np.maximum(power[name] - cut[name], 0.0) for name in KINDS}
     return Loads(**left), mean | {"training": slowest}

@@ -129,5 +129,7 @@ def _steps(begin: Array, finish: Array, value: Array) -> Steps:
         return Steps(begin, finish, value)
     new = (begin[1:] > finish[:-1]) | (value[1:] != value[:-1])
     return Steps(
-        begin[np.concatenate(([True], new))], finish[np.concatenate((new, [True]))], value[np.concatenate(([True], new))]
+        begin[np.concatenate(([True], new))],
+        finish[np.concatenate((new, [True]))],
+        value[np.concatenate(([True], new))],
     )

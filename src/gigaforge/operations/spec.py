@@ -179,9 +179,13 @@ class ServingSpec(Part):
     patience: Duration = 1.0
     slots_per_rack: float = Field(1000.0, gt=0)
     backfill: bool = True
-    ttft_target: Duration | None = Field(None, gt=0, description="promised; with the pools' ttft it replaces patience")
+    ttft_target: Duration | None = Field(
+        None, gt=0, description="promised; with the pools' ttft it replaces patience"
+    )
     tpot_target: Duration | None = Field(None, gt=0, description="promised; a request slower than it is late")
-    output_tokens: float | None = Field(None, gt=0, description="a request's; with the pools' tpot it replaces request")
+    output_tokens: float | None = Field(
+        None, gt=0, description="a request's; with the pools' tpot it replaces request"
+    )
 
 
 class ModeSpec(Part):

@@ -41,6 +41,7 @@ _SERVING_LABEL: Final = {
     "backfill": "lent",
     "headroom": "ready for more",
 }
+_USEFUL: Final = ("backfill", "headroom")  # not serving, but not lost either
 
 
 def _steps(waterfall: dict[str, float], labels: dict[str, str], last: str) -> pd.DataFrame:
@@ -51,7 +52,7 @@ def _steps(waterfall: dict[str, float], labels: dict[str, str], last: str) -> pd
         "step": ["scheduled", *labels.values(), last],
         "from": [0.0, *ends[1:], 0.0],
         "to": [1.0, *ends[:-1], ends[-1]],
-        "kind": ["all", *["lost"] * len(shares), "kept"],
+        "kind": ["all", *["useful" if name in _USEFUL else "lost" for name in labels], "kept"],
         "share": ["100 %", *[f"{s:.1%}" for s in shares], f"{ends[-1]:.1%}"],
     })  # fmt: skip
 
@@ -69,7 +70,10 @@ def goodput_waterfall(waterfall: dict[str, float]) -> Chart:
     table["from"] = table["from"].clip(lower=low)
     order = [str(s) for s in table["step"]]
     base = alt.Chart(table).encode(x=alt.X("step:N", sort=order, title=None, axis=alt.Axis(labelAngle=-30)))
-    colours = alt.Scale(domain=["all", "lost", "kept"], range=[accent("site-rest"), accent("bad"), accent("good")])
+    colours = alt.Scale(
+        domain=["all", "lost", "useful", "kept"],
+        range=[accent("site-rest"), accent("bad"), accent("muted"), accent("good")],
+    )
     bars = base.mark_bar().encode(
         y=alt.Y(
             "from:Q",
