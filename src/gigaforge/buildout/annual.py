@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from gigaforge.buildout.payments import delivered_usd, operator_flows
@@ -20,7 +21,7 @@ def capital_recovery(rate: float, years: float) -> float:
 
     ``r / (1 - (1 + r)^-n)``; ``1 / n`` at no interest.
     """
-    return rate / (1 - (1 + rate) ** -years) if rate else 1 / years
+    return rate / -math.expm1(-years * math.log1p(rate)) if rate else 1 / years
 
 
 def annual_cost(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,7 @@ def instalments(terms: SystemTerms, quarters: int) -> Instalments:
     n = max(1, round(4 * terms.term_years))
     i = terms.rate / 4
     share, residual = terms.share, terms.residual * terms.share
-    level = (share - residual * (1 + i) ** -n) * (i / (1 - (1 + i) ** -n) if i else 1 / n)
+    level = (share - residual * (1 + i) ** -n) * (i / -math.expm1(-n * math.log1p(i)) if i else 1 / n)
     payment, interest, principal, balance = (np.zeros(quarters + n + 1) for _ in range(4))
     balance[0] = share
     for k in range(1, n + 1):

@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from gigaforge.buildout.annual import annual_summary
 from gigaforge.buildout.cash import cash_table, internal_rate_of_return
 from gigaforge.buildout.circular import circularity
-from gigaforge.buildout.market import sum_by_workload
 from gigaforge.buildout.parties import parties_of, parties_table
 from gigaforge.buildout.payments import delivered_usd
+from gigaforge.buildout.plan_tables import (
+    demand_table,
+    environment,
+    run_end,
+    sites_table,
+    supply_table,
+    terms_summary,
+    training_runs,
+)
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD, Programme
 from gigaforge.buildout.solver import Solution
@@ -128,16 +136,9 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
         debt_usd=tidy("debt", (count,), USD),
         tranches=np.zeros(count, dtype=int),
     )
-    ends = {run: _run_end(p, r, out.training_racks[p.train_run == r]) for r, run in enumerate(p.runs)}
+    ends = {run: run_end(p, r, out.training_racks[p.train_run == r]) for r, run in enumerate(p.runs)}
     delivered = np.cumsum(delivered_usd(p, out).sum(axis=0))
     return replace(out, tranches=due_tranches(p, out.deployed_w(p), delivered, ends))
-
-
-def _run_end(p: Problem, r: int, racks: Array) -> int | None:
-    """Quarter in which a run has ended: when it is due, or later where it slipped; None beyond the horizon."""
-    active = np.flatnonzero(racks.sum(axis=(0, 1)))
-    due = p.scenario.training[r].end - p.quarters[0]
-    return max(due, int(active[-1])) if len(active) else None
 
 
 def plan_from(programme: Programme, solution: Solution) -> Plan:
@@ -147,20 +148,20 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
     cash = cash_table(p, d)
     tables = {
         "deployment": _deployment(p, d),
-        "sites": _sites(p, d),
-        "supply": _supply(p),
+        "sites": sites_table(p, d),
+        "supply": supply_table(p),
         "allocation": _allocation(p, d),
         "cash": cash.table,
         "tranches": _tranches(p, d),
         "operating_points": _points(p),
-        "demand": _demand(p, d),
+        "demand": demand_table(p, d),
     }
     held_w = d.held_w(p)
     it_w = held_w.sum(axis=(0, 1))
     facility_w = np.einsum("skt,s->t", held_w, p.pue_peak)
     parties = parties_of(p, d, cash)
     tables["parties"] = parties_table(parties)
-    runs = _training_runs(p, d)
+    runs = training_runs(p, d)
     zero = np.zeros(len(p.quarters))
     unit = USD if p.scenario.objective in ("npv", "cost") else 1.0
     summary = {
@@ -195,6 +196,8 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "circularity": circularity(p, d, cash),
         "annual_cost": annual_summary(p, d),
         "owed_usd": cash.owed_usd,
+        "terms": terms_summary(p),
+        **environment(p, d),
         "shadow_prices": {},
     }
     return Plan(_clean(summary), tables, p, d)
@@ -235,33 +238,6 @@ def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
     used = frame.groupby(["site", "system"])["racks_online"].transform("max") > 0
     frame = frame[used].sort_values(["quarter", "site", "system"], kind="stable").reset_index(drop=True)
     return frame[["quarter", "site", "system", *frame.columns[3:]]]
-
-
-def _sites(p: Problem, d: Decisions) -> pd.DataFrame:
-    index = _index(p, "site", "quarter")
-    frame = pd.DataFrame(
-        {
-            "energised_w": p.energised_w.ravel(),
-            "built_w": d.built_w.ravel(),
-            "facility_power_w": (d.held_w(p).sum(axis=1) * p.pue_peak[:, None]).ravel(),
-            "pue": np.repeat(p.pue_peak, len(p.quarters)),
-            "pue_mean": np.repeat(p.pue_mean, len(p.quarters)),
-        },
-        index=index,
-    ).reset_index()
-    frame["partner"] = frame["site"].map(dict(zip(p.sites, p.partners, strict=True)))
-    frame["tenure"] = frame["site"].map(dict(zip(p.sites, p.tenures, strict=True)))
-    return frame[["quarter", "site", *[c for c in frame.columns if c not in ("quarter", "site")]]]
-
-
-def _supply(p: Problem) -> pd.DataFrame:
-    """Systems that a quarter's supply allows, whichever configuration of the line is bought."""
-    rows = [
-        {"quarter": str(q), "system": s, "line": p.lines[p.line_of[k]], "racks_available": p.supply[p.line_of[k], t]}
-        for k, s in enumerate(p.systems)
-        for t, q in enumerate(p.quarters)
-    ]
-    return pd.DataFrame(rows)
 
 
 def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
@@ -306,39 +282,3 @@ def _points(p: Problem) -> pd.DataFrame:
         for q in every
     ]
     return pd.DataFrame(rows)
-
-
-def _demand(p: Problem, d: Decisions) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {
-            "tokens_demanded": p.demand.ravel(),
-            "tokens_served": d.served.ravel(),
-            "usd_per_token": sum_by_workload(p.products, len(p.workloads), len(p.quarters)).ravel(),
-        },
-        index=_index(p, "workload", "quarter"),
-    ).reset_index()
-    return frame[["quarter", "workload", "tokens_demanded", "tokens_served", "usd_per_token"]]
-
-
-def _training_runs(p: Problem, d: Decisions) -> list[dict[str, Any]]:
-    out = []
-    for r, run in enumerate(p.scenario.training):
-        mine = p.train_run == r
-        racks = d.training_racks[mine]
-        active = np.flatnonzero(racks.sum(axis=(0, 1)))
-        sites = [p.sites[s] for s in np.flatnonzero(racks.sum(axis=(0, 2)))]
-        systems = [p.systems[k] for k in p.train_system[mine][racks.sum(axis=(1, 2)) > 0]]
-        out.append(
-            {
-                "name": run.name,
-                "model": run.model,
-                "system": systems[0] if systems else None,
-                "sites": sites,
-                "start": str(p.quarters[active[0]]) if len(active) else None,
-                "end": str(p.quarters[active[-1]]) if len(active) else None,
-                "racks": math.ceil(racks.sum(axis=(0, 1)).max()) if len(active) else 0,
-                "tokens": float(p.run_tokens[r]),
-                "window": [str(run.start), str(run.end)],
-            }
-        )
-    return out

@@ -18,6 +18,7 @@ from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
+from gigaforge.buildout.reasons import reasons
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.operating_points import operating_points
@@ -112,6 +113,7 @@ def plan(
     extra = {
         "shadow_prices": prices,
         "milestones": marks,
+        "reasons": reasons(programme, result.decisions, relaxation),
         "explanations": sentences(problem, result.decisions, prices, marks),
         "warnings": _warnings(problem, result, prices),
         "checks": {"passed": len(checks), "failed": []},

@@ -56,6 +56,7 @@ class Problem:
     accelerators: Array  # (K,)
     counts: Mask  # (S, K) towards the commitment
     can_host: Mask  # (S, K, T)
+    unfit: list[dict[str, str]]  # systems that cannot stand at a site, and why
     energised_w: Array  # (S, T) facility power
     pue_peak: Array  # (S,)
     pue_mean: Array  # (S,)
@@ -230,6 +231,12 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         accelerators=np.array([s.accelerators for s in systems], dtype=float),
         counts=np.array([[_counts(s, site, scenario, catalog) for s in systems] for site in scenario.sites]),
         can_host=_can_host(scenario, sites, systems, quarters),
+        unfit=[
+            {"site": site.name, "system": system.name, "why": why}
+            for site, override in zip(sites, scenario.sites, strict=True)
+            for system in systems
+            if (why := why_not(site, override, system))
+        ],
         energised_w=np.array([p.energised_w for p in places]),
         pue_peak=np.array([s.pue_peak.value for s in sites]),
         pue_mean=pue_mean,

@@ -288,11 +288,16 @@ class Builder:
         for i, r in enumerate(late):
             run, most = p.runs[r], float(window[r].max())
             for t in np.flatnonzero(may[i]):
-                racks = self.train.isel(job=np.flatnonzero(p.train_run == r), quarter=t).sum(["job", "site"])
-                now = self.slip.sel(late=run).isel(quarter=t)
+                jobs = np.flatnonzero(p.train_run == r)
+                racks = self.train.isel(job=jobs).isel(quarter=t, drop=True).sum(["job", "site"])
+                now = self.slip.sel(late=run, drop=True).isel(quarter=t, drop=True)
                 self.rule(f"training.{run}", f"late {t}", racks <= now * (2 * most))
                 if t > p.run_due[r] + 1:
-                    self.rule("", f"late stays {run} {t}", now <= self.slip.sel(late=run).isel(quarter=t - 1))
+                    self.rule(
+                        "",
+                        f"late stays {run} {t}",
+                        now <= self.slip.sel(late=run, drop=True).isel(quarter=t - 1, drop=True),
+                    )
         cost = np.array([p.scenario.training[r].slip_cost for r in late]) * SECONDS_PER_QUARTER / USD
         self.penalties.append((self.slip * self.data(np.outer(cost, p.discount), "late", "quarter")).sum())
 
@@ -302,10 +307,10 @@ class Builder:
         r = p.runs.index(run)
         for t in range(len(p.quarters)):
             if t < p.run_due[r]:
-                self.rule("investment.conditions", f"run {label} {t}", mine.isel(quarter=t) <= 0)
+                self.rule("investment.conditions", f"run {label} {t}", mine.isel(quarter=t, drop=True) <= 0)
             elif self.slip is not None and t + 1 < len(p.quarters) and p.run_window[r, t + 1]:
-                still = self.slip.sel(late=run).isel(quarter=t + 1)
-                self.rule("investment.conditions", f"run {label} {t}", mine.isel(quarter=t) <= 1 - still)
+                still = self.slip.sel(late=run, drop=True).isel(quarter=t + 1, drop=True)
+                self.rule("investment.conditions", f"run {label} {t}", mine.isel(quarter=t, drop=True) <= 1 - still)
 
     def capacity(self) -> None:
         """Racks in use are online; those added in a quarter work half of it."""

@@ -111,7 +111,9 @@ def _stop(b: Builder, released: Any, label: str = "") -> None:
         return
     last = max(stop - b.p.quarters[0], 0)
     for t in range(last + 1, len(b.p.quarters)):
-        b.rule("", f"long stop {label}{t}", released.isel(quarter=t) <= released.isel(quarter=last))
+        b.rule(
+            "", f"long stop {label}{t}", released.isel(quarter=t, drop=True) <= released.isel(quarter=last, drop=True)
+        )
 
 
 def _each(b: Builder, counted: Any) -> Any:
@@ -123,10 +125,10 @@ def _each(b: Builder, counted: Any) -> Any:
     b.tranche = b.variable("tranche", "tranche", "quarter", integer=True, upper=1.0)
     b.rule("", "tranches stay", b.tranche >= b.lag(b.tranche, 1))
     for n in names:
-        mine, threshold = b.tranche.sel(tranche=n), float(p.tranche_thresholds_w[n - 1]) / b.GW
+        mine, threshold = b.tranche.sel(tranche=n, drop=True), float(p.tranche_thresholds_w[n - 1]) / b.GW
         b.rule("investment.schedule", f"release {n}", mine * threshold <= counted)
         if n > 1:
-            b.rule("", f"tranche order {n}", mine <= b.tranche.sel(tranche=n - 1))
+            b.rule("", f"tranche order {n}", mine <= b.tranche.sel(tranche=n - 1, drop=True))
         _stop(b, mine, f"{n} ")
         for index, condition in enumerate(investment.conditions):
             if condition.tranche <= n:
@@ -140,7 +142,7 @@ def _wait(b: Builder, mine: Any, condition: Any, label: str) -> None:
     p = b.p
     if condition.not_before is not None:
         for t in range(min(max(condition.not_before - p.quarters[0], 0), len(p.quarters))):
-            b.rule("investment.conditions", f"not before {label} {t}", mine.isel(quarter=t) <= 0)
+            b.rule("investment.conditions", f"not before {label} {t}", mine.isel(quarter=t, drop=True) <= 0)
     elif condition.purchases is not None:
         b.rule(
             "investment.conditions",
