@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gigaforge.cli import ledger_keep, ledger_money, ledger_read
+from gigaforge.cli import ledger_import, ledger_keep, ledger_money, ledger_read
 from gigaforge.cli.ledger_options import (
     As,
     Day,
@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
     verbs.command("init")(init)
     verbs.command("commit")(commit)
     verbs.command("record")(record)
+    ledger_import.register(verbs)
     ledger_money.register(verbs)
     ledger_read.register(verbs)
     ledger_keep.register(verbs)

@@ -133,7 +133,7 @@ class Ledger:
     def append_many(self, drafts: Sequence[Draft], expected_head: str | None = None) -> list[Event]:
         """Record several, all or none."""
         with writing(self.engine) as connection:
-            state = self._state(connection)
+            state = self.state_in(connection)
             if len(drafts) == 1 and (found := _recorded(connection, state, drafts[0])):
                 return [found]
             if expected_head is not None and expected_head != state.head:
@@ -183,9 +183,10 @@ class Ledger:
     def state(self) -> State:
         """The state at the head."""
         with reading(self.engine) as connection:
-            return self._state(connection)
+            return self.state_in(connection)
 
-    def _state(self, connection: Connection) -> State:
+    def state_in(self, connection: Connection) -> State:
+        """The state at the head, as a transaction sees it."""
         row = connection.execute(sa.select(projection).where(projection.c.id == 1)).first()
         last = connection.execute(
             sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)
@@ -363,12 +364,17 @@ class Writer:
         if size != item.size_bytes:
             raise InputError(f"evidence {item.sha256} has {size} bytes, not {item.size_bytes}", "evidence")
 
-    def flush(self) -> None:
-        """Write events, racks and the state."""
-        first = self.state.seq == len(self._rows)
+    def write_events(self) -> None:
+        """Write the events so far, and let go of them."""
         if self._rows:
             self.connection.execute(sa.insert(events), self._rows)
         self._rows = []
+        self.register.pending.clear()
+
+    def flush(self) -> None:
+        """Write events, racks and the state."""
+        first = self.state.seq == len(self._rows)
+        self.write_events()
         self.register.flush()
         _keep(self.connection, self.state, first=first)
 

@@ -133,6 +133,13 @@ def acceptance_test(system: System, catalog: Catalog, model: str = ACCEPTANCE_MO
         return None
     best = found.records(1)[0]
     rate, power = best["tokens_per_s_per_gpu"], best["system_power_w"]
+    run: dict[str, str | int | float] = {
+        "model_name": model, "gpu": system.accelerator, "n_gpus": system.accelerators, "seq_len": _SEQ_LEN, "precision": "bf16",
+        "gpus_per_node_or_nvl_domain": system.nvlink_domain, "global_batch_sequences": job.global_batch,
+        "tp": best["tensor_parallel"], "pp": best["pipeline_parallel"], "cp": best["context_parallel"],
+        "dp": best["data_parallel"], "ep": best["expert_parallel"], "micro_batch": best["micro_batch"],
+        "recompute": best["recompute"], "software": job.software,
+    }  # fmt: skip
     layout = ", ".join(
         f"{name.replace('_', ' ')} {best[name]}"
         for name in ("tensor_parallel", "pipeline_parallel", "context_parallel", "data_parallel", "micro_batch")
@@ -142,6 +149,7 @@ def acceptance_test(system: System, catalog: Catalog, model: str = ACCEPTANCE_MO
         f"bf16, {layout}, recompute {best['recompute']}",
         # A step that is slower by a factor is a rate that is lower by it.
         throughput=_band(rate, 1 / found.high, 1 / found.low),
+        run=run,
         power_w=_band(power, 1 - _POWER_MARGIN, 1 + _POWER_MARGIN),
         source=f"gigaforge {version('gigaforge')} training model; throughput: 80 % interval of left-out published runs; power: "
         f"±{_POWER_MARGIN:.0%}, assumption: spread of published node power",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Final, Self
 
 from gigaforge.errors import InputError
@@ -13,10 +14,10 @@ from gigaforge.ledger.canonical import canonical, parse_canonical, sha256
 
 __all__ = ["Actor", "Draft", "Event", "Evidence", "timestamp"]
 
-_PARTY: Final = re.compile(r"^[a-z0-9][a-z0-9.\-]{0,62}$")
-_PERSON: Final = re.compile(r"^[a-z0-9][a-z0-9._@+\-]{0,126}$")
-_HASH: Final = re.compile(r"^[0-9a-f]{64}$")
-_KEY: Final = re.compile(r"^[\x21-\x7e]{1,128}$")
+_PARTY: Final = re.compile(r"^[a-z0-9][a-z0-9.\-]{0,62}\Z")
+_PERSON: Final = re.compile(r"^[a-z0-9][a-z0-9._@+\-]{0,126}\Z")
+_HASH: Final = re.compile(r"^[0-9a-f]{64}\Z")
+_KEY: Final = re.compile(r"^[\x21-\x7e]{1,128}\Z")
 
 
 def timestamp(moment: datetime) -> str:
@@ -55,6 +56,11 @@ class Actor:
 
     def __str__(self) -> str:
         return f"{self.party}/{self.person}"
+
+
+@lru_cache(maxsize=4096)
+def _actor(party: str, person: str) -> Actor:
+    return Actor(party, person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,7 @@ class Event:
     @property
     def actor(self) -> Actor:
         """Who recorded it."""
-        return Actor(self.parts["actor"]["party"], self.parts["actor"]["person"])
+        return _actor(self.parts["actor"]["party"], self.parts["actor"]["person"])
 
     @property
     def data(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -45,13 +46,13 @@ MAX_RACKS: Final = 100_000
 
 def rack_name(value: Any) -> str:
     """A rack's serial in its one spelling, upper case: two spellings must not count twice."""
-    text = str(value).strip().upper() if isinstance(value, str) else ""
-    if not text or len(text) > 64 or any(c not in _RACK for c in text):
+    text = value.strip().upper() if isinstance(value, str) else ""
+    if not _RACK.match(text):
         raise ValueError(f"{value!r} is not a rack's serial: 1 to 64 letters, digits and . _ : / -")
     return text
 
 
-_RACK: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-")
+_RACK: Final = re.compile(r"^[A-Z0-9._:/-]{1,64}\Z")
 
 
 def _distinct(racks: list[str]) -> list[str]:
@@ -150,6 +151,7 @@ class Delivery(Part):
     system: Name
     site: Name
     order: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")] | None = None
+    file_row: Annotated[int, Field(ge=1)] | None = None
 
 
 class Installation(Part):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -107,6 +109,7 @@ access_log = sa.Table(
 _SCHEME: Final = re.compile(r"^[a-z][a-z0-9+]*://")
 _BUSY_S: Final = 60.0
 _LOCK: Final = 0x6769676166
+_TURNS: Final[WeakKeyDictionary[Engine, threading.Lock]] = WeakKeyDictionary()
 _REVISION: Final = "0001"
 """The migration that this version's tables need."""
 
@@ -169,7 +172,9 @@ def _sqlite(path: Path) -> Engine:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction of the one writer at a time; all of it is kept, or nothing."""
-    with engine.connect().execution_options(writing=True) as connection, _explained(engine), connection.begin():
+    # Writers of this process queue fairly here; SQLite itself lets them poll, and the unlucky wait long.
+    turn = _TURNS.setdefault(engine, threading.Lock()) if engine.dialect.name == "sqlite" else nullcontext()
+    with turn, engine.connect().execution_options(writing=True) as connection, _explained(engine), connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         yield connection

@@ -50,6 +50,9 @@ class AcceptanceTest(Part):
         Mean IT power of one system in the test. [W]
     source : str
         What predicted it: version and parameter file.
+    run : dict
+        The same test as a row that `gigaforge validate training` reads, without its result: what was measured becomes a
+        measured run of it.
 
     """
 
@@ -57,6 +60,7 @@ class AcceptanceTest(Part):
     throughput: Band
     power_w: Band
     source: Text
+    run: dict[str, str | int | float] = {}
 
 
 class SystemTerms(Part):
