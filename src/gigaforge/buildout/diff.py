@@ -148,9 +148,14 @@ def _words_power(power: pd.DataFrame, names: tuple[str, str]) -> list[str]:
     said = (
         f"Deployed power of {names[1]} is furthest {way} {names[0]} in {worst['quarter']}, by "
         f"{format_quantity(abs(worst['change_w']), 'power')} ({format_quantity(worst['second_w'], 'power')} for "
-        f"{format_quantity(worst['first_w'], 'power')}); in {last['quarter']} it stands at "
-        f"{format_quantity(last['second_w'], 'power')} for {format_quantity(last['first_w'], 'power')}."
+        f"{format_quantity(worst['first_w'], 'power')})"
     )
+    if last["quarter"] != worst["quarter"]:
+        said += (
+            f"; in {last['quarter']} it stands at {format_quantity(last['second_w'], 'power')} for "
+            f"{format_quantity(last['first_w'], 'power')}"
+        )
+    said += "."
     return [said]
 
 
@@ -191,5 +196,5 @@ def _words_racks(deployment: pd.DataFrame, most: int = 8) -> list[str]:
     moved = int(deployment["change"].abs().sum())
     if len(total) > most:
         out.append(f"{len(total) - most} further pairs of site and system change.")
-    out.append(f"In all {moved:,} racks are bought in another quarter, at another site or not at all.")
+    out.append(f"In all, {moved:,} racks differ by quarter and place.")
     return out

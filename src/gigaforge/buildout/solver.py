@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gigaforge.errors import GigaforgeError
 
-__all__ = ["Progress", "Relaxation", "Solution", "SolverOptions", "make_highs", "relax", "solve"]
+__all__ = ["Progress", "Relaxation", "Solution", "SolverOptions", "make_highs", "quiet_highs", "relax", "solve"]
 
 Array = NDArray[np.float64]
 Status = Literal["optimal", "time_limit", "interrupted", "infeasible"]
@@ -122,7 +122,7 @@ def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) ->
         choice = (np.asarray(matrices.vtypes) != "C") & (np.asarray(matrices.lb) != np.asarray(matrices.ub))
         whole, free = highspy.HighsVarType.kInteger, highspy.HighsVarType.kContinuous
         lp.integrality_ = [whole if chosen else free for chosen in choice]
-    highs = _quiet_highs()
+    highs = quiet_highs()
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("mip_rel_gap", options.gap)
     highs.setOptionValue("time_limit", options.time_limit_s)
@@ -133,7 +133,7 @@ def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) ->
     return highs, matrices
 
 
-def _quiet_highs() -> Any:
+def quiet_highs() -> Any:
     """Make a HiGHS object; its constructor prints a banner on the first call, which would spoil ``--json``."""
     with _BANNER:  # a descriptor belongs to all threads
         return _silently()
