@@ -53,8 +53,7 @@ class Decisions:
 
     def deployed_w(self, problem: Problem) -> Array:
         """Cumulative accepted power on the commitment's own basis [W]. Shape (T,)."""
-        added = np.cumsum(self.added, axis=2)
-        return np.asarray(np.einsum("skt,sk->t", added, problem.deployed_w_per_rack))
+        return np.asarray(accepted_w(problem, self).sum(axis=(0, 1)))
 
     def held_w(self, problem: Problem) -> Array:
         """IT power that sites hold: nameplate of what is online, less what caps leave free [W]. Shape (S, K, T)."""
@@ -102,6 +101,14 @@ class Plan:
         return f"<h4>{s['title']}: {last:.1f} GW, NPV ${s['npv_usd'] / 1e9:.1f}B</h4>{frame.to_html()}"
 
 
+def accepted_w(problem: Problem, decisions: Decisions) -> Array:
+    """Cumulative power accepted on the commitment's own basis [W]; a backlog counts from now on. Shape (S, K, T)."""
+    out = np.cumsum(decisions.added, axis=2) * problem.deployed_w_per_rack[..., None]
+    if problem.past is not None:
+        out[..., : problem.past.quarters] -= problem.past.not_accepted_w
+    return np.asarray(out)
+
+
 def _read(programme: Programme, solution: Solution) -> dict[str, Array]:
     """Values of every variable, shaped as declared."""
     by_label = np.zeros(int(solution.labels.max()) + 1)
@@ -118,6 +125,8 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
     p, v = programme.problem, _read(programme, solution)
     block, count = float(p.scenario.block), len(p.quarters)
     added, retired = (np.rint(v[name]) * block + 0.0 for name in ("add", "retire"))
+    if p.past is not None:  # as it was, whole blocks or not
+        added[..., : p.past.quarters], retired[..., : p.past.quarters] = p.past.added, p.past.retired
     online = np.cumsum(added - retired, axis=2) + 0.0  # never a negative zero
 
     def tidy(name: str, shape: tuple[int, ...], scale: float) -> Array:
@@ -231,7 +240,7 @@ def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
             "it_power_w": held_w.ravel(),
             "facility_power_w": (held_w * p.pue_peak[:, None, None]).ravel(),
             "nameplate_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
-            "deployed_w": (np.cumsum(d.added, axis=2) * p.deployed_w_per_rack[..., None]).ravel(),
+            "deployed_w": accepted_w(p, d).ravel(),
         },
         index=_index(p, "site", "system", "quarter"),
     ).reset_index()

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from gigaforge.buildout.actuals import past_from, with_past
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.crosscheck import cross_checks
@@ -19,6 +21,7 @@ from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
 from gigaforge.buildout.reasons import reasons
+from gigaforge.buildout.replan import start_from
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.operating_points import operating_points
@@ -53,6 +56,8 @@ def plan(
     *,
     options: SolverOptions | None = None,
     points: Sequence[OperatingPoint] | None = None,
+    actuals: pd.DataFrame | None = None,
+    standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
     watch: Callable[[Stage], None] | None = None,
 ) -> Plan:
     """Plan the build-out of a scenario.
@@ -67,6 +72,11 @@ def plan(
         Gap, time limit, threads.
     points : sequence of OperatingPoint
         Ways to run the workloads; default: found by the performance model.
+    actuals : DataFrame
+        What happened in the quarters that are over, from `gigaforge.buildout.actuals.read_actuals`: it is fixed, and the
+        rest planned.
+    standing : (summary, tables)
+        A plan that stands; the search starts from it.
     watch : callable
         Told of each stage.
 
@@ -92,6 +102,8 @@ def plan(
         tell(Stage("finding operating points"))
         points = operating_points(scenario, catalog)
     problem = problem_from(scenario, catalog, points)
+    if actuals is not None:
+        problem = with_past(problem, past_from(actuals, problem))
     tell(Stage("stating the programme"))
     programme = build(problem)
     tell(Stage("solving the relaxation"))
@@ -99,7 +111,12 @@ def plan(
     if not relaxation.feasible:
         raise _infeasible(problem, tell)
     tell(Stage("searching for the best plan"))
-    solution = solve(programme.model, options, progress=lambda p: tell(Stage("searching for the best plan", p)))
+    solution = solve(
+        programme.model,
+        options,
+        start=start_from(programme, *standing) if standing else None,
+        progress=lambda p: tell(Stage("searching for the best plan", p)),
+    )
     if solution.status == "infeasible":
         raise _infeasible(problem, tell)
     tell(Stage("checking the plan"))
@@ -131,6 +148,7 @@ def plan(
         "sources": sources_used(scenario, catalog),
         "options": {**options.__dict__, "objective": scenario.objective, "block": scenario.block},
         "versions": _versions(),
+        "actual_quarters": problem.past.quarters if problem.past else 0,
         "relaxation_value": relaxation.objective,
         "plan_s": time.perf_counter() - started,
     }

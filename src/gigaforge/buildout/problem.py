@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from gigaforge.operations import expected_availability, expected_goodput
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 from gigaforge.scenario import Scenario, step
 from gigaforge.scenario.schema import Platform, ScenarioSite
+
+if TYPE_CHECKING:
+    from gigaforge.buildout.actuals import Past
 
 __all__ = ["Problem", "problem_from"]
 
@@ -102,6 +105,7 @@ class Problem:
     discount_end: float
     economic_quarters: int
     service_quarters: int
+    past: Past | None = None  # what happened already
 
     @property
     def deployed_w_per_rack(self) -> Array:

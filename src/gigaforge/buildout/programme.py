@@ -109,11 +109,13 @@ class Builder:
         if not self.tight:
             most = np.where(np.any(p.can_host, axis=2, keepdims=True), 1e6, np.zeros_like(most))
             power = np.full_like(most, 1e6)
-        self.add = self.variable("add", *dims, integer=True, upper=self.data(np.minimum(most, power), *dims))
-        total = self.data(np.minimum(np.cumsum(most, axis=2), power), *dims)
+        least, most_added = self._past("added", np.minimum(most, power))
+        self.add = self.variable("add", *dims, integer=True, lower=least, upper=most_added)
+        total = self.data(np.minimum(np.cumsum(most, axis=2), power) + (p.past is not None), *dims)
         # Systems retire between the end of their economic life and the end of their service life.
         old = np.cumsum(most, axis=2) * (np.arange(len(p.quarters)) >= p.economic_quarters)
-        self.retire = self.variable("retire", *dims, integer=True, upper=self.data(old, *dims))
+        least, most_retired = self._past("retired", old)
+        self.retire = self.variable("retire", *dims, integer=True, lower=least, upper=most_retired)
         self.online = self.variable("online", *dims, upper=total)
         self.rule("", "online", self.online == previous(self.online) + self.add - self.retire)
         life = p.service_quarters
@@ -121,14 +123,33 @@ class Builder:
         self.retired = self.variable("retired", *dims)
         self.rule("", "added", self.added == previous(self.added) + self.add)
         self.rule("", "retired", self.retired == previous(self.retired) + self.retire)
-        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters))
+        early = self.data(early_retirements(p) / self.block, *dims)
+        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters) + early)
         if life < len(p.quarters):
-            self.rule("finance.service_life_years", "retire", self.retired >= lagged(self.added, life))
+            ahead = {"quarter": slice(p.past.quarters if p.past else 0, None)}
+            broken = np.zeros((len(p.sites), len(p.systems)))  # blocks that no whole retirement can empty
+            if p.past is not None:
+                broken[(p.past.added - p.past.retired).sum(axis=2) % self.block > 0] = 1.0
+            aged = lagged(self.added, life).isel(**ahead) - self.data(broken, "site", "system")
+            kept = self.retired.isel(**ahead) >= aged
+            self.rule("finance.service_life_years", "retire", kept)
         for line, label in enumerate(p.lines):
             systems = [p.systems[k] for k in np.flatnonzero(p.line_of == line)]
             bought = self.add.sel(system=systems).sum(["site", "system"])
-            available = self.data(np.floor(p.supply[line] / self.block), "quarter")
+            available = self.data(_whole(p.supply[line] / self.block, p), "quarter")
             self.rule(f"platforms.{label}.supply", "supply", bought <= available)
+
+    def _past(self, field: str, most: Array) -> tuple[xr.DataArray, xr.DataArray]:
+        """Bounds of racks added or retired: what happened already is fixed (racks may then be no whole blocks)."""
+        least = np.zeros_like(most)
+        if self.p.past is not None:
+            done = getattr(self.p.past, field) / self.block
+            most = most.copy()
+            most[..., : self.p.past.quarters] = least[..., : self.p.past.quarters] = (
+                done if self.tight else np.rint(done)
+            )
+        dims = ("site", "system", "quarter")
+        return self.data(least, *dims), self.data(most, *dims)
 
     def power(self) -> None:
         """Facility power held for everything online stays within what is paid for, and that within what is energised.
@@ -162,7 +183,11 @@ class Builder:
         p, c = self.p, self.p.scenario.commitment
         per_block = self.data(p.deployed_w_per_rack * self.block / GW, "site", "system")
         self.deployed = self.variable("deployed", "quarter")
-        self.rule("", "deployed", self.deployed == (self.added * per_block).sum(["site", "system"]))
+        backlog = np.zeros(len(p.quarters))  # installed and not accepted yet; taken as accepted from now on
+        if p.past is not None:
+            backlog[: p.past.quarters] = p.past.not_accepted_w.sum(axis=(0, 1)) / GW
+        installed = (self.added * per_block).sum(["site", "system"])
+        self.rule("", "deployed", self.deployed == installed - self.data(backlog, "quarter"))
         for milestone in c.milestones:
             t = milestone.by - p.quarters[0]
             statement = f"commitment.milestones.{milestone.by}"
@@ -545,6 +570,24 @@ def _funding(opening: float, *payments: Any) -> Array:
     out = np.asarray(total, dtype=float).copy()
     out[0] += opening
     return out
+
+
+def _whole(blocks: Array, problem: Problem) -> Array:
+    """Whole blocks of a supply, except where it is what was really bought."""
+    over = problem.past.quarters if problem.past else 0
+    return np.concatenate([blocks[:over], np.floor(blocks[over:])])
+
+
+def early_retirements(problem: Problem) -> Array:
+    """Racks of the past retired before the end of their economic life, so far [racks]. Shape (S, K, T)."""
+    past, count = problem.past, len(problem.quarters)
+    out = np.zeros((len(problem.sites), len(problem.systems), count))
+    if past is None:
+        return out
+    t = np.arange(count)
+    retired = np.cumsum(past.retired, axis=2)[..., np.minimum(t, past.quarters - 1)]
+    aged = np.cumsum(past.added, axis=2)[..., np.clip(t - problem.economic_quarters, 0, past.quarters - 1)]
+    return np.maximum(retired - np.where(t >= problem.economic_quarters, aged, 0.0), 0.0)
 
 
 def _by_system(serve: Any, group: xr.DataArray, problem: Problem) -> Any:
