@@ -32,7 +32,7 @@ from gigaforge.ledger.storage import (
     writing,
 )
 
-__all__ = ["MAX_EVIDENCE_BYTES", "Ledger", "Writer", "insert_all", "store_evidence"]
+__all__ = ["MAX_EVIDENCE_BYTES", "Ledger", "Writer", "insert_all", "printable", "store_evidence"]
 
 MAX_EVIDENCE_BYTES: Final = 64 * 2**20
 """One evidence file. [B]"""
@@ -160,7 +160,7 @@ class Ledger:
         """
         if len(content) > MAX_EVIDENCE_BYTES:
             raise InputError(f"{len(content):,} bytes; at most {MAX_EVIDENCE_BYTES:,} can be stored", name)
-        item = Evidence(sha256(content), name[:200], media_type[:100], len(content))
+        item = Evidence(sha256(content), printable(name), printable(media_type), len(content))
         with writing(self.engine) as connection:
             store_evidence(connection, item.sha256, content)
         return item
@@ -392,6 +392,11 @@ def insert_all(connection: Connection, found: Iterable[Event]) -> None:
             rows = []
     if rows:
         connection.execute(sa.insert(events), rows)
+
+
+def printable(text: str) -> str:
+    """A file's name as evidence may carry it."""
+    return "".join(c if c.isprintable() else "?" for c in text)[:200] or "file"
 
 
 def store_evidence(connection: Connection, digest: str, content: bytes) -> None:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from gigaforge.errors import GigaforgeError, InputError
 from gigaforge.ledger import kinds as k
-from gigaforge.ledger.book import MAX_EVIDENCE_BYTES, Ledger, Writer, store_evidence
+from gigaforge.ledger.book import MAX_EVIDENCE_BYTES, Ledger, Writer, printable, store_evidence
 from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Actor, Draft, Evidence
@@ -132,7 +132,7 @@ def import_rows(
     report = ImportReport(rows=len(rows))
     file = Evidence(
         sha256(content),
-        name[:200],
+        printable(name),
         "text/csv" if content[:4] != b"PAR1" else "application/vnd.apache.parquet",
         len(content),
     )
