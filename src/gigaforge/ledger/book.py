@@ -17,7 +17,7 @@ from gigaforge.ledger.errors import BrokenLedgerError, HeadMovedError, RefusedEr
 from gigaforge.ledger.event import Actor, Draft, Event, Evidence, timestamp
 from gigaforge.ledger.fold import apply, apply_data, judge
 from gigaforge.ledger.investment import terms_of
-from gigaforge.ledger.racks import Rack
+from gigaforge.ledger.racks import MemoryRegister, Rack
 from gigaforge.ledger.register import StoredRegister
 from gigaforge.ledger.state import State
 from gigaforge.ledger.storage import (
@@ -168,14 +168,14 @@ class Ledger:
     def rebuild(self) -> None:
         """Fold all events anew and replace the kept view."""
         with writing(self.engine) as connection:
-            connection.execute(sa.delete(racks))
-            connection.execute(sa.delete(projection))
-            state, register = State(), StoredRegister(connection)
+            state, register = State(), MemoryRegister(StoredRegister(connection).event)
             for event in _all(connection):
                 apply(state, event, register)
-                if event.seq % _PAGE == 0:
-                    register.flush()
-            register.flush()
+            connection.execute(sa.delete(racks))
+            connection.execute(sa.delete(projection))
+            rows = [rack.columns() for rack in register.racks.values()]
+            for start in range(0, len(rows), _PAGE):
+                connection.execute(sa.insert(racks), rows[start : start + _PAGE])
             _keep(connection, state, first=True)
 
     # Reading

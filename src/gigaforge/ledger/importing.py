@@ -287,7 +287,7 @@ def _parquet(content: bytes, name: str) -> list[dict[str, Any]]:
         if file.metadata.num_columns > 100:
             raise InputError("has more than 100 columns", name)
         rows: list[dict[str, Any]] = file.read().to_pylist()
-    except (pa.ArrowException, OSError, ValueError, KeyError) as problem:
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as problem:
         if isinstance(problem, InputError):
             raise
         raise InputError(f"is not a readable Parquet file: {str(problem)[:200]}", name) from None
