@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gigaforge.cli import ledger_import, ledger_keep, ledger_money, ledger_read
+from gigaforge.cli import ledger_import, ledger_keep, ledger_money, ledger_read, ledger_share
 from gigaforge.cli.ledger_options import (
     As,
     Day,
@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     ledger_money.register(verbs)
     ledger_read.register(verbs)
     ledger_keep.register(verbs)
+    ledger_share.register(verbs)
     app.add_typer(verbs, name="ledger")
 
 

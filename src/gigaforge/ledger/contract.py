@@ -69,6 +69,7 @@ def terms_from(
         basis=scenario.commitment.basis,
         commitment_w=round(scenario.commitment.power),
         milestones=[MilestoneTerm(power_w=round(m.power), by=str(m.by)) for m in scenario.commitment.milestones],
+        first_quarter=str(scenario.horizon.first),
         investor=investment.investor,
         recipient=investment.recipient,
         per_w=round(investment.per),

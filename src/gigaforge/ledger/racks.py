@@ -99,7 +99,7 @@ def contributions(rack: Rack) -> dict[tuple[int, str], int]:
     if rack.accepted >= 0:
         out[rack.accepted, "accepted"] = 1
         out[rack.accepted, "accepted_w"] = rack.counted_w
-    if rack.retired >= 0:
+    if rack.retired >= 0 and rack.online >= 0:
         out[rack.retired, "retired"] = 1
     return out
 

@@ -114,6 +114,7 @@ class Terms(Part):
     basis: Literal["facility", "it"]
     commitment_w: Annotated[int, Field(gt=0, le=10**15)]
     milestones: list[MilestoneTerm] = []
+    first_quarter: Annotated[str, Field(pattern=r"^\d{4}-Q[1-4]$")] | None = None
     investor: Name
     recipient: Name
     per_w: Annotated[int, Field(gt=0, le=10**15)]

@@ -13,7 +13,7 @@ from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import Engine, ServingConfigurations, Traffic
 from gigaforge.perf.inference.evaluate import run
-from gigaforge.perf.inference.search import layouts
+from gigaforge.perf.inference.space import layouts
 from gigaforge.perf.training import SearchSpace, TrainingJob, TrainingStrategies, evaluate, search
 from gigaforge.perf.transformer import Transformer
 

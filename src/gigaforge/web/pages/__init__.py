@@ -22,7 +22,18 @@ def include(app: FastAPI) -> None:
     if shelf is not None:
         shelf.warm()
     work = Workplace(
-        load_catalog(*settings.catalog), shelf, settings.scenario, app.state.ledger, settings.ledger, settings.catalog, visitor_of
+        load_catalog(*settings.catalog),
+        shelf,
+        settings.scenario,
+        app.state.ledger,
+        settings.ledger,
+        settings.catalog,
+        visitor_of,
     )
-    for router in (login.router, routes.pages(work), ledger_routes.ledger_pages(work, app.state.ledger), study_routes.study_pages(work, app.state.jobs)):
+    for router in (
+        login.router,
+        routes.pages(work),
+        ledger_routes.ledger_pages(work, app.state.ledger),
+        study_routes.study_pages(work, app.state.jobs),
+    ):
         app.include_router(router, include_in_schema=False)

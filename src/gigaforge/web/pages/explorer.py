@@ -156,7 +156,7 @@ def _serve(title: str, shape: Transformer, hardware: Hardware, traffic: Traffic,
     frame["mode"] = ["disaggregated" if p else "aggregated" for p in frame["prefill_accelerators"] > 0]
     frame["layout"] = [_layout(r) for r in frame.to_dict("records")]
     low, high = (front.low or {}).get("throughput", 1.0), (front.high or {}).get("throughput", 1.0)
-    chart = theme.finish(serving_pareto(frame, "", low, high), title, height=380)
+    chart = theme.finish(serving_pareto(frame, interval=(low, high)), title, height=380)
     digits = frame[["layout", "batch", "tokens_per_s_per_user", "tokens_per_s_per_gpu"]].set_index("layout")
     digits.columns = pd.Index(["Batch", "Tokens/s per user", "Tokens/s per accelerator"])
     figure = Figure("pareto", "What a faster answer costs", "Each point is one way to run the system; none is beaten in both.",

@@ -48,12 +48,10 @@ def what_if(request: dict[str, Any], report: Report) -> dict[str, Any]:
 def replan(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Plan the rest after what the ledger says has happened; ``request`` as for `what_if`, with ``ledger``."""
     from gigaforge.buildout.actuals import read_actuals  # noqa: PLC0415
-    from gigaforge.ledger import Ledger  # noqa: PLC0415
     from gigaforge.ledger.actuals import actuals  # noqa: PLC0415
 
     report({"stage": "reading the ledger"})
-    with Ledger.open(request["ledger"]) as ledger:
-        past = read_actuals(actuals(ledger, request["until"]))
+    past = read_actuals(actuals(request["ledger"], request["until"]))
     scenario, catalog = _scenario(request)
     result = _plan(scenario, catalog, report, actuals=past)
     return _told(result, request, "planned anew")
@@ -67,7 +65,11 @@ def operate(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
     fleet = runs.load_fleet(request["plan"], years=request["years"], first=request["first"])
     result = runs.simulate(
-        fleet, request["seed"], progress=lambda done, _: report({"stage": f"quarter {done} of {fleet.windows}", "share": done / fleet.windows})
+        fleet,
+        request["seed"],
+        progress=lambda done, _: report(
+            {"stage": f"quarter {done} of {fleet.windows}", "share": done / fleet.windows}
+        ),
     )
     report({"stage": "drawing"})
     charts = [draw_chart(chart) for chart in simulation_figures(result)]

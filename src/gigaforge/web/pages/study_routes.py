@@ -27,7 +27,6 @@ __all__ = ["study_pages"]
 
 _OBJECTIVES: Final = [("", "the scenario's"), ("npv", "net present value"), ("tokens", "tokens served"), ("cost", "least cost"),
                       ("earliest", "earliest deployment")]  # fmt: skip
-_MOST_SETTINGS: Final = 100
 _WHAT_IF, _REPLAN, _FLEET = "what-if", "replan", "fleet"
 
 
@@ -58,12 +57,12 @@ def study_pages(work: Workplace, jobs: Jobs) -> APIRouter:
         lines = [line.strip() for line in settings.splitlines() if line.strip()]
         asked = _request(work, lines, objective)
         try:
-            if len(lines) > _MOST_SETTINGS:
-                raise GigaforgeError(f"{len(lines)} changes; at most {_MOST_SETTINGS} at once")
             studies.check(asked)
             job = jobs.submit(_WHAT_IF, Actor(visitor.party, visitor.person), studies.what_if, asked)
         except GigaforgeError as problem:
-            return HTMLResponse(_what_if_page(work, jobs, request, settings=settings, objective=objective, wrong=str(problem)), 422)
+            return HTMLResponse(
+                _what_if_page(work, jobs, request, settings=settings, objective=objective, wrong=str(problem)), 422
+            )
         return RedirectResponse(f"/what-if/{job.id}", 303)
 
     @router.post("/what-if/replan")
@@ -169,7 +168,11 @@ def _what_if_page(
         headline = result["headline"] if result else _title(job)
     if result is not None:
         values = _what_if_values(work, result)
-    asked = [{"id": j.id, "title": _title(j), "status": j.status} for j in jobs.all(visitor.party) if j.kind in (_WHAT_IF, _REPLAN)]
+    asked = [
+        {"id": j.id, "title": _title(j), "status": j.status}
+        for j in jobs.all(visitor.party)
+        if j.kind in (_WHAT_IF, _REPLAN)
+    ]
     frame = work.frame(request, "what-if", headline, name="What if", span=_title(job) if result and job else "")
     return render("what_if.html.j2", page=frame, job=row, result=result, settings=settings, objective=objective, wrong=wrong,
                   objectives=_OBJECTIVES, can_replan=work.ledger is not None, jobs=asked, **values)  # fmt: skip
@@ -184,26 +187,41 @@ def _title(job: Job) -> str:
 
 def _what_if_values(work: Workplace, result: dict[str, Any]) -> dict[str, Any]:
     shelved = work.shelf.current() if work.shelf else None
-    planned = dict(zip(shelved.view.quarters, map(float, shelved.view.series("deployed_w")), strict=True)) if shelved else {}
+    planned = (
+        dict(zip(shelved.view.quarters, map(float, shelved.view.series("deployed_w")), strict=True))
+        if shelved
+        else {}
+    )
     day = work.today()
     now = Quarter.parse(f"{day.year}-Q{(day.month + 2) // 3}")
     accepted = accepted_by_quarter(work.ledger.state(), now) if work.ledger else {}
     quarters = sorted({*planned, *result["deployed_w"]}, key=Quarter.parse)
     goal = shelved.view.commitment_w if shelved else 0.0
-    figure = progress_figure(quarters, {q: w for q, w in accepted.items() if q in quarters}, planned, goal, result["deployed_w"])
+    figure = progress_figure(
+        quarters, {q: w for q, w in accepted.items() if q in quarters}, planned, goal, result["deployed_w"]
+    )
     rows = pd.DataFrame(result.get("headlines") or [])
     table = None
     if len(rows):
         heads = ["", *(str(c) for c in rows.columns[1:])]
-        table = Table("In figures", [h.capitalize() for h in heads], [[str(v) for v in r] for r in rows.itertuples(index=False)])
-    return {"figure": figure, "drawn": draw_picture(figure), "tiles": [Headline(*t) for t in result["tiles"]], "table": table}
+        table = Table(
+            "In figures", [h.capitalize() for h in heads], [[str(v) for v in r] for r in rows.itertuples(index=False)]
+        )
+    return {
+        "figure": figure,
+        "drawn": draw_picture(figure),
+        "tiles": [Headline(*t) for t in result["tiles"]],
+        "table": table,
+    }
 
 
-def _fleet_page(work: Workplace, request: Request, job: Job | None, form: _FleetForm | None = None, wrong: str = "") -> str:
+def _fleet_page(
+    work: Workplace, request: Request, job: Job | None, form: _FleetForm | None = None, wrong: str = ""
+) -> str:
     row = job.row() if job else None
     result = row["result"] if row else None
     if form is None:
-        asked = job.request if job else {"years": 1, "first": "", "seed": 0}
+        asked: dict[str, Any] = job.request if job else {"years": 1, "first": "", "seed": 0}
         form = _FleetForm("" if asked["years"] is None else f"{asked['years']:g}", asked["first"], str(asked["seed"]))
     headline, tiles, tables = "What will the fleet really deliver?", [], []
     if result is not None:
@@ -211,8 +229,24 @@ def _fleet_page(work: Workplace, request: Request, job: Job | None, form: _Fleet
         headline = f"{s['goodput']:.1%} goodput, {s['availability']:.2%} available"
         tiles, tables = _fleet_tiles(s), _fleet_tables(s)
     quarters = work.shelf.current().view.quarters if work.shelf else []
-    frame = work.frame(request, "fleet", headline, name="Fleet", span="The planned fleet operated: failures, repairs, restarts, power, demand.")
-    return render("fleet.html.j2", page=frame, job=row, result=result, form=form, quarters=quarters, tiles=tiles, tables=tables, wrong=wrong)
+    frame = work.frame(
+        request,
+        "fleet",
+        headline,
+        name="Fleet",
+        span="The planned fleet operated: failures, repairs, restarts, power, demand.",
+    )
+    return render(
+        "fleet.html.j2",
+        page=frame,
+        job=row,
+        result=result,
+        form=form,
+        quarters=quarters,
+        tiles=tiles,
+        tables=tables,
+        wrong=wrong,
+    )
 
 
 def _fleet_tiles(s: dict[str, Any]) -> list[Headline]:
