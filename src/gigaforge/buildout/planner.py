@@ -15,6 +15,7 @@ from gigaforge.buildout.actuals import past_from, with_past
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.crosscheck import cross_checks
+from gigaforge.buildout.demand_basis import demand_basis
 from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, problem_from
@@ -135,6 +136,7 @@ def plan(
         "warnings": _warnings(problem, result, prices),
         "checks": {"passed": len(checks), "failed": []},
         "fleet_check": _fleet_check(problem, result),
+        "demand_basis": demand_basis(scenario, catalog),
         "cross_checks": cross_checks(problem, result.decisions),
         "description": scenario.description.strip(),
         "finance": {

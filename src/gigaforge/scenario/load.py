@@ -74,6 +74,7 @@ def check_against(scenario: Scenario, catalog: Catalog, where: str = "scenario")
         *((f"training.{r.name}.model", catalog.model, r.model) for r in scenario.training),
         *((f"serving.{s.name}.model", catalog.model, s.model) for s in scenario.serving),
         *((f"serving.{s.name}.shape", catalog.shape, s.shape) for s in scenario.serving if s.shape),
+        *((f"serving.{s.name}.history", catalog.fact, n) for s in scenario.serving for n in s.history),
     ]
     if scenario.investment:
         wanted += [
@@ -107,16 +108,24 @@ def check_against(scenario: Scenario, catalog: Catalog, where: str = "scenario")
             raise InputError(f"{field}: {problem.problem}", where) from None
 
 
+def _terms(parts: list[str]) -> bool:
+    """Finance's systems are terms of payment, not names."""
+    return parts[:2] == ["finance", "systems"]
+
+
 def figures_without_reason(data: dict[str, Any]) -> list[str]:
     """Paths of figures that no entry of ``because`` explains, itself or by an ancestor."""
     plain = {"schema", "name", "title", "description", "because", "objective", "block"}
     words = {"site", "model", "name", "precision", "systems", "basis", "investor", "recipient", "dollars", "lender",
-             "counts", "suppliers", "sites"}  # fmt: skip
+             "counts", "suppliers", "sites", "shape", "source", "kind", "by", "role", "pricing", "run", "between",
+             "history", "known_until", "per_token", "cooling"}  # fmt: skip
     reasons = data.get("because") or {}
     missing = []
     for leaf in leaf_paths({k: v for k, v in data.items() if k not in plain}):
         parts = leaf.split(".")
-        if parts[-1] in words or any(p in ("systems", "sites", "suppliers") for p in parts[1:]):
+        if parts[-1] in words or any(
+            p in ("systems", "sites", "suppliers", "between", "history") for p in parts[1:] if not _terms(parts)
+        ):
             continue
         # A part may itself hold a dot (a site or run may not; decimal keys do not occur).
         if not any(".".join(parts[: n + 1]) in reasons for n in range(len(parts))):

@@ -101,6 +101,7 @@ class Serving(Part):
     products: list[Product] = Field(
         [], description="groups of users, each with what it pays; default: all pay prices"
     )
+    history: list[str] = Field([], description="dated facts of the catalogue: weekly users up to now")
     known_until: Quarter | None = Field(None, description="last quarter that is history; what follows is projected")
     shortfall_penalty: MoneyPerToken = Field(
         0.0, description="price of an output token not served, beyond the revenue lost"
