@@ -273,10 +273,10 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         peak_to_mean=peak,
         run_sites=np.array(
             [[not r.sites or s.name in r.sites for s in sites] for r in scenario.training], dtype=bool
-        ),
+        ).reshape(-1, len(sites)),
         run_window=np.array(
             [[r.start <= q <= (r.latest or r.end) for q in quarters] for r in scenario.training], dtype=bool
-        ),
+        ).reshape(-1, len(quarters)),
         run_due=np.array([r.end - quarters[0] for r in scenario.training], dtype=int),
         spans=spans_of(scenario, catalog),
         discount=(1 + scenario.finance.discount_rate) ** (-(time + 0.5) / 4),
