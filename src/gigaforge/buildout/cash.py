@@ -101,8 +101,8 @@ def _energy(p: Problem, d: Decisions) -> Array:
         extra = p.point_power_w - p.rack_idle_w[p.point_system]
         watts = watts + np.einsum("spt,p->st", d.serving_racks, extra)
     if p.runs:
-        extra = np.where(p.run_rate > 0, p.run_power_w - p.rack_idle_w[None, :], 0.0)
-        watts = watts + np.einsum("rskt,rk->st", d.training_racks, extra)
+        extra = p.train_power_w - p.rack_idle_w[p.train_system]
+        watts = watts + np.einsum("jst,j->st", d.training_racks, extra)
     return np.asarray(watts * (p.energy_usd_per_j * p.pue_mean)[:, None] * SECONDS_PER_QUARTER)
 
 

@@ -24,14 +24,14 @@ __all__ = ["Decisions", "Plan", "decisions_from", "plan_from"]
 class Decisions:
     """The programme's decisions as arrays in SI units; racks are whole numbers.
 
-    Shapes: S sites, K systems, P points, W workloads, R runs, T quarters.
+    Shapes: S sites, K systems, P serving points, J training points, W workloads, T quarters.
     """
 
     added: Array  # (S, K, T) racks
     retired: Array  # (S, K, T)
     online: Array  # (S, K, T)
     serving_racks: Array  # (S, P, T)
-    training_racks: Array  # (R, S, K, T)
+    training_racks: Array  # (J, S, T)
     served: Array  # (W, T) output tokens
     built_w: Array  # (S, T) facility power paid for
     debt_usd: Array  # (T,)
@@ -41,6 +41,17 @@ class Decisions:
         """Cumulative accepted power on the commitment's own basis [W]. Shape (T,)."""
         added = np.cumsum(self.added, axis=2)
         return np.asarray(np.einsum("skt,sk->t", added, problem.deployed_w_per_rack))
+
+    def held_w(self, problem: Problem) -> Array:
+        """IT power that sites hold: nameplate of what is online, less what caps leave free [W]. Shape (S, K, T)."""
+        p = problem
+        held = self.online * p.rack_it_w[None, :, None]
+        by_system = held.transpose(1, 0, 2)  # a view
+        spare = p.rack_it_w[p.point_system] - p.point_held_w
+        np.subtract.at(by_system, p.point_system, self.serving_racks.transpose(1, 0, 2) * spare[:, None, None])
+        spare = p.rack_it_w[p.train_system] - p.train_held_w
+        np.subtract.at(by_system, p.train_system, self.training_racks * spare[:, None, None])
+        return held
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
         retired=retired,
         online=online,
         serving_racks=tidy("serve", (shape[0], len(p.points), count), block),
-        training_racks=tidy("train", (len(p.runs), *shape, count), block),
+        training_racks=tidy("train", (len(p.training_points), shape[0], count), block),
         served=np.minimum(tidy("served", (len(p.workloads), count), PETA), p.demand),
         built_w=np.minimum(v["built"] * GW, p.energised_w),
         debt_usd=tidy("debt", (count,), USD),
@@ -132,8 +143,9 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "operating_points": _points(p),
         "demand": _demand(p, d),
     }
-    it_w = np.einsum("skt,k->t", d.online, p.rack_it_w)
-    facility_w = np.einsum("skt,sk->t", d.online, np.outer(p.pue_peak, p.rack_it_w))
+    held_w = d.held_w(p)
+    it_w = held_w.sum(axis=(0, 1))
+    facility_w = np.einsum("skt,s->t", held_w, p.pue_peak)
     runs = _training_runs(p, d)
     zero = np.zeros(len(p.quarters))
     unit = USD if p.scenario.objective in ("npv", "cost") else 1.0
@@ -189,13 +201,15 @@ def _index(p: Problem, *dims: str) -> pd.MultiIndex:
 
 
 def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
+    held_w = d.held_w(p)
     frame = pd.DataFrame(
         {
             "racks_added": d.added.ravel().astype(int),
             "racks_retired": d.retired.ravel().astype(int),
             "racks_online": d.online.ravel().astype(int),
-            "it_power_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
-            "facility_power_w": (d.online * np.outer(p.pue_peak, p.rack_it_w)[..., None]).ravel(),
+            "it_power_w": held_w.ravel(),
+            "facility_power_w": (held_w * p.pue_peak[:, None, None]).ravel(),
+            "nameplate_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
             "deployed_w": (np.cumsum(d.added, axis=2) * p.deployed_w_per_rack[..., None]).ravel(),
         },
         index=_index(p, "site", "system", "quarter"),
@@ -211,7 +225,7 @@ def _sites(p: Problem, d: Decisions) -> pd.DataFrame:
         {
             "energised_w": p.energised_w.ravel(),
             "built_w": d.built_w.ravel(),
-            "facility_power_w": np.einsum("skt,sk->st", d.online, np.outer(p.pue_peak, p.rack_it_w)).ravel(),
+            "facility_power_w": (d.held_w(p).sum(axis=1) * p.pue_peak[:, None]).ravel(),
             "pue": np.repeat(p.pue_peak, len(p.quarters)),
             "pue_mean": np.repeat(p.pue_mean, len(p.quarters)),
         },
@@ -239,10 +253,10 @@ def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
         workload = p.point_workload[i]
         tokens = racks * p.point_tokens[i, t] / p.peak_to_mean[workload]
         rows.append((str(p.quarters[t]), p.sites[s], point.system, point.workload, point.id, racks, tokens))
-    for r, s, k, t in zip(*np.nonzero(d.training_racks), strict=True):
-        point, racks = p.training_points[r, k], d.training_racks[r, s, k, t]
-        tokens = racks * p.run_rate[r, k]
-        rows.append((str(p.quarters[t]), p.sites[s], p.systems[k], p.runs[r], point.id, racks, tokens))
+    for j, s, t in zip(*np.nonzero(d.training_racks), strict=True):
+        point, racks = p.training_points[j], d.training_racks[j, s, t]
+        tokens = racks * p.train_rate[j]
+        rows.append((str(p.quarters[t]), p.sites[s], point.system, point.workload, point.id, racks, tokens))
     columns = ["quarter", "site", "system", "workload", "point", "racks", "tokens"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values(["quarter", "site", "system", "workload"], kind="stable").reset_index(drop=True)
@@ -264,7 +278,7 @@ def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
 
 
 def _points(p: Problem) -> pd.DataFrame:
-    every = [*p.points, *p.training_points.values()]
+    every = [*p.points, *p.training_points]
     rows = [
         {
             **{k: v for k, v in q.__dict__.items() if k != "strategy"},
@@ -290,10 +304,11 @@ def _demand(p: Problem, d: Decisions) -> pd.DataFrame:
 def _training_runs(p: Problem, d: Decisions) -> list[dict[str, Any]]:
     out = []
     for r, run in enumerate(p.scenario.training):
-        racks = d.training_racks[r]
+        mine = p.train_run == r
+        racks = d.training_racks[mine]
         active = np.flatnonzero(racks.sum(axis=(0, 1)))
-        sites = [p.sites[s] for s in np.flatnonzero(racks.sum(axis=(1, 2)))]
-        systems = [p.systems[k] for k in np.flatnonzero(racks.sum(axis=(0, 2)))]
+        sites = [p.sites[s] for s in np.flatnonzero(racks.sum(axis=(0, 2)))]
+        systems = [p.systems[k] for k in p.train_system[mine][racks.sum(axis=(1, 2)) > 0]]
         out.append(
             {
                 "name": run.name,

@@ -182,11 +182,11 @@ def _fleet_check(problem: Problem, result: Plan) -> dict[str, float | str]:
     if online.any():
         check["availability"] = float((p.availability * online).sum() / online.sum())
     for r, run in enumerate(p.runs):
-        racks = d.training_racks[r].sum(axis=(0, 2))
+        racks = d.training_racks.sum(axis=(1, 2)) * (p.train_run == r)
         if racks.any():
-            k = int(np.argmax(racks))
+            j = int(np.argmax(racks))
             check[f"goodput of {run}"] = (
-                f"{100 * p.run_goodput[r, k]:.1f} % in gangs of {p.training_points[r, k].racks_per_unit} racks"
+                f"{100 * p.train_goodput[j]:.1f} % in gangs of {p.training_points[j].racks_per_unit} racks"
             )
     return check
 

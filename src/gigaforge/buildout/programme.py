@@ -1,7 +1,7 @@
 """The build-out programme as mathematics: what to install where and when, run what, and pay with what.
 
 Decisions by site s, system k, quarter t (in blocks of racks): ``add``, ``retire``, ``online``; racks given to serving
-points (``serve``) and training runs (``train``); facility power paid for (``built``); tokens served, tranches
+points (``serve``) and training points (``train``); facility power held and paid for (``built``); tokens served, tranches
 released, debt and cash. Units inside: blocks, GW, billions of dollars, 10^15 tokens: a well-scaled matrix.
 
 Every constraint's name begins with the statement of the scenario that it carries (before "|"), so that an
@@ -22,7 +22,7 @@ from gigaforge.buildout.problem import Array, Problem
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
 
-__all__ = ["GW", "PETA", "USD", "Programme", "build"]
+__all__ = ["GW", "PETA", "USD", "Programme", "build", "most_online"]
 
 _DEAR = 10.0  # under the objective "cost", a broken promise counts this many times
 GW, USD, PETA = 1e9, 1e9, 1e15  # one unit of power, money and tokens in the matrix
@@ -58,6 +58,7 @@ def _frame(problem: Problem) -> dict[str, pd.Index]:
         "workload": pd.Index(problem.workloads, name="workload"),
         "run": pd.Index(problem.runs, name="run"),
         "point": pd.RangeIndex(len(problem.points), name="point"),
+        "job": pd.RangeIndex(len(problem.training_points), name="job"),
     }
 
 
@@ -87,10 +88,7 @@ class _Builder:
 
     def installation(self) -> None:
         p, dims = self.p, ("site", "system", "quarter")
-        most = np.where(p.can_host, np.floor(p.supply[p.line_of] / self.block)[None, :, :], 0.0)
-        power = np.floor(
-            p.energised_w[:, None, :] / (p.rack_it_w * self.block)[None, :, None] / p.pue_peak[:, None, None]
-        )
+        most, power = _room(p)
         if not self.tight:
             most = np.where(np.any(p.can_host, axis=2, keepdims=True), 1e6, np.zeros_like(most))
             power = np.full_like(most, 1e6)
@@ -116,17 +114,31 @@ class _Builder:
             self.rule(f"platforms.{label}.supply", "supply", bought <= available)
 
     def power(self) -> None:
-        """Facility power of everything online stays within what is paid for, and that within what is energised."""
+        """Facility power held for everything online stays within what is paid for, and that within what is energised.
+
+        A rack holds its nameplate, and less while it works at a point with a cap.
+        """
         p = self.p
         self.built = self.variable("built", "site", "quarter")
         energised = self.data(p.energised_w / GW, "site", "quarter")
         per_block = self.data(np.outer(p.pue_peak, p.rack_it_w) * self.block / GW, "site", "system")
         needed = (self.online * per_block).sum("system")
+        for spared in self._spared():
+            needed = needed - spared
         for site in p.sites:
             built = self.built.sel(site=site)
             self.rule("", f"power {site}", needed.sel(site=site) <= built)
             self.rule(f"sites.{site}.power", "energised", built <= energised.sel(site=site))
         self.rule("", "built stays", self.built >= previous(self.built))
+
+    def _spared(self) -> list[Any]:
+        """Facility power that caps leave free, by site and quarter [GW]."""
+        p, scale, out = self.p, self.block / GW, []
+        if p.workloads and (spare := p.rack_it_w[p.point_system] - p.point_held_w).any():
+            out.append((self.serve * self.data(np.outer(p.pue_peak, spare) * scale, "site", "point")).sum("point"))
+        if p.runs and (spare := p.rack_it_w[p.train_system] - p.train_held_w).any():
+            out.append((self.train * self.data(np.outer(p.pue_peak, spare) * scale, "site", "job")).sum("job"))
+        return out
 
     def commitment(self) -> None:
         """Deployed power counts all that was ever accepted; a milestone missed is priced or forbidden."""
@@ -181,29 +193,36 @@ class _Builder:
         p = self.p
         if not p.runs:
             return
-        dims = ("run", "site", "system", "quarter")
+        dims = ("run", "site", "system")
         most = p.run_max_racks[:, None, :] / self.block * p.run_sites[:, :, None]
         if self.tight:
             most = np.minimum(most, (p.can_host.any(axis=2) * p.supply[p.line_of].sum(axis=1) / self.block)[None])
         most = np.where(p.run_rate[:, None, :] > 0, most, 0.0)
-        window = most[..., None] * p.run_window[:, None, None, :]
-        at_site = np.floor(
-            p.energised_w[:, None, :] / (p.rack_it_w * self.block)[None, :, None] / p.pue_peak[:, None, None]
-        )
-        if self.tight:
-            window = np.minimum(window, at_site[None])
-        self.train = self.variable("train", *dims, upper=self.data(window, *dims))
-        possible = self.data((window.max(3) > 0).astype(float), *dims[:3])
-        self.chosen = self.variable("chosen", *dims[:3], integer=True, upper=possible)
-        rate = self.data(p.run_rate * self.block / PETA, "run", "system")
-        done = (self.train * rate).sum("quarter")
-        work = self.data(p.run_tokens / PETA, "run")
-        for run in p.runs:
-            statement = f"training.{run}"
-            self.rule(statement, "one place", self.chosen.sel(run=run).sum(["site", "system"]) == 1)
-            self.rule(statement, "work", done.sel(run=run) >= self.chosen.sel(run=run) * float(work.sel(run=run)))
-            limit = self.data(window.max(3), *dims[:3]).sel(run=run)
-            self.rule(statement, "only there", self.train.sel(run=run) <= self.chosen.sel(run=run) * limit)
+        possible = (most > 0)[p.train_run, :, p.train_system][..., None] & p.run_window[p.train_run, None, :]
+        # No bound but "only there" below: a bound of a variable's own would hide part of its price.
+        upper = self.data(possible * 1e6, "job", "site", "quarter")
+        self.train = self.variable("train", "job", "site", "quarter", upper=upper)
+        # The same whichever of the points are offered, so that prices of one selection hold for another.
+        at_site = np.floor(p.energised_w[:, None, :] / np.outer(p.pue_peak, p.least_held_w * self.block)[..., None])
+        room = most[..., None] * p.run_window[:, None, None, :]
+        limit = (np.minimum(room, at_site[None]) if self.tight else room).max(axis=3)
+        self.chosen = self.variable("chosen", *dims, integer=True, upper=self.data((limit > 0).astype(float), *dims))
+        rate = self.data(p.train_rate * self.block / PETA, "job")
+        for r, run in enumerate(p.runs):
+            statement, chosen = f"training.{run}", self.chosen.sel(run=run)
+            jobs = np.flatnonzero(p.train_run == r)
+            systems = sorted({int(k) for k in p.train_system[jobs]})
+            here = self.train.isel(job=jobs)
+            group = xr.DataArray(
+                np.array(p.systems)[p.train_system[jobs]], coords={"job": self.i["job"][jobs]}, name="system"
+            )
+            chosen_here = chosen.isel(system=systems)
+            done = _by_system(here * rate.isel(job=jobs), group, p).isel(system=systems).sum("quarter")
+            self.rule(statement, "one place", chosen.sum(["site", "system"]) == 1)
+            self.rule(statement, "work", done >= chosen_here * (p.run_tokens[r] / PETA))
+            at_once = _by_system(here, group, p).isel(system=systems)
+            together = self.data(limit, *dims).isel(run=r, system=systems)
+            self.rule(statement, "only there", at_once <= chosen_here * together)
 
     def capacity(self) -> None:
         """Racks in use are online; those added in a quarter work half of it."""
@@ -215,7 +234,8 @@ class _Builder:
             )
             used = used + _by_system(self.serve, group, p)
         if p.runs:
-            used = used + self.train.sum("run")
+            group = xr.DataArray(np.array(p.systems)[p.train_system], coords={"job": self.i["job"]}, name="system")
+            used = used + _by_system(self.train, group, p)
         if p.workloads or p.runs:
             self.rule("", "racks in use", used <= self.online - 0.5 * self.add)
 
@@ -261,9 +281,8 @@ class _Builder:
             extra = p.point_power_w - p.rack_idle_w[p.point_system]
             total = total + (self.serve * self.data(np.outer(price, extra), "site", "point")).sum(["site", "point"])
         if p.runs:
-            extra = np.where(p.run_rate > 0, p.run_power_w - p.rack_idle_w[None, :], 0.0)
-            cost = self.data(price[None, :, None] * extra[:, None, :], "run", "site", "system")
-            total = total + (self.train * cost).sum(["run", "site", "system"])
+            extra = p.train_power_w - p.rack_idle_w[p.train_system]
+            total = total + (self.train * self.data(np.outer(extra, price), "job", "site")).sum(["job", "site"])
         return total
 
     def financing(self) -> None:
@@ -340,6 +359,20 @@ class _Builder:
         return total + ((self.built - previous(self.built)) * worth).sum()
 
 
+def _room(problem: Problem) -> tuple[Array, Array]:
+    """Blocks that supply lets in each quarter, and that a site's power can hold at the least. Shape (S, K, T) each."""
+    p, block = problem, float(problem.scenario.block)
+    most = np.where(p.can_host, np.floor(p.supply[p.line_of] / block)[None, :, :], 0.0)
+    held = np.outer(p.pue_peak, p.least_held_w * block)[..., None]
+    return most, np.floor(p.energised_w[:, None, :] / held)
+
+
+def most_online(problem: Problem) -> Array:
+    """Most blocks that can be online, whatever is decided. Shape (S, K, T)."""
+    most, power = _room(problem)
+    return np.minimum(np.cumsum(most, axis=2), power)
+
+
 def step_once(series: dict[Any, float], problem: Problem) -> Array:
     """Payments in the quarters given, those before the horizon in its first quarter."""
     out = np.zeros(len(problem.quarters))
@@ -358,7 +391,7 @@ def _funding(opening: float, *payments: Any) -> Array:
 
 
 def _by_system(serve: Any, group: xr.DataArray, problem: Problem) -> Any:
-    """Sum points into their systems. Shape (site, system, quarter)."""
+    """Sum points or jobs into their systems. Shape (site, system, quarter)."""
     total = (1 * serve).groupby(group).sum()
     return total.reindex(system=problem.systems).fillna(0)
 
@@ -376,7 +409,7 @@ def build(problem: Problem, *, tight: bool = True) -> Programme:
 
     """
     b = _Builder(problem, tight=tight)
-    for part in (b.installation, b.power, b.commitment, b.serving, b.training, b.capacity, b.money, b.financing):
+    for part in (b.installation, b.commitment, b.serving, b.training, b.power, b.capacity, b.money, b.financing):
         part()
     value = b.objective()
     flows = dict(b.flows)

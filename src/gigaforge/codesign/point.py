@@ -38,6 +38,11 @@ class OperatingPoint:
         80 % interval of the yield, as factors around one.
     tokens_per_s_by_quarter : tuple of float
         Serving: the yield at each quarter's lengths of prompt and answer, 0 where targets are missed [token/s].
+    cap_w : float
+        Power cap of each accelerator, kept by its firmware; NaN: the configuration's own limit [W].
+    held_w_per_rack : float
+        IT power that a site holds for one system at work here: no more than its caps let it draw. NaN: its nameplate,
+        network share included [W].
     strategy : dict
         The degrees of parallelism, batch and precision.
 
@@ -59,6 +64,8 @@ class OperatingPoint:
     low: float = 1.0
     high: float = 1.0
     tokens_per_s_by_quarter: tuple[float, ...] = ()
+    cap_w: float = float("nan")
+    held_w_per_rack: float = float("nan")
     strategy: dict[str, int | float | str | bool] = field(default_factory=dict)
 
 
