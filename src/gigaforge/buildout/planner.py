@@ -17,7 +17,7 @@ from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import build
-from gigaforge.buildout.provenance import assumptions, labels, sources_used
+from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.models import Choice
@@ -127,6 +127,7 @@ def plan(
             "facility_life_years": scenario.finance.facility_life_years,
         },
         "labels": labels(scenario, catalog),
+        "places": places(scenario, catalog),
         "assumptions": assumptions(scenario, catalog),
         "sources": sources_used(scenario, catalog),
         "options": {**options.__dict__, "objective": scenario.objective, "block": scenario.block},

@@ -11,7 +11,7 @@ from gigaforge.catalog import Catalog, Figure
 from gigaforge.catalog.schema import Entry
 from gigaforge.scenario import Scenario
 
-__all__ = ["assumptions", "input_hashes", "labels", "sources_used"]
+__all__ = ["assumptions", "input_hashes", "labels", "places", "sources_used"]
 
 
 def assumptions(scenario: Scenario, catalog: Catalog) -> list[dict[str, str]]:
@@ -110,3 +110,13 @@ def labels(scenario: Scenario, catalog: Catalog) -> dict[str, str]:
     }  # the place, without county and owner
     runs = {run.name for run in scenario.training}  # a run is not its model, even where they share a name
     return {entry.name: entry.label for entry in entries if entry.name not in runs} | short
+
+
+def places(scenario: Scenario, catalog: Catalog) -> dict[str, dict[str, float]]:
+    """Longitude and latitude [degree] of the scenario's sites, where the catalogue knows them."""
+    found = {s.site: catalog.site(s.site) for s in scenario.sites}
+    return {
+        name: {"longitude": site.longitude, "latitude": site.latitude}
+        for name, site in found.items()
+        if site.longitude is not None and site.latitude is not None
+    }

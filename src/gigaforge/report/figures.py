@@ -10,6 +10,7 @@ import pandas as pd
 from gigaforge.report.money import lives_and_rate, token_costs
 from gigaforge.report.money_figures import KINDS, operator_cash, token_cost
 from gigaforge.report.power_figures import deployment_by_platform, deployment_by_site, site_power, tranche_timeline
+from gigaforge.report.site_map import place_frame, site_map
 from gigaforge.report.story import takeaways
 from gigaforge.report.view import PlanView
 from gigaforge.report.work_figures import (
@@ -78,6 +79,8 @@ def _power(plan: PlanView) -> list[_Made]:
         f"Deployed: accepted nameplate {plan.basis} power, to date, whatever is retired later. Diamonds mark milestones "
         "that are met, triangles those that are missed."
     )
+    where = place_frame(plan).drop(columns="site").set_index("label")
+    where.columns = pd.Index(["Longitude [°]", "Latitude [°]", "Energised [GW]", "Deployed [GW]"])
     deployed = pd.DataFrame({"Deployed [GW]": plan.series("deployed_w") / 1e9}, index=plan.quarters)
     return [
         ("deployment-by-site", "Deployed power by site", deployment_by_site(plan), site, counted),
@@ -85,6 +88,8 @@ def _power(plan: PlanView) -> list[_Made]:
         ("site-power", "Power at each site against its limit", site_power(plan), limits,
          ("Bars: facility power in use at peak [GW]. Line: power energised. Each site has its own scale. "
          "The numbers are the limits.")),
+        ("site-map", f"The sites in {plan.quarters[-1]}", site_map(plan), where,
+         "Rings: facility power energised. Discs: power deployed. Areas are to scale."),
         ("tranches", "Equity released as power is deployed", tranche_timeline(plan), deployed,
          "A dot sits at its threshold, in the quarter that reaches it."),
     ]  # fmt: skip

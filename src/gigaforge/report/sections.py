@@ -70,7 +70,7 @@ def plan_sections(plan: PlanView) -> list[Section]:
         Section("story", "The plan in brief", sentences(plan), list(plan.summary.get("warnings") or []),
                 tables=_present(tables.yearly_table(plan))),
         Section("power", "Power", [], [_in_words(plan, e) for e in plan.summary.get("explanations") or []],
-                take("deployment-by-site", "deployment-by-platform", "site-power"),
+                take("deployment-by-site", "deployment-by-platform", "site-map", "site-power"),
                 _present(tables.milestone_table(plan), tables.deployment_table(plan), tables.rack_table(plan))),
         Section("investment", "Investment", figures=take("tranches"), tables=_present(tables.tranche_table(plan))),
         Section("money", "Money", figures=take("cash", "token-cost"), tables=_present(tables.parties_table(plan))),
