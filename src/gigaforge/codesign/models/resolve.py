@@ -149,10 +149,12 @@ def demand_tokens(run: TrainingRun, scenario: Scenario) -> float:
     return total
 
 
-def running_for(run: TrainingRun, scenario: Scenario, catalog: Catalog, economics: Economics) -> Running:
-    """Where a run's model is trained and served, for whose requests."""
+def running_for(
+    run: TrainingRun, scenario: Scenario, catalog: Catalog, economics: Economics, system: str = ""
+) -> Running:
+    """Where a run's model is trained and served (default: on the newest platform by its start), for whose requests."""
     ask = run.choose
-    system = ask.system if ask and ask.system else _newest(run, scenario)
+    system = system or (ask.system if ask and ask.system else _newest(run, scenario))
     served = next((s for s in scenario.serving if s.model in (run.name, run.model)), None)
     other = served or next(iter(scenario.serving), None)
     running = Running.on(
