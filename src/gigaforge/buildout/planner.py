@@ -28,7 +28,7 @@ from gigaforge.errors import GigaforgeError, NoAnswerError
 from gigaforge.scenario import Scenario, check_against
 from gigaforge.units import format_quantity
 
-__all__ = ["Stage", "plan"]
+__all__ = ["Stage", "plan", "plan_problem"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,33 @@ def plan(
     if points is None:
         tell(Stage("finding operating points"))
         points = operating_points(scenario, catalog)
-    problem = problem_from(scenario, catalog, points)
+    return plan_problem(
+        problem_from(scenario, catalog, points), catalog, options=options, watch=watch, started=started
+    )
+
+
+def plan_problem(
+    problem: Problem,
+    catalog: Catalog,
+    *,
+    options: SolverOptions | None = None,
+    watch: Callable[[Stage], None] | None = None,
+    started: float | None = None,
+) -> Plan:
+    """Plan what is stated as arrays; parameters and errors as `plan`.
+
+    Parameters
+    ----------
+    problem : Problem
+        From `gigaforge.buildout.problem.problem_from`.
+    started : float
+        Clock (`time.perf_counter`) at which the work began. [s]
+
+    """
+    tell = watch or (lambda _: None)
+    options = options or SolverOptions()
+    started = time.perf_counter() if started is None else started
+    scenario = problem.scenario
     tell(Stage("stating the programme"))
     programme = build(problem)
     tell(Stage("solving the relaxation"))

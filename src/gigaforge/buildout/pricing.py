@@ -94,7 +94,7 @@ def reduced_costs(problem: Problem, prices: PointPrices) -> tuple[Array, Array]:
     p, block = problem, float(problem.scenario.block)
     energy = p.energy_usd_per_j * p.pue_mean * SECONDS_PER_QUARTER * block / USD  # (S,) per W
     held = p.pue_peak * block / GW  # (S,) per W
-    can = p.can_host.any(axis=2)
+    can = np.asarray(p.can_host.any(axis=2))
     k = p.point_system
     serve = prices.tokens[p.point_workload][None] * (p.point_tokens * block / PETA)[None]
     serve = serve - prices.racks[:, k]

@@ -212,8 +212,10 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         peak_to_mean=peak,
         run_sites=np.array(
             [[not r.sites or s.name in r.sites for s in sites] for r in scenario.training], dtype=bool
-        ),
-        run_window=np.array([[r.start <= q <= r.end for q in quarters] for r in scenario.training], dtype=bool),
+        ).reshape(-1, len(sites)),
+        run_window=np.array(
+            [[r.start <= q <= r.end for q in quarters] for r in scenario.training], dtype=bool
+        ).reshape(-1, len(quarters)),
         discount=(1 + scenario.finance.discount_rate) ** (-(time + 0.5) / 4),
         discount_end=float((1 + scenario.finance.discount_rate) ** (-len(quarters) / 4)),
         economic_quarters=round(min(life, scenario.finance.service_life_years) * 4),

@@ -15,7 +15,7 @@ from gigaforge.errors import GigaforgeError, NoAnswerError
 __all__ = ["app", "main"]
 
 # Each module registers its own commands; they import what is heavy only when they run.
-_VERBS: Final = ("plan", "init", "catalog", "train", "infer", "validate", "calibrate", "simulate")
+_VERBS: Final = ("plan", "init", "catalog", "train", "infer", "validate", "calibrate", "simulate", "codesign")
 
 app = typer.Typer(
     name="gigaforge",
