@@ -93,9 +93,12 @@ def plan(
     if points is None:
         tell(Stage("finding operating points"))
         points = operating_points(scenario, catalog)
-    return plan_problem(
+    result = plan_problem(
         problem_from(scenario, catalog, points), catalog, options=options, watch=watch, started=started
     )
+    if choices:
+        result.summary["model_choices"] = {run: choice.to_dict() for run, choice in choices.items()}
+    return result
 
 
 def plan_problem(
@@ -161,8 +164,6 @@ def plan_problem(
         "relaxation_value": relaxation.objective,
         "plan_s": time.perf_counter() - started,
     }
-    if choices:
-        extra["model_choices"] = {run: choice.to_dict() for run, choice in choices.items()}
     return replace(result, summary=result.summary | extra)
 
 

@@ -28,7 +28,7 @@ from gigaforge.codesign.hardware import (
     technology,
 )
 from gigaforge.codesign.hardware.roadmap import NextGeneration, next_generation, technology_of
-from gigaforge.codesign.models import Choice, Target, choose, law
+from gigaforge.codesign.models import MOST_TOKENS, Choice, Target, choose, iso_loss_rows, law
 from gigaforge.codesign.models.resolve import demand_tokens, running_for
 from gigaforge.codesign.prices import Prices
 from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
@@ -154,6 +154,10 @@ class ModelRoadmap:
     choices: dict[str, Choice]
     named_usd: dict[str, float]
     warnings: list[str]
+
+    def curves(self) -> dict[str, list[dict[str, Any]]]:
+        """Iso-loss curves for the figure, thinned: rows of size, tokens and dollars by run."""
+        return {run: iso_loss_rows(c) for run, c in self.choices.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON and the report."""
@@ -310,6 +314,11 @@ def _mix(problem: Problem, prices: Prices, catalog: Catalog) -> tuple[list[Work]
     return works, amounts
 
 
+def _largest_runs(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
+    """Of each model the run on most tokens, in the scenario's order."""
+    return [r for r in runs if r is max((o for o in runs if o.model == r.model), key=lambda o: o.tokens)]
+
+
 def model_roadmap(
     problem: Problem,
     relaxation: Relaxation,
@@ -318,9 +327,9 @@ def model_roadmap(
     by: str = _MODEL_LAW,
     tell: Callable[[str], None] = lambda _: None,
 ) -> ModelRoadmap:
-    """For each run: what a model as good as the named one would cost if its size, experts and tokens were free.
+    """For each model trained: what one as good would cost if its size, experts and tokens were free.
 
-    Prices are the plan's at the system on which the run is trained and served; a run's own size, by the same law and the same
+    Of the runs of one model the one on most tokens is asked about. Prices are the plan's at the system on which the run is trained and served; a run's own size, by the same law and the same
     performance model, is what the choice is compared with.
     """
     prices, rule = plan_prices(problem, relaxation), law(by)
@@ -328,7 +337,7 @@ def model_roadmap(
     choices: dict[str, Choice] = {}
     named: dict[str, float] = {}
     warnings: list[str] = []
-    for run in scenario.training:
+    for run in _largest_runs(scenario.training):
         tell(f"models as good as {run.model} for {run.name}")
         entry = catalog.model(run.model)
         transformer = Transformer.from_catalog(entry)
@@ -342,7 +351,10 @@ def model_roadmap(
             running = running_for(run, scenario, catalog, _economics(problem, prices, system), system)
             loss = float(rule.loss(active, run.tokens, experts))
             demand = demand_tokens(run, scenario)
-            choices[run.name] = choose(rule, Target("loss", loss), running, serve_tokens=demand, name=run.name)
+            choices[run.name] = choose(
+                rule, Target("loss", loss), running, serve_tokens=demand, name=run.name,
+                data_tokens=max(MOST_TOKENS, run.tokens),
+            )  # fmt: skip
             own = running.costs(entry, run.tokens)
             usd = own.train_usd_per_token * run.tokens + (own.serve_usd_per_token * demand if demand else 0.0)
             named[run.name] = float(usd)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import altair as alt
 import numpy as np
@@ -11,9 +11,6 @@ import pandas as pd
 
 from gigaforge.errors import InputError
 from gigaforge.report.theme import Chart, accent, categorical, finish, ramp
-
-if TYPE_CHECKING:
-    from gigaforge.codesign.models import Choice
 
 __all__ = ["design_pareto", "hardware_sensitivity", "iso_loss", "specialised_designs"]
 
@@ -94,42 +91,38 @@ def _tenth(row: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def iso_loss(choice: Choice, title: str = "") -> Chart:
-    """Cost over the model's life against its size, a line for each expansion, at one loss (or loss at one cost).
+def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title: str = "") -> Chart:
+    """Cost over the model's life against its size, a line for each expansion, at one loss (or loss at one budget).
 
     Parameters
     ----------
-    choice : Choice
-        From `gigaforge.codesign.models.choose`.
+    choice : mapping
+        As `gigaforge.codesign.models.Choice.to_dict` gives it.
+    rows : sequence of mapping
+        As `gigaforge.codesign.models.iso_loss_rows` gives them.
     title : str
         Heading; default says what was asked.
 
+    Raises
+    ------
+    InputError
+        No row.
+
     """
-    spread = [c.loss.max() - c.loss.min() for c in choice.curves]
-    same_loss = max(spread, default=0.0) < 1e-3
+    if not rows:
+        raise InputError("no model to draw", "figure")
+    frame = pd.DataFrame(rows)
+    same_loss = bool(np.ptp(frame["loss"]) < 1e-3)
     field = "usd" if same_loss else "loss"
-    frames = []
-    for c in choice.curves:
-        index = np.unique(np.linspace(0, len(c.active) - 1, 120).astype(int))
-        kind = "dense" if c.experts == 1 else f"{c.experts} x experts"
-        frames.append(
-            pd.DataFrame({
-                "active": c.active[index], "tokens": c.tokens[index], "usd": c.usd[index], "loss": c.loss[index],
-                "train": c.train_usd[index], "serve": c.serve_usd[index], "model": kind,
-            })
-        )  # fmt: skip
-    frame = pd.concat(frames, ignore_index=True)
-    least = float(frame[field].min())
-    # A model at four times the cost says nothing more.
-    frame = frame[frame[field] <= (4.0 * least if same_loss else least + 0.4)]
-    kinds = ["dense" if c.experts == 1 else f"{c.experts} x experts" for c in choice.curves]
+    frame["model"] = ["dense" if e == 1 else f"{e} x experts" for e in frame["experts"]]
+    kinds = list(dict.fromkeys(frame["model"]))
     colours = ramp(kinds) if len(kinds) > 1 else {kinds[0]: accent("accent")}
     tooltip = [
         alt.Tooltip("model:N", title="Model"),
         alt.Tooltip("active:Q", format=".3~s", title="Active parameters"),
         alt.Tooltip("tokens:Q", format=".3~s", title="Training tokens"),
-        alt.Tooltip("train:Q", format="$.3~s", title="Training"),
-        alt.Tooltip("serve:Q", format="$.3~s", title="Serving"),
+        alt.Tooltip("train_usd:Q", format="$.3~s", title="Training"),
+        alt.Tooltip("serve_usd:Q", format="$.3~s", title="Serving"),
         alt.Tooltip("loss:Q", format=".3f", title="Loss"),
     ]
     x = alt.X(
@@ -150,15 +143,15 @@ def iso_loss(choice: Choice, title: str = "") -> Chart:
         )
     )  # fmt: skip
     best = pd.DataFrame({
-        "active": [choice.active], "usd": [choice.usd], "loss": [choice.loss],
-        "label": [f"{_short(choice.active)} active, {_short(choice.tokens)} tokens"],
+        "active": [choice["active"]], "usd": [choice["usd"]], "loss": [choice["loss"]],
+        "label": [f"{_short(choice['active'])} active, {_short(choice['tokens'])} tokens"],
     })  # fmt: skip
     mark = alt.Chart(best).encode(x="active:Q", y=f"{field}:Q")
     point = mark.mark_point(filled=True, size=110, color=accent("bad"), shape="diamond")
     text = mark.mark_text(dy=18, fontWeight="bold").encode(text="label:N")
-    asked = f"at a loss of {choice.loss:.3f}" if same_loss else "at one budget"
-    heading = title or f"Which model {asked}: {choice.law}, {_short(choice.serve_tokens)} tokens served"
-    warned = f"{len(choice.warnings)} warnings: {choice.warnings[0]}" if choice.warnings else ""
+    asked = f"at a loss of {choice['loss']:.3f}" if same_loss else "at one budget"
+    heading = title or f"Which model {asked}: {choice['law']}, {_short(choice['serve_tokens'])} tokens served"
+    warned = f"{len(choice['warnings'])} warnings: {choice['warnings'][0]}" if choice["warnings"] else ""
     made = finish(alt.layer(lines, point, text), heading, warned, height=320)
     made.title = alt.TitleParams(heading, subtitle=_wrap(warned)) if warned else alt.TitleParams(heading)
     return made
