@@ -25,6 +25,8 @@ from gigaforge.buildout.reasons import reasons
 from gigaforge.buildout.replan import start_from
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
+from gigaforge.codesign.models import Choice
+from gigaforge.codesign.models.resolve import resolve_models
 from gigaforge.codesign.operating_points import operating_points
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import GigaforgeError, NoAnswerError
@@ -99,13 +101,17 @@ def plan(
     options = options or SolverOptions()
     started = time.perf_counter()
     check_against(scenario, catalog, scenario.name)
+    scenario, catalog, choices = _with_models(scenario, catalog, tell)
     if points is None:
         tell(Stage("finding operating points"))
         points = operating_points(scenario, catalog)
     problem = problem_from(scenario, catalog, points)
     if actuals is not None:
         problem = with_past(problem, past_from(actuals, problem))
-    return plan_problem(problem, catalog, options=options, standing=standing, watch=watch, started=started)
+    result = plan_problem(problem, catalog, options=options, standing=standing, watch=watch, started=started)
+    if choices:
+        result.summary["model_choices"] = {run: choice.to_dict() for run, choice in choices.items()}
+    return result
 
 
 def plan_problem(
@@ -181,6 +187,16 @@ def plan_problem(
         "plan_s": time.perf_counter() - started,
     }
     return replace(result, summary=result.summary | extra)
+
+
+def _with_models(
+    scenario: Scenario, catalog: Catalog, tell: Callable[[Stage], None]
+) -> tuple[Scenario, Catalog, dict[str, Choice]]:
+    """Answer the runs that ask which model to train."""
+    if any(run.choose for run in scenario.training):
+        tell(Stage("choosing models to train"))
+    resolved = resolve_models(scenario, catalog)
+    return resolved.scenario, resolved.catalog, resolved.choices
 
 
 def _infeasible(problem: Problem, tell: Callable[[Stage], None]) -> NoAnswerError:

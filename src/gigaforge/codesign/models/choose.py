@@ -20,7 +20,7 @@ from gigaforge.codesign.models.running import ModelCosts, Running
 from gigaforge.codesign.models.shapes import EXPANSIONS, shape
 from gigaforge.errors import InputError, NoAnswerError
 
-__all__ = ["Choice", "Curve", "Target", "choose", "curve", "tokens_for_loss"]
+__all__ = ["MOST_TOKENS", "Choice", "Curve", "Target", "choose", "curve", "iso_loss_rows", "tokens_for_loss"]
 
 Array = NDArray[np.float64]
 
@@ -347,3 +347,22 @@ def choose(
         warnings=warnings,
         curves=curves,
     )
+
+
+def iso_loss_rows(choice: Choice, count: int = 90) -> list[dict[str, Any]]:
+    """A choice's curves as plain rows for a figure: those within four times the least cost, or 0.4 of the least loss."""
+    same = all(float(np.ptp(c.loss)) < 1e-3 for c in choice.curves)
+    least = min(float((c.usd if same else c.loss).min()) for c in choice.curves)
+    rows = []
+    for c in choice.curves:
+        near = np.flatnonzero(c.usd <= 4 * least if same else c.loss <= least + 0.4)
+        if not near.size:
+            continue
+        rows += [
+            {
+                "experts": c.experts, "active": float(c.active[i]), "tokens": float(c.tokens[i]), "loss": float(c.loss[i]),
+                "train_usd": float(c.train_usd[i]), "serve_usd": float(c.serve_usd[i]), "usd": float(c.usd[i]),
+            }
+            for i in near[np.unique(np.linspace(0, near.size - 1, count).astype(int))]
+        ]  # fmt: skip
+    return rows
