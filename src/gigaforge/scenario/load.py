@@ -14,13 +14,14 @@ from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.catalog.load import validation_problem
 from gigaforge.errors import InputError
 from gigaforge.scenario.compose import apply_settings, leaf_paths, read_scenario_data
-from gigaforge.scenario.schema import Scenario, interpolate, output_tokens
+from gigaforge.scenario.schema import Scenario, Serving, interpolate, output_tokens
 
 __all__ = [
     "check_against",
     "figures_without_reason",
     "load_scenario",
     "parse_scenario",
+    "peak_over_mean",
     "scenario_json_schema",
     "with_objective",
 ]
@@ -168,3 +169,10 @@ def with_objective(scenario: Scenario, objective: str) -> Scenario:
     if objective not in known:
         raise InputError(f"{objective!r} is not an objective; known: {', '.join(known)}", "--objective")
     return scenario.model_copy(update={"objective": objective})
+
+
+def peak_over_mean(serving: Serving, catalog: Catalog) -> float:
+    """Busiest hour over the mean: the scenario's, else that of its shape, else 1."""
+    if serving.peak_to_mean is not None:
+        return serving.peak_to_mean
+    return max(catalog.shape(serving.shape).factors) if serving.shape else 1.0

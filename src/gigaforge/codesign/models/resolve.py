@@ -15,7 +15,7 @@ from gigaforge.codesign.models.laws import Law, law
 from gigaforge.codesign.models.running import Running
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.inference import Traffic
-from gigaforge.scenario import Scenario, interpolate
+from gigaforge.scenario import Scenario, interpolate, peak_over_mean
 from gigaforge.scenario.schema import Serving, TrainingRun
 
 __all__ = ["Resolved", "demand_tokens", "economics_of", "resolve_models", "running_for"]
@@ -163,7 +163,7 @@ def running_for(
         economics,
         _traffic(run, scenario, other, ask.tpot if ask else 0.05),
         seq_len=run.seq_len,
-        utilisation=1.0 if other is None else min(other.utilisation / other.peak_to_mean, 1.0),
+        utilisation=1.0 if other is None else min(other.utilisation / peak_over_mean(other, catalog), 1.0),
     )
     if run.precision in ("bf16", "fp8", "mxfp8", "nvfp4") and running.hardware.supports(run.precision):
         running = replace(running, train_precision=run.precision)
