@@ -68,12 +68,16 @@ def _held(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
     if "nameplate_w" not in tables["deployment"] or tables["operating_points"].empty:
         return  # made before caps, or nothing works: every rack holds its nameplate
     key = ["quarter", "site", "system"]
-    points = tables["operating_points"].set_index("id")["held_w_per_rack"]
-    work = tables["allocation"].assign(held=tables["allocation"]["point"].map(points)).dropna(subset=["held"])
+    points = tables["operating_points"].reindex(columns=["id", "held_w_per_rack"]).set_index("id")["held_w_per_rack"]
+    work = (
+        tables["allocation"]
+        .assign(held=tables["allocation"]["point"].map(points).astype(float))
+        .dropna(subset=["held"])
+    )
     frame = tables["deployment"].set_index(key)
     each = (frame["nameplate_w"] / frame["racks_online"].where(frame["racks_online"] > 0)).groupby("system").max()
     work["spared"] = work["racks"] * (work["system"].map(each).astype(float) - work["held"]).clip(lower=0.0)
-    spared = work.groupby(key)["spared"].sum().reindex(frame.index, fill_value=0.0)
+    spared = work.groupby(key)["spared"].sum().reindex(frame.index, fill_value=0.0).astype(float)
     wrong = ~np.isclose(frame["it_power_w"], frame["nameplate_w"] - spared, rtol=1e-6, atol=10.0)
     yield from (f"{where}: {row.it_power_w / 1e6:.3f} MW held" for where, row in frame[wrong].iterrows())
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.pricing import Index, missed_value, point_prices, reduced_costs, restrict
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import build, most_online
@@ -112,9 +113,8 @@ def coordinate(
         mine = restrict(problem, points, jobs)
         relaxation = relax(build(mine).model, options)
         if not relaxation.feasible:
-            raise NoAnswerError(
-                "no plan satisfies this scenario", ["`gigaforge plan` names the statements that conflict"]
-            )
+            reasons = explain_conflict(mine)
+            raise NoAnswerError("no plan satisfies this scenario; these statements cannot hold together:", reasons)
         serve, train = reduced_costs(problem, point_prices(mine, relaxation))
         serve[:, points], train[jobs] = -np.inf, -np.inf  # what the plan has already
         bound = min(bound, relaxation.objective + missed_value(problem, serve, train))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import date, timedelta
 from functools import cache
 
 import numpy as np
@@ -103,8 +103,7 @@ def energised_in(phase: Phase, catalog: Catalog) -> Quarter:
     lead = phase.lead if phase.lead is not None else catalog.fact(_SUPPLY[phase.source]).value
     build = phase.construction if phase.construction is not None else catalog.fact("construction-time").value
     test = phase.commissioning if phase.commissioning is not None else catalog.fact("commissioning-time").value
-    day: date = phase.ordered.start + timedelta(seconds=max(lead, build) + test - 86400.0)
-    return Quarter(4 * day.year + (day.month - 1) // 3)
+    return phase.ordered + max(math.ceil((max(lead, build) + test) / SECONDS_PER_QUARTER - 1e-9) - 1, 0)
 
 
 def _sources(override: ScenarioSite, site: Site, catalog: Catalog, quarters: list[Quarter]) -> tuple[Array, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.buildout.market import demanded_tokens, peak_over_mean, products_of, sum_by_workload
+from gigaforge.buildout.market import demanded_tokens, products_of, sum_by_workload
 from gigaforge.buildout.places import place_of, why_not
 from gigaforge.buildout.spans import Span, spans_of
 from gigaforge.catalog import Catalog, Figure, Site, System
@@ -20,7 +20,7 @@ from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import InputError
 from gigaforge.operations import expected_availability, expected_goodput
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
-from gigaforge.scenario import Scenario, step
+from gigaforge.scenario import Scenario, peak_over_mean, step
 from gigaforge.scenario.schema import Platform, ScenarioSite
 
 if TYPE_CHECKING:
@@ -273,10 +273,10 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         peak_to_mean=peak,
         run_sites=np.array(
             [[not r.sites or s.name in r.sites for s in sites] for r in scenario.training], dtype=bool
-        ),
+        ).reshape(-1, len(sites)),
         run_window=np.array(
             [[r.start <= q <= (r.latest or r.end) for q in quarters] for r in scenario.training], dtype=bool
-        ),
+        ).reshape(-1, len(quarters)),
         run_due=np.array([r.end - quarters[0] for r in scenario.training], dtype=int),
         spans=spans_of(scenario, catalog),
         discount=(1 + scenario.finance.discount_rate) ** (-(time + 0.5) / 4),

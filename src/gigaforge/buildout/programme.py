@@ -236,21 +236,21 @@ class Builder:
         if not p.runs:
             return
         dims = ("run", "site", "system")
-        most = p.run_max_racks[:, None, :] / self.block * p.run_sites[:, :, None]
+        most = np.where(p.run_rate > 0, p.run_max_racks / self.block, 0.0)[:, None, :] * p.run_sites[:, :, None]
         if self.tight:
-            most = np.minimum(most, (p.can_host.any(axis=2) * p.supply[p.line_of].sum(axis=1) / self.block)[None])
-        most = np.where(p.run_rate[:, None, :] > 0, most, 0.0)
-        possible = (most > 0)[p.train_run, :, p.train_system][..., None] & p.run_window[p.train_run, None, :]
+            limit = np.minimum(most[..., None], most_online(p)[None]) * p.run_window[:, None, None, :]
+            enough = (limit.sum(axis=3) * self.block * p.run_rate[:, None, :]) >= p.run_tokens[:, None, None] * (
+                1 - 1e-6
+            )
+        else:
+            limit = most[..., None] * p.run_window[:, None, None, :]
+            enough = limit.any(axis=3)
         # No bound but "only there" below: a bound of a variable's own would hide part of its price.
-        upper = self.data(np.where(possible, 1e6, 0.0), "job", "site", "quarter")
+        upper = self.data(np.where((limit > 0)[p.train_run, :, p.train_system], 1e6, 0.0), "job", "site", "quarter")
         self.train = self.variable("train", "job", "site", "quarter", upper=upper)
-        # The same whichever of the points are offered, so that prices of one selection hold for another.
-        at_site = np.floor(p.energised_w[:, None, :] / np.outer(p.pue_peak, p.least_held_w * self.block)[..., None])
-        room = most[..., None] * p.run_window[:, None, None, :]
-        limit = (np.minimum(room, at_site[None]) if self.tight else room).max(axis=3)
-        self.chosen = self.variable("chosen", *dims, integer=True, upper=self.data((limit > 0).astype(float), *dims))
+        self.chosen = self.variable("chosen", *dims, integer=True, upper=self.data(enough.astype(float), *dims))
         rate = self.data(p.train_rate * self.block / PETA, "job")
-        spanned = self._spanned(limit > 0)
+        spanned = self._spanned(limit.any(axis=3))
         for r, run in enumerate(p.runs):
             statement = f"training.{run}"
             jobs = np.flatnonzero(p.train_run == r)
@@ -275,7 +275,7 @@ class Builder:
                 at = at + (both * self._ends(pairs)).sum("pair")
             self.rule(statement, "one place", places == 1)
             at_once = _by_system(here, group, p).isel(system=systems)
-            together = self.data(limit, *dims).isel(run=r, system=systems)
+            together = self.data(limit, *dims, "quarter").isel(run=r, system=systems)
             self.rule(statement, "only there", at_once <= at * together)
         self._slips(limit)
 

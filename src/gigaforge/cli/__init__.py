@@ -16,7 +16,8 @@ __all__ = ["app", "main"]
 
 # Each module registers its own commands; they import what is heavy only when they run.
 _VERBS: Final = (
-    "plan", "compare", "diff", "risk", "init", "catalog", "train", "infer", "validate", "calibrate", "simulate", "ledger", "web",
+    "plan", "compare", "diff", "risk", "codesign", "init", "catalog", "train", "infer", "validate", "calibrate", "simulate",
+    "ledger", "web",
 )  # fmt: skip
 
 app = typer.Typer(

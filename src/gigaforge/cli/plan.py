@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gigaforge.buildout.planner import Stage
 
-__all__ = ["register"]
+__all__ = ["progress", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -96,7 +96,7 @@ def plan(
     if operate and (actuals or standing):
         raise InputError("cannot be combined with --actuals or --standing", "--operate")
     options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
-    with _progress(Console(stderr=True)) as watch:
+    with progress(Console(stderr=True)) as watch:
         if operate:
             from gigaforge.buildout.operated import plan_and_operate
 
@@ -121,7 +121,7 @@ def plan(
 
 
 @contextmanager
-def _progress(console: object) -> Iterator[Callable[[Stage], None]]:
+def progress(console: object) -> Iterator[Callable[[Stage], None]]:
     """A line on stderr that says what is being done; plain lines where stderr is no terminal."""
     from rich.console import Console
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 
 from gigaforge.ledger import Actor, Ledger
 from gigaforge.ledger.access import Identity, identify, session_identity
@@ -210,5 +211,5 @@ class _Bounded:
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                raise ProblemError(413, "too-large", "the body is larger than allowed")
+                raise HTTPException(413, "the body is larger than allowed")
         return message

@@ -146,11 +146,16 @@ class Scores:
 class Scorer:
     """Scores designs of one question; remembers which layouts and strategies are worth trying, by NVLink domain."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, like: Scorer | None = None) -> None:
         self.question = question
         self.evaluated = 0
-        self._ways: dict[tuple[int, int], Candidates | None] = {}
+        self._ways: dict[tuple[int, int], Candidates | None] = {} if like is None else like.ways
         self._chosen: dict[tuple[int, int], NDArray[np.int64]] = {}
+
+    @property
+    def ways(self) -> dict[tuple[int, int], Candidates | None]:
+        """Ways tried, by work and NVLink domain."""
+        return dict(self._ways)
 
     def hardware(self, designs: Designs, domain: int) -> tuple[Hardware, Costs]:
         """What the performance model sees, and the costs."""
@@ -185,8 +190,17 @@ class Scorer:
                 self._ways[key] = ways._replace(ways=ways.ways.take(np.unique(chosen)))
         self._chosen.clear()
 
-    def score(self, designs: Designs) -> Scores:
-        """Dollars and joules for the mix; designs of a domain without a probe are probed at their first one."""
+    def score(self, designs: Designs, *, enforce: bool = True) -> Scores:
+        """Dollars and joules for the mix; designs of a domain without a probe are probed at their first one.
+
+        Parameters
+        ----------
+        designs : Designs
+            To score.
+        enforce : bool
+            False prices what cannot be built too, as a what-if of the figures needs.
+
+        """
         q, n, many = self.question, len(designs), len(self.question.works)
         tokens, power = np.zeros((n, many)), np.zeros((n, many))
         for domain in np.unique(designs.nvlink_domain.astype(int)):
@@ -207,12 +221,29 @@ class Scorer:
                 self.evaluated += len(rows) * _count(ways)
         costs = cost(designs, q.technology)
         per_s = costs.rack_usd * q.economics.capital_per_s + costs.rack_power_w * q.economics.watt_usd_per_s
-        possible = costs.possible & (tokens > 0).all(axis=1)
-        possible &= (costs.package_usd <= q.limits.package_usd) & (costs.die_mm2 * costs.dies <= q.limits.silicon_mm2)
+        possible = (costs.possible | (not enforce)) & (tokens > 0).all(axis=1)
+        possible &= (not enforce) | (
+            (costs.package_usd <= q.limits.package_usd) & (costs.die_mm2 * costs.dies <= q.limits.silicon_mm2)
+        )
         seconds = np.asarray(q.amounts) / np.where(tokens > 0, tokens, 1.0)
         usd = np.where(possible[:, None], seconds * (per_s[:, None] + power * q.economics.joule_usd), np.inf)
         joules = np.where(possible, (seconds * power).sum(axis=1), np.inf)
         return Scores(possible, usd.sum(axis=1), joules, usd, tokens, costs)
+
+
+def cost_interval(scorer: Scorer, design: Designs, usd: float) -> tuple[float, float]:
+    """80 % interval of a design's cost of the mix from the cost model's uncertain figures, as factors.
+
+    Each figure moves to both ends of its range, one at a time; the moves add as independent errors do (in logarithms,
+    root of the sum of squares).
+    """
+    up = down = 0.0
+    for _, low, high in scorer.question.technology.ends():
+        for end in (low, high):
+            moved = Scorer(replace(scorer.question, technology=end), like=scorer)
+            step = float(np.log(moved.score(design, enforce=False).usd[0] / usd))
+            up, down = up + max(step, 0.0) ** 2, down + min(step, 0.0) ** 2
+    return float(np.exp(-np.sqrt(down))), float(np.exp(np.sqrt(up)))
 
 
 def _single(grid: Hardware) -> Hardware:

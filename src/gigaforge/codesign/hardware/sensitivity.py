@@ -72,6 +72,8 @@ class Sensitivity:
     ----------
     system, parameter, unit : str
         Which; the unit in words (`UNITS`).
+    today : float
+        What the platform has, in that unit.
     usd, low, high : float
         Added to the plan's value [present-value USD], with the 80 % interval of the yields' own error where known.
     usd_per_accelerator : float
@@ -87,6 +89,7 @@ class Sensitivity:
     system: str
     parameter: str
     unit: str
+    today: float
     usd: float
     low: float
     high: float
@@ -106,6 +109,7 @@ class Sensitivity:
             "system": self.system,
             "parameter": self.parameter,
             "unit": self.unit,
+            "today": self.today,
             "plan_usd": self.usd,
             "plan_usd_low": self.low,
             "plan_usd_high": self.high,
@@ -248,7 +252,8 @@ def _one(
         usd = float(np.sum(online * prices.watt_usd[system])) * h.accelerators
         share = prices.joule_usd[system] * SECONDS_PER_QUARTER * online * h.accelerators
         usd += float(np.sum(share))
-        return Sensitivity(system, parameter, unit, usd, usd, usd, usd / accelerators, {}, 0.0)
+        limit = platform.cap_w or float(h.power_limit_w)
+        return Sensitivity(system, parameter, unit, limit, usd, usd, usd, usd / accelerators, {}, 0.0)
     if parameter == "power_limit_w":
         today = platform.cap_w or float(h.power_limit_w)
     elif parameter == "bf16_flop_s":
@@ -262,6 +267,7 @@ def _one(
         system,
         parameter,
         unit,
+        today / size,
         usd,
         ends[0],
         ends[1],
