@@ -410,8 +410,6 @@ class Builder:
             terms = instalments(f.systems, count)
             cost = terms.payment if leased else terms.interest
             profit = profit - sum(lagged(self.delivered, k) * float(x) for k, x in enumerate(cost) if x)
-        if f.interest_on_cash:
-            profit = profit + lagged(self.cash, 1) * (f.interest_on_cash / 4)
         total = self.variable("profit so far", "quarter", lower=-np.inf)
         self.rule("", "profit so far", total == lagged(total, 1) + profit)
         base = self.variable("taxed", "quarter")
