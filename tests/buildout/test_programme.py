@@ -34,7 +34,7 @@ def small() -> Plan:
 
 
 def test_the_plan_keeps_every_rule_and_says_so(small: Plan) -> None:
-    assert small.summary["checks"] == {"passed": 22, "failed": []}
+    assert small.summary["checks"] == {"passed": 23, "failed": []}
     assert small.summary["status"] == "optimal"
     assert small.summary["mip_gap"] <= 1e-3
 
@@ -58,6 +58,10 @@ def test_money_balances_between_parties_to_the_cent(small: Plan) -> None:
 
 def break_power(p: Plan) -> None:
     p.tables["deployment"].loc[:, "facility_power_w"] *= 20
+
+
+def break_held(p: Plan) -> None:
+    p.tables["deployment"].loc[:, ["it_power_w", "facility_power_w"]] *= 0.9
 
 
 def break_racks(p: Plan) -> None:
@@ -100,7 +104,7 @@ def break_release(p: Plan) -> None:
 
 @pytest.mark.parametrize(
     ("breaks", "rule"),
-    [(break_power, "energised"), (break_racks, "added less"), (break_supply, "supply"), (break_in_use, "in service"),
+    [(break_power, "energised"), (break_held, "power held"), (break_racks, "added less"), (break_supply, "supply"), (break_in_use, "in service"),
      (break_tokens, "tokens served"), (break_training, "window"), (break_balance, "payee"), (break_purse, "never negative"),
      (break_debt, "debt"), (break_release, "tranche")],
 )  # fmt: skip

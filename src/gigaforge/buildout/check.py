@@ -64,6 +64,24 @@ def _pue(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
     yield from (f"{r.quarter} {r.site}: facility is not IT x PUE" for r in frame[wrong].itertuples())
 
 
+def _held(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
+    if "nameplate_w" not in tables["deployment"] or tables["operating_points"].empty:
+        return  # made before caps, or nothing works: every rack holds its nameplate
+    key = ["quarter", "site", "system"]
+    points = tables["operating_points"].reindex(columns=["id", "held_w_per_rack"]).set_index("id")["held_w_per_rack"]
+    work = (
+        tables["allocation"]
+        .assign(held=tables["allocation"]["point"].map(points).astype(float))
+        .dropna(subset=["held"])
+    )
+    frame = tables["deployment"].set_index(key)
+    each = (frame["nameplate_w"] / frame["racks_online"].where(frame["racks_online"] > 0)).groupby("system").max()
+    work["spared"] = work["racks"] * (work["system"].map(each).astype(float) - work["held"]).clip(lower=0.0)
+    spared = work.groupby(key)["spared"].sum().reindex(frame.index, fill_value=0.0).astype(float)
+    wrong = ~np.isclose(frame["it_power_w"], frame["nameplate_w"] - spared, rtol=1e-6, atol=10.0)
+    yield from (f"{where}: {row.it_power_w / 1e6:.3f} MW held" for where, row in frame[wrong].iterrows())
+
+
 def _racks(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
     for (site, system), group in tables["deployment"].groupby(["site", "system"]):
         online = (group["racks_added"] - group["racks_retired"]).cumsum()
@@ -156,6 +174,7 @@ def _release(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
 _RULES: dict[str, Callable[[dict[str, Any], Tables], Iterator[str]]] = {
     "facility power never exceeds what is energised": _power,
     "facility power is IT power times peak PUE": _pue,
+    "power held is nameplate less what caps leave free": _held,
     "racks online are racks added less racks retired": _racks,
     "purchases stay within each platform's supply": _supply,
     "racks at work are racks in service": _in_use,

@@ -22,7 +22,13 @@ def explain_conflict(problem: Problem) -> list[str]:
     """Sentences in the scenario's own words, one per statement of an irreducible conflict."""
     statements = conflicting_statements(problem)
     by = max((_due(problem, s) for s in statements), default=len(problem.quarters) - 1)
-    return [_sentence(problem, s, by) for s in statements]
+    said = [_sentence(problem, s, by) for s in statements]
+    if problem.past is not None:
+        racks = problem.past.added.sum()
+        said.append(
+            f"actuals: {racks:,.0f} systems bought by {problem.quarters[problem.past.quarters - 1]} stand as they are"
+        )
+    return said
 
 
 def conflicting_statements(problem: Problem) -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.catalog import Catalog
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving
 
-__all__ = ["demanded_tokens", "peak_over_mean", "products_of", "sum_by_workload", "token_price"]
+__all__ = ["demanded_tokens", "products_of", "sum_by_workload", "token_price"]
 
 Array = NDArray[np.float64]
 
@@ -21,13 +20,6 @@ def demanded_tokens(serving: Serving, quarters: list[Quarter]) -> Array:
     users = interpolate(serving.weekly_users, quarters)
     messages = interpolate(serving.messages_per_user_week, quarters)
     return np.asarray(users * messages * weeks * output_tokens(serving, quarters))
-
-
-def peak_over_mean(serving: Serving, catalog: Catalog) -> float:
-    """Busiest hour over the mean: the scenario's, else that of its shape, else 1."""
-    if serving.peak_to_mean is not None:
-        return serving.peak_to_mean
-    return max(catalog.shape(serving.shape).factors) if serving.shape else 1.0
 
 
 def token_price(serving: Serving, quarters: list[Quarter]) -> Array:

@@ -155,7 +155,7 @@ def _left(p: Problem, d: Decisions, cash: Cash) -> dict[tuple[str, str], float]:
         out[names["terms"], role] = out.get((names["terms"], role), 0.0) + owed
     age = count - np.arange(count) - 0.5
     stay, last = (np.clip(1 - age / (4 * y), 0, None) for y in (f.facility_life_years, f.system_life_years))
-    power = np.einsum("skt,sk->st", d.online, np.outer(p.pue_peak, p.rack_it_w))
+    power = d.held_w(p).sum(axis=1) * p.pue_peak[:, None]
     for s, partner in enumerate(p.partners):
         if p.tenures[s] == "owned":
             continue

@@ -103,8 +103,8 @@ def _mean_it_w(p: Problem, d: Decisions, serving_weight: Array | None) -> Array:
             weight = serving_weight[:, p.point_workload]
         watts = watts + np.einsum("spt,p,sp->st", d.serving_racks, extra, weight)
     if p.runs:
-        extra = np.where(p.run_rate > 0, p.run_power_w - p.rack_idle_w[None, :], 0.0)
-        watts = watts + np.einsum("rskt,rk->st", d.training_racks, extra)
+        extra = p.train_power_w - p.rack_idle_w[p.train_system]
+        watts = watts + np.einsum("jst,j->st", d.training_racks, extra)
     return np.asarray(watts)
 
 
@@ -209,7 +209,7 @@ def partner_streams(p: Problem, d: Decisions) -> list[Stream]:
     names = party_names(p)
     cloud = np.array([t == "cloud" for t in p.tenures])
     value = np.einsum("skt,kt->st", d.added, p.rack_price_usd) * cloud[:, None]
-    power = np.einsum("skt,sk->st", d.online, np.outer(p.pue_peak, p.rack_it_w))
+    power = d.held_w(p).sum(axis=1) * p.pue_peak[:, None]
     taken = np.where(cloud[:, None], np.maximum.accumulate(power, axis=1), d.built_w)
     build = np.diff(taken, axis=1, prepend=0.0) * p.partner_facility_usd_per_w[:, None]
     energy = energy_j(p, d) * p.site_energy_usd_per_j * cloud[:, None]

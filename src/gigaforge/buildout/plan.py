@@ -38,14 +38,14 @@ __all__ = ["Decisions", "Plan", "decisions_from", "plan_from"]
 class Decisions:
     """The programme's decisions as arrays in SI units; racks are whole numbers.
 
-    Shapes: S sites, K systems, P points, W workloads, R runs, T quarters.
+    Shapes: S sites, K systems, P serving points, J training points, W workloads, T quarters.
     """
 
     added: Array  # (S, K, T) racks
     retired: Array  # (S, K, T)
     online: Array  # (S, K, T)
     serving_racks: Array  # (S, P, T)
-    training_racks: Array  # (R, S, K, T)
+    training_racks: Array  # (J, S, T)
     served: Array  # (W, T) output tokens
     built_w: Array  # (S, T) facility power paid for
     debt_usd: Array  # (T,)
@@ -53,8 +53,18 @@ class Decisions:
 
     def deployed_w(self, problem: Problem) -> Array:
         """Cumulative accepted power on the commitment's own basis [W]. Shape (T,)."""
-        added = np.cumsum(self.added, axis=2)
-        return np.asarray(np.einsum("skt,sk->t", added, problem.deployed_w_per_rack))
+        return np.asarray(accepted_w(problem, self).sum(axis=(0, 1)))
+
+    def held_w(self, problem: Problem) -> Array:
+        """IT power that sites hold: nameplate of what is online, less what caps leave free [W]. Shape (S, K, T)."""
+        p = problem
+        held = self.online * p.rack_it_w[None, :, None]
+        by_system = held.transpose(1, 0, 2)  # a view
+        spare = p.rack_it_w[p.point_system] - p.point_held_w
+        np.subtract.at(by_system, p.point_system, self.serving_racks.transpose(1, 0, 2) * spare[:, None, None])
+        spare = p.rack_it_w[p.train_system] - p.train_held_w
+        np.subtract.at(by_system, p.train_system, self.training_racks * spare[:, None, None])
+        return held
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,14 @@ class Plan:
         return f"<h4>{s['title']}: {last:.1f} GW, NPV ${s['npv_usd'] / 1e9:.1f}B</h4>{frame.to_html()}"
 
 
+def accepted_w(problem: Problem, decisions: Decisions) -> Array:
+    """Cumulative power accepted on the commitment's own basis [W]; a backlog counts from now on. Shape (S, K, T)."""
+    out = np.cumsum(decisions.added, axis=2) * problem.deployed_w_per_rack[..., None]
+    if problem.past is not None:
+        out[..., : problem.past.quarters] -= problem.past.not_accepted_w
+    return np.asarray(out)
+
+
 def _read(programme: Programme, solution: Solution) -> dict[str, Array]:
     """Values of every variable, shaped as declared."""
     by_label = np.zeros(int(solution.labels.max()) + 1)
@@ -107,6 +125,8 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
     p, v = programme.problem, _read(programme, solution)
     block, count = float(p.scenario.block), len(p.quarters)
     added, retired = (np.rint(v[name]) * block + 0.0 for name in ("add", "retire"))
+    if p.past is not None:  # as it was, whole blocks or not
+        added[..., : p.past.quarters], retired[..., : p.past.quarters] = p.past.added, p.past.retired
     online = np.cumsum(added - retired, axis=2) + 0.0  # never a negative zero
 
     def tidy(name: str, shape: tuple[int, ...], scale: float) -> Array:
@@ -119,13 +139,13 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
         retired=retired,
         online=online,
         serving_racks=tidy("serve", (shape[0], len(p.points), count), block),
-        training_racks=tidy("train", (len(p.runs), *shape, count), block),
+        training_racks=tidy("train", (len(p.training_points), shape[0], count), block),
         served=np.minimum(tidy("served", (len(p.workloads), count), PETA), p.demand),
         built_w=np.minimum(v["built"] * GW, p.energised_w),
         debt_usd=tidy("debt", (count,), USD),
         tranches=np.zeros(count, dtype=int),
     )
-    ends = {run: run_end(p, r, out.training_racks[r]) for r, run in enumerate(p.runs)}
+    ends = {run: run_end(p, r, out.training_racks[p.train_run == r]) for r, run in enumerate(p.runs)}
     delivered = np.cumsum(delivered_usd(p, out).sum(axis=0))
     return replace(out, tranches=due_tranches(p, out.deployed_w(p), delivered, ends))
 
@@ -145,10 +165,11 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "operating_points": _points(p),
         "demand": demand_table(p, d),
     }
+    held_w = d.held_w(p)
+    it_w = held_w.sum(axis=(0, 1))
+    facility_w = np.einsum("skt,s->t", held_w, p.pue_peak)
     parties = parties_of(p, d, cash)
     tables["parties"] = parties_table(parties)
-    it_w = np.einsum("skt,k->t", d.online, p.rack_it_w)
-    facility_w = np.einsum("skt,sk->t", d.online, np.outer(p.pue_peak, p.rack_it_w))
     runs = training_runs(p, d)
     zero = np.zeros(len(p.quarters))
     unit = USD if p.scenario.objective in ("npv", "cost") else 1.0
@@ -210,14 +231,16 @@ def _index(p: Problem, *dims: str) -> pd.MultiIndex:
 
 
 def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
+    held_w = d.held_w(p)
     frame = pd.DataFrame(
         {
             "racks_added": d.added.ravel().astype(int),
             "racks_retired": d.retired.ravel().astype(int),
             "racks_online": d.online.ravel().astype(int),
-            "it_power_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
-            "facility_power_w": (d.online * np.outer(p.pue_peak, p.rack_it_w)[..., None]).ravel(),
-            "deployed_w": (np.cumsum(d.added, axis=2) * p.deployed_w_per_rack[..., None]).ravel(),
+            "it_power_w": held_w.ravel(),
+            "facility_power_w": (held_w * p.pue_peak[:, None, None]).ravel(),
+            "nameplate_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
+            "deployed_w": accepted_w(p, d).ravel(),
         },
         index=_index(p, "site", "system", "quarter"),
     ).reset_index()
@@ -233,10 +256,10 @@ def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
         workload = p.point_workload[i]
         tokens = racks * p.point_tokens[i, t] / p.peak_to_mean[workload]
         rows.append((str(p.quarters[t]), p.sites[s], point.system, point.workload, point.id, racks, tokens))
-    for r, s, k, t in zip(*np.nonzero(d.training_racks), strict=True):
-        point, racks = p.training_points[r, k], d.training_racks[r, s, k, t]
-        tokens = racks * p.run_rate[r, k]
-        rows.append((str(p.quarters[t]), p.sites[s], p.systems[k], p.runs[r], point.id, racks, tokens))
+    for j, s, t in zip(*np.nonzero(d.training_racks), strict=True):
+        point, racks = p.training_points[j], d.training_racks[j, s, t]
+        tokens = racks * p.train_rate[j]
+        rows.append((str(p.quarters[t]), p.sites[s], point.system, point.workload, point.id, racks, tokens))
     columns = ["quarter", "site", "system", "workload", "point", "racks", "tokens"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values(["quarter", "site", "system", "workload"], kind="stable").reset_index(drop=True)
@@ -259,7 +282,7 @@ def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
 
 
 def _points(p: Problem) -> pd.DataFrame:
-    every = [*p.points, *p.training_points.values()]
+    every = [*p.points, *p.training_points]
     rows = [
         {
             **{k: v for k, v in q.__dict__.items() if k != "strategy"},

@@ -39,7 +39,7 @@ def sites_table(p: Problem, d: Decisions) -> pd.DataFrame:
         {
             "energised_w": p.energised_w.ravel(),
             "built_w": d.built_w.ravel(),
-            "facility_power_w": np.einsum("skt,sk->st", d.online, np.outer(p.pue_peak, p.rack_it_w)).ravel(),
+            "facility_power_w": (d.held_w(p).sum(axis=1) * p.pue_peak[:, None]).ravel(),
             "pue": np.repeat(p.pue_peak, count),
             "pue_mean": np.repeat(p.pue_mean, count),
             "pue_quarter": p.pue_quarter.ravel(),
@@ -115,7 +115,7 @@ def demand_table(p: Problem, d: Decisions) -> pd.DataFrame:
 def run_end(p: Problem, r: int, racks: Array) -> int | None:
     """Quarter in which a run has ended: when it is due, or later where it slipped; None beyond the horizon.
 
-    `racks` has shape (site, system, quarter).
+    `racks` has shape (training point, site, quarter).
     """
     active = np.flatnonzero(racks.sum(axis=(0, 1)))
     return max(int(p.run_due[r]), int(active[-1])) if len(active) else None
@@ -123,14 +123,14 @@ def run_end(p: Problem, r: int, racks: Array) -> int | None:
 
 def training_runs(p: Problem, d: Decisions) -> list[dict[str, Any]]:
     """Where, when and on what each run is trained, whether its deadline slipped, and what spanning sites costs it."""
-    return [_run(p, r, d.training_racks[r]) for r in range(len(p.runs))]
+    return [_run(p, r, d.training_racks[p.train_run == r]) for r in range(len(p.runs))]
 
 
 def _run(p: Problem, r: int, racks: Array) -> dict[str, Any]:
     run = p.scenario.training[r]
     active = np.flatnonzero(racks.sum(axis=(0, 1)))
-    at = np.flatnonzero(racks.sum(axis=(1, 2)))
-    systems = [p.systems[k] for k in np.flatnonzero(racks.sum(axis=(0, 2)))]
+    at = np.flatnonzero(racks.sum(axis=(0, 2)))
+    systems = [p.systems[k] for k in p.train_system[p.train_run == r][racks.sum(axis=(1, 2)) > 0]]
     pair = next((x for x in p.spans if x.run == r and x.allowed and set(at) == {x.first, x.second}), None)
     slipped = max(int(active[-1]) - int(p.run_due[r]), 0) if len(active) else 0
     return {

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.buildout.market import demanded_tokens, peak_over_mean, products_of, sum_by_workload
+from gigaforge.buildout.market import demanded_tokens, products_of, sum_by_workload
 from gigaforge.buildout.places import place_of, why_not
 from gigaforge.buildout.spans import Span, spans_of
 from gigaforge.catalog import Catalog, Figure, Site, System
@@ -20,8 +20,11 @@ from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import InputError
 from gigaforge.operations import expected_availability, expected_goodput
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
-from gigaforge.scenario import Scenario, step
+from gigaforge.scenario import Scenario, peak_over_mean, step
 from gigaforge.scenario.schema import Platform, ScenarioSite
+
+if TYPE_CHECKING:
+    from gigaforge.buildout.actuals import Past
 
 __all__ = ["Problem", "problem_from"]
 
@@ -33,7 +36,8 @@ Mask = NDArray[np.bool_]
 class Problem:
     """Everything the programme needs, in SI units per quarter.
 
-    Shapes: S sites, K systems, L supply lines, P serving points, W serving workloads, R training runs, T quarters.
+    Shapes: S sites, K systems, L supply lines, P serving points, W serving workloads, R training runs, J training points,
+    T quarters.
     """
 
     scenario: Scenario
@@ -47,10 +51,11 @@ class Problem:
     workloads: list[str]
     runs: list[str]
     points: list[OperatingPoint]
-    training_points: dict[tuple[int, int], OperatingPoint]
+    training_points: list[OperatingPoint]
 
     rack_it_w: Array  # (K,) nameplate, share of the network included
     rack_idle_w: Array  # (K,)
+    least_held_w: Array  # (K,) least IT power that a rack can be held to at any point
     accelerators: Array  # (K,)
     counts: Mask  # (S, K) towards the commitment
     can_host: Mask  # (S, K, T)
@@ -69,15 +74,19 @@ class Problem:
     point_system: NDArray[np.int_]  # (P,)
     point_tokens: Array  # (P, T) per rack and quarter at full load, availability included
     point_power_w: Array  # (P,) mean over the day
+    point_held_w: Array  # (P,) IT power that a site holds for a rack at work there; its nameplate without a cap
     demand: Array  # (W, T) output tokens
     token_usd: Array  # (W, T) revenue per output token, its input included
     peak_to_mean: Array  # (W,) capacity needed over mean demand: the busiest hour, and what production leaves unused
     run_tokens: Array  # (R,) experiments included
-    run_rate: Array  # (R, K) tokens per rack and quarter, goodput included; 0 where it cannot run
-    run_goodput: Array  # (R, K) productive share of a gang's time
+    train_run: NDArray[np.int_]  # (J,)
+    train_system: NDArray[np.int_]  # (J,)
+    train_rate: Array  # (J,) tokens per rack and quarter, goodput included
+    train_goodput: Array  # (J,) productive share of a gang's time
     availability: Array  # (K,) share of systems in service
-    run_power_w: Array  # (R, K)
-    run_max_racks: Array  # (R, K)
+    train_power_w: Array  # (J,)
+    train_held_w: Array  # (J,) as point_held_w
+    train_max_racks: Array  # (J,)
     run_sites: Mask  # (R, S)
     run_window: Mask  # (R, T) in which it may work: to its deadline, or to where that may slip
     run_due: NDArray[np.int_]  # (R,) quarter of the deadline
@@ -96,12 +105,28 @@ class Problem:
     discount_end: float
     economic_quarters: int
     service_quarters: int
+    past: Past | None = None  # what happened already
 
     @property
     def deployed_w_per_rack(self) -> Array:
         """What one rack adds to the commitment, on its own basis [W]. Shape (S, K)."""
         design = np.ones(len(self.sites)) if self.scenario.commitment.basis == "it" else self.pue_peak
         return np.asarray(self.rack_it_w[None, :] * design[:, None] * self.counts)
+
+    @property
+    def run_rate(self) -> Array:
+        """Tokens per rack and quarter of each run's fastest point, 0 where it cannot run. Shape (R, K)."""
+        return self._by_run(self.train_rate)
+
+    @property
+    def run_max_racks(self) -> Array:
+        """Most racks that a run can use. Shape (R, K)."""
+        return self._by_run(self.train_max_racks)
+
+    def _by_run(self, values: Array) -> Array:
+        out = np.zeros((len(self.runs), len(self.systems)))
+        np.maximum.at(out, (self.train_run, self.train_system), values)
+        return out
 
     @property
     def tranche_w(self) -> float:
@@ -172,17 +197,17 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
     life = scenario.finance.system_life_years
     own_cost = price / 4 * (1 / life + scenario.finance.discount_rate / 2 + scenario.operations.maintenance)
     availability = np.array([_availability(scenario, s) for s in systems])
-    runs = _runs(scenario, points, systems, availability)
+    runs = _runs(scenario, points, systems, availability, rack_it)
     demand = np.array([demanded_tokens(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
     products = [(w, row) for w, s in enumerate(scenario.serving) for row in products_of(s, quarters, demand[w])]
     workload_index = {s.name: w for w, s in enumerate(scenario.serving)}
-    _require_points(scenario, serving, runs)
+    _require_points(scenario, serving, runs["training_points"])
     peak = np.array([peak_over_mean(s, catalog) / s.utilisation for s in scenario.serving])
     idle = np.array([_idle_power(s, catalog) for s in systems])
     load = scenario.operations.load
     if load is not None:  # power is stated: racks draw it whatever they do
         idle = load * rack_it
-        runs["run_power_w"] = np.where(runs["run_rate"] > 0, idle, 0.0)
+        runs["train_power_w"] = idle[runs["train_system"]]
     point_system = np.array([system_index[p.system] for p in serving], dtype=int)
     point_workload = np.array([workload_index[p.workload] for p in serving], dtype=int)
     full = np.array([p.it_power_w_per_rack for p in serving])
@@ -206,6 +231,7 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         points=serving,
         rack_it_w=rack_it,
         rack_idle_w=idle,
+        least_held_w=_least(rack_it, [*serving, *runs["training_points"]], system_index),
         accelerators=np.array([s.accelerators for s in systems], dtype=float),
         counts=np.array([[_counts(s, site, scenario, catalog) for s in systems] for site in scenario.sites]),
         can_host=_can_host(scenario, sites, systems, quarters),
@@ -240,16 +266,17 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         * (SECONDS_PER_QUARTER * availability[point_system])[:, None],
         availability=availability,
         point_power_w=_mean_power(idle[point_system], full, busy, stated=load is not None),
+        point_held_w=_held(serving, rack_it[point_system]),
         demand=demand,
         token_usd=sum_by_workload(products, len(scenario.serving), len(quarters))
         * (1 - scenario.operations.overhead_of_revenue),
         peak_to_mean=peak,
         run_sites=np.array(
             [[not r.sites or s.name in r.sites for s in sites] for r in scenario.training], dtype=bool
-        ),
+        ).reshape(-1, len(sites)),
         run_window=np.array(
             [[r.start <= q <= (r.latest or r.end) for q in quarters] for r in scenario.training], dtype=bool
-        ),
+        ).reshape(-1, len(quarters)),
         run_due=np.array([r.end - quarters[0] for r in scenario.training], dtype=int),
         spans=spans_of(scenario, catalog),
         discount=(1 + scenario.finance.discount_rate) ** (-(time + 0.5) / 4),
@@ -370,34 +397,51 @@ def _goodput(scenario: Scenario, system: System, racks: int) -> float:
     return given if given is not None else expected_goodput(system.accelerators, racks).goodput
 
 
+def _held(points: Sequence[OperatingPoint], nameplate_w: Array) -> Array:
+    """IT power that a rack at each point holds: what its cap lets it draw, its nameplate without one."""
+    held = np.array([p.held_w_per_rack for p in points], dtype=float)
+    return np.where(np.isfinite(held), np.minimum(held, nameplate_w), nameplate_w)
+
+
+def _least(rack_it: Array, points: Sequence[OperatingPoint], index: dict[str, int]) -> Array:
+    out = rack_it.copy()
+    for p in points:
+        out[index[p.system]] = np.fmin(out[index[p.system]], p.held_w_per_rack)
+    return out
+
+
 def _runs(
-    scenario: Scenario, points: Sequence[OperatingPoint], systems: list[System], availability: Array
+    scenario: Scenario, points: Sequence[OperatingPoint], systems: list[System], availability: Array, rack_it: Array
 ) -> dict[str, Any]:
-    shape = (len(scenario.training), len(systems))
+    """The training points: the fastest of each run, system and cap."""
     index = {s.name: k for k, s in enumerate(systems)}
-    rate, power, most, goodput = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.ones(shape)
-    chosen: dict[tuple[int, int], OperatingPoint] = {}
-    for r, run in enumerate(scenario.training):
-        for point in (p for p in points if p.kind == "training" and p.workload == run.name):
-            k = index[point.system]
-            share = _goodput(scenario, systems[k], point.racks_per_unit)
-            tokens = point.tokens_per_s_per_rack * SECONDS_PER_QUARTER * availability[k] * share
-            if tokens > rate[r, k]:
-                chosen[r, k] = point
-                rate[r, k], goodput[r, k] = tokens, share
-                power[r, k], most[r, k] = point.it_power_w_per_rack, point.max_racks
+    number = {run.name: r for r, run in enumerate(scenario.training)}
+    best: dict[tuple[int, int, float], tuple[float, float, OperatingPoint]] = {}
+    for point in (p for p in points if p.kind == "training"):
+        r, k = number[point.workload], index[point.system]
+        share = _goodput(scenario, systems[k], point.racks_per_unit)
+        tokens = point.tokens_per_s_per_rack * SECONDS_PER_QUARTER * availability[k] * share
+        key = (r, k, point.cap_w if np.isfinite(point.cap_w) else np.inf)
+        if tokens > (best[key][0] if key in best else 0.0):
+            best[key] = (tokens, share, point)
+    order = sorted(best)
+    chosen = [best[key][2] for key in order]
+    system = np.array([key[1] for key in order], dtype=int)
     return {
         "training_points": chosen,
         "run_tokens": np.array([r.tokens * r.compute_multiple for r in scenario.training]),
-        "run_rate": rate,
-        "run_goodput": goodput,
-        "run_power_w": power,
-        "run_max_racks": most,
+        "train_run": np.array([key[0] for key in order], dtype=int),
+        "train_system": system,
+        "train_rate": np.array([best[key][0] for key in order]),
+        "train_goodput": np.array([best[key][1] for key in order]),
+        "train_power_w": np.array([p.it_power_w_per_rack for p in chosen]),
+        "train_held_w": _held(chosen, rack_it[system]),
+        "train_max_racks": np.array([p.max_racks for p in chosen]),
     }
 
 
-def _require_points(scenario: Scenario, serving: list[OperatingPoint], runs: dict[str, Any]) -> None:
-    have = {p.workload for p in serving}
+def _require_points(scenario: Scenario, serving: list[OperatingPoint], training: list[OperatingPoint]) -> None:
+    have, trained = {p.workload for p in serving}, {p.workload for p in training}
     systems = ", ".join(s for p in scenario.platforms for s in p.systems)
     for workload in scenario.serving:
         if workload.name not in have:
@@ -405,9 +449,8 @@ def _require_points(scenario: Scenario, serving: list[OperatingPoint], runs: dic
                 f"serving.{workload.name}: no system of this scenario ({systems}) serves {workload.model!r} within "
                 f"TTFT {workload.ttft:g} s and TPOT {workload.tpot * 1e3:g} ms; relax the targets or add a system"
             )
-    rate = np.asarray(runs["run_rate"])
-    for r, run in enumerate(scenario.training):
-        if not rate[r].any():
+    for run in scenario.training:
+        if run.name not in trained:
             raise InputError(
                 f"training.{run.name}: {run.model!r} fits on no system of this scenario ({systems}) "
                 f"in {run.precision}; add a system or change the precision"

@@ -1,7 +1,7 @@
 """The build-out programme as mathematics: what to install where and when, run what, and pay with what.
 
 Decisions by site s, system k, quarter t (in blocks of racks): ``add``, ``retire``, ``online``; racks given to serving
-points (``serve``) and training runs (``train``); facility power paid for (``built``); tokens served, tranches
+points (``serve``) and training points (``train``); facility power held and paid for (``built``); tokens served, tranches
 released, debt and cash. Units inside: blocks, GW, billions of dollars, 10^15 tokens: a well-scaled matrix.
 
 Every constraint's name begins with the statement of the scenario that it carries (before "|"), so that an
@@ -17,6 +17,7 @@ import linopy
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.problem import Array, Problem
@@ -25,7 +26,7 @@ from gigaforge.buildout.tranches import state_tranches
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
 
-__all__ = ["GW", "PETA", "USD", "Programme", "build"]
+__all__ = ["GW", "PETA", "USD", "Programme", "build", "most_online"]
 
 _DEAR = 10.0  # under the objective "cost", a broken promise counts this many times
 GW, USD, PETA = 1e9, 1e9, 1e15  # one unit of power, money and tokens in the matrix
@@ -61,6 +62,7 @@ def _frame(problem: Problem) -> dict[str, pd.Index]:
         "workload": pd.Index(problem.workloads, name="workload"),
         "run": pd.Index(problem.runs, name="run"),
         "point": pd.RangeIndex(len(problem.points), name="point"),
+        "job": pd.RangeIndex(len(problem.training_points), name="job"),
     }
 
 
@@ -103,18 +105,17 @@ class Builder:
 
     def installation(self) -> None:
         p, dims = self.p, ("site", "system", "quarter")
-        most = np.where(p.can_host, np.floor(p.supply[p.line_of] / self.block)[None, :, :], 0.0)
-        power = np.floor(
-            p.energised_w[:, None, :] / (p.rack_it_w * self.block)[None, :, None] / p.pue_peak[:, None, None]
-        )
+        most, power = _room(p)
         if not self.tight:
             most = np.where(np.any(p.can_host, axis=2, keepdims=True), 1e6, np.zeros_like(most))
             power = np.full_like(most, 1e6)
-        self.add = self.variable("add", *dims, integer=True, upper=self.data(np.minimum(most, power), *dims))
-        total = self.data(np.minimum(np.cumsum(most, axis=2), power), *dims)
+        least, most_added = self._past("added", np.minimum(most, power))
+        self.add = self.variable("add", *dims, integer=True, lower=least, upper=most_added)
+        total = self.data(np.minimum(np.cumsum(most, axis=2), power) + (p.past is not None), *dims)
         # Systems retire between the end of their economic life and the end of their service life.
         old = np.cumsum(most, axis=2) * (np.arange(len(p.quarters)) >= p.economic_quarters)
-        self.retire = self.variable("retire", *dims, integer=True, upper=self.data(old, *dims))
+        least, most_retired = self._past("retired", old)
+        self.retire = self.variable("retire", *dims, integer=True, lower=least, upper=most_retired)
         self.online = self.variable("online", *dims, upper=total)
         self.rule("", "online", self.online == previous(self.online) + self.add - self.retire)
         life = p.service_quarters
@@ -122,34 +123,71 @@ class Builder:
         self.retired = self.variable("retired", *dims)
         self.rule("", "added", self.added == previous(self.added) + self.add)
         self.rule("", "retired", self.retired == previous(self.retired) + self.retire)
-        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters))
+        early = self.data(early_retirements(p) / self.block, *dims)
+        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters) + early)
         if life < len(p.quarters):
-            self.rule("finance.service_life_years", "retire", self.retired >= lagged(self.added, life))
+            ahead = {"quarter": slice(p.past.quarters if p.past else 0, None)}
+            broken = np.zeros((len(p.sites), len(p.systems)))  # blocks that no whole retirement can empty
+            if p.past is not None:
+                broken[(p.past.added - p.past.retired).sum(axis=2) % self.block > 0] = 1.0
+            aged = lagged(self.added, life).isel(**ahead) - self.data(broken, "site", "system")
+            kept = self.retired.isel(**ahead) >= aged
+            self.rule("finance.service_life_years", "retire", kept)
         for line, label in enumerate(p.lines):
             systems = [p.systems[k] for k in np.flatnonzero(p.line_of == line)]
             bought = self.add.sel(system=systems).sum(["site", "system"])
-            available = self.data(np.floor(p.supply[line] / self.block), "quarter")
+            available = self.data(_whole(p.supply[line] / self.block, p), "quarter")
             self.rule(f"platforms.{label}.supply", "supply", bought <= available)
 
+    def _past(self, field: str, most: Array) -> tuple[xr.DataArray, xr.DataArray]:
+        """Bounds of racks added or retired: what happened already is fixed (racks may then be no whole blocks)."""
+        least = np.zeros_like(most)
+        if self.p.past is not None:
+            done = getattr(self.p.past, field) / self.block
+            most = most.copy()
+            most[..., : self.p.past.quarters] = least[..., : self.p.past.quarters] = (
+                done if self.tight else np.rint(done)
+            )
+        dims = ("site", "system", "quarter")
+        return self.data(least, *dims), self.data(most, *dims)
+
     def power(self) -> None:
-        """Facility power of everything online stays within what is paid for, and that within what is energised."""
+        """Facility power held for everything online stays within what is paid for, and that within what is energised.
+
+        A rack holds its nameplate, and less while it works at a point with a cap.
+        """
         p = self.p
         self.built = self.variable("built", "site", "quarter")
         energised = self.data(p.energised_w / GW, "site", "quarter")
         per_block = self.data(np.outer(p.pue_peak, p.rack_it_w) * self.block / GW, "site", "system")
         needed = (self.online * per_block).sum("system")
+        for spared in self._spared():
+            needed = needed - spared
         for site in p.sites:
             built = self.built.sel(site=site)
             self.rule("", f"power {site}", needed.sel(site=site) <= built)
             self.rule(f"sites.{site}.power", "energised", built <= energised.sel(site=site))
         self.rule("", "built stays", self.built >= previous(self.built))
 
+    def _spared(self) -> list[Any]:
+        """Facility power that caps leave free, by site and quarter [GW]."""
+        p, scale, out = self.p, self.block / GW, []
+        if p.workloads and (spare := p.rack_it_w[p.point_system] - p.point_held_w).any():
+            out.append((self.serve * self.data(np.outer(p.pue_peak, spare) * scale, "site", "point")).sum("point"))
+        if p.runs and (spare := p.rack_it_w[p.train_system] - p.train_held_w).any():
+            out.append((self.train * self.data(np.outer(p.pue_peak, spare) * scale, "site", "job")).sum("job"))
+        return out
+
     def commitment(self) -> None:
         """Deployed power counts all that was ever accepted; a milestone missed is priced or forbidden."""
         p, c = self.p, self.p.scenario.commitment
         per_block = self.data(p.deployed_w_per_rack * self.block / GW, "site", "system")
         self.deployed = self.variable("deployed", "quarter")
-        self.rule("", "deployed", self.deployed == (self.added * per_block).sum(["site", "system"]))
+        backlog = np.zeros(len(p.quarters))  # installed and not accepted yet; taken as accepted from now on
+        if p.past is not None:
+            backlog[: p.past.quarters] = p.past.not_accepted_w.sum(axis=(0, 1)) / GW
+        installed = (self.added * per_block).sum(["site", "system"])
+        self.rule("", "deployed", self.deployed == installed - self.data(backlog, "quarter"))
         for milestone in c.milestones:
             t = milestone.by - p.quarters[0]
             statement = f"commitment.milestones.{milestone.by}"
@@ -197,59 +235,67 @@ class Builder:
         p = self.p
         if not p.runs:
             return
-        dims = ("run", "site", "system", "quarter")
-        most = p.run_max_racks[:, None, :] / self.block * p.run_sites[:, :, None]
+        dims = ("run", "site", "system")
+        most = np.where(p.run_rate > 0, p.run_max_racks / self.block, 0.0)[:, None, :] * p.run_sites[:, :, None]
         if self.tight:
-            most = np.minimum(most, (p.can_host.any(axis=2) * p.supply[p.line_of].sum(axis=1) / self.block)[None])
-        most = np.where(p.run_rate[:, None, :] > 0, most, 0.0)
-        window = most[..., None] * p.run_window[:, None, None, :]
-        at_site = np.floor(
-            p.energised_w[:, None, :] / (p.rack_it_w * self.block)[None, :, None] / p.pue_peak[:, None, None]
-        )
-        if self.tight:
-            window = np.minimum(window, at_site[None])
-        self.train = self.variable("train", *dims, upper=self.data(window, *dims))
-        possible = self.data((window.max(3) > 0).astype(float), *dims[:3])
-        self.chosen = self.variable("chosen", *dims[:3], integer=True, upper=possible)
-        rate = self.data(p.run_rate * self.block / PETA, "run", "system")
-        done = (self.train * rate).sum("quarter")
-        work = self.data(p.run_tokens / PETA, "run")
-        spanned = self._spanned(possible)
+            limit = np.minimum(most[..., None], most_online(p)[None]) * p.run_window[:, None, None, :]
+            enough = (limit.sum(axis=3) * self.block * p.run_rate[:, None, :]) >= p.run_tokens[:, None, None] * (
+                1 - 1e-6
+            )
+        else:
+            limit = most[..., None] * p.run_window[:, None, None, :]
+            enough = limit.any(axis=3)
+        # No bound but "only there" below: a bound of a variable's own would hide part of its price.
+        upper = self.data(np.where((limit > 0)[p.train_run, :, p.train_system], 1e6, 0.0), "job", "site", "quarter")
+        self.train = self.variable("train", "job", "site", "quarter", upper=upper)
+        self.chosen = self.variable("chosen", *dims, integer=True, upper=self.data(enough.astype(float), *dims))
+        rate = self.data(p.train_rate * self.block / PETA, "job")
+        spanned = self._spanned(limit.any(axis=3))
         for r, run in enumerate(p.runs):
             statement = f"training.{run}"
-            here: Any = self.chosen.sel(run=run)
-            places, needs = here.sum(["site", "system"]), here * float(work.sel(run=run))
+            jobs = np.flatnonzero(p.train_run == r)
+            systems = sorted({int(k) for k in p.train_system[jobs]})
+            here = self.train.isel(job=jobs)
+            group = xr.DataArray(
+                np.array(p.systems)[p.train_system[jobs]], coords={"job": self.i["job"][jobs]}, name="system"
+            )
+            done = _by_system(here * rate.isel(job=jobs), group, p).isel(system=systems).sum("quarter")
+            at: Any = self.chosen.sel(run=run).isel(system=systems)
+            needed = float(p.run_tokens[r] / PETA)
+            self.rule(statement, "work", done >= at * needed)
+            places = self.chosen.sel(run=run).sum(["site", "system"])
             pairs = [i for i, span in enumerate(self.pairs) if span.run == r]
             if pairs:
-                mine = spanned.sel(pair=pairs)
-                share = np.array([self.pairs[i].efficiency for i in pairs])
-                more = xr.DataArray(float(work.sel(run=run)) / share, coords={"pair": pairs}, dims="pair")
-                at = np.array(
-                    [[s in (self.pairs[i].first, self.pairs[i].second) for s in range(len(p.sites))] for i in pairs]
-                )
-                where = xr.DataArray(
-                    at.astype(float), coords={"pair": pairs, "site": self.i["site"]}, dims=["pair", "site"]
-                )
-                places = places + mine.sum(["pair", "system"])
+                both = spanned.sel(pair=pairs).isel(system=systems)
+                places = places + both.sum(["pair", "system"])
                 # The exchange between sites makes the same work take longer.
-                self.rule(
-                    statement, f"spanned work {run}", done.sel(run=run).sum("site") >= (mine * more).sum("pair")
-                )
-                here = here + (mine * where).sum("pair")
+                share = np.array([self.pairs[i].efficiency for i in pairs])
+                more = xr.DataArray(needed / share, coords={"pair": pairs}, dims="pair")
+                self.rule(statement, f"spanned work {run}", done.sum("site") >= (both * more).sum("pair"))
+                at = at + (both * self._ends(pairs)).sum("pair")
             self.rule(statement, "one place", places == 1)
-            self.rule(statement, "work", done.sel(run=run) >= needs)
-            limit = self.data(window.max(3), *dims[:3]).sel(run=run)
-            self.rule(statement, "only there", self.train.sel(run=run) <= here * limit)
-        self._slips(window)
+            at_once = _by_system(here, group, p).isel(system=systems)
+            together = self.data(limit, *dims, "quarter").isel(run=r, system=systems)
+            self.rule(statement, "only there", at_once <= at * together)
+        self._slips(limit)
 
-    def _spanned(self, possible: xr.DataArray) -> Any:
+    def _ends(self, pairs: list[int]) -> xr.DataArray:
+        """Which two sites each pair joins, as ones. Shape (pair, site)."""
+        joined = np.array(
+            [[s in (self.pairs[i].first, self.pairs[i].second) for s in range(len(self.p.sites))] for i in pairs]
+        )
+        return xr.DataArray(
+            joined.astype(float), coords={"pair": pairs, "site": self.i["site"]}, dims=["pair", "site"]
+        )
+
+    def _spanned(self, possible: NDArray[np.bool_]) -> Any:
         """Whether a run is at two linked sites at once, on one kind of system."""
         p = self.p
         self.pairs = [span for span in p.spans if span.allowed]
         if not self.pairs:
             return None
         self.extend("pair", list(range(len(self.pairs))))
-        fits = np.array([possible.values[s.run, s.first] * possible.values[s.run, s.second] for s in self.pairs])
+        fits = np.array([possible[s.run, s.first] & possible[s.run, s.second] for s in self.pairs], dtype=float)
         upper = self.data(fits, "pair", "system")
         return self.variable("spanned", "pair", "system", integer=True, upper=upper)
 
@@ -267,7 +313,8 @@ class Builder:
         for i, r in enumerate(late):
             run, most = p.runs[r], float(window[r].max())
             for t in np.flatnonzero(may[i]):
-                racks = self.train.sel(run=run, drop=True).isel(quarter=t, drop=True).sum(["site", "system"])
+                jobs = np.flatnonzero(p.train_run == r)
+                racks = self.train.isel(job=jobs).isel(quarter=t, drop=True).sum(["job", "site"])
                 now = self.slip.sel(late=run, drop=True).isel(quarter=t, drop=True)
                 self.rule(f"training.{run}", f"late {t}", racks <= now * (2 * most))
                 if t > p.run_due[r] + 1:
@@ -300,7 +347,8 @@ class Builder:
             )
             used = used + _by_system(self.serve, group, p)
         if p.runs:
-            used = used + self.train.sum("run")
+            group = xr.DataArray(np.array(p.systems)[p.train_system], coords={"job": self.i["job"]}, name="system")
+            used = used + _by_system(self.train, group, p)
         if p.workloads or p.runs:
             free: Any = self.online - 0.5 * self.add
             if (self.p.work_share < 1).any():
@@ -378,9 +426,9 @@ class Builder:
             cost = self.data(np.einsum("st,sp->spt", price, extra), "site", "point", "quarter")
             total = total + (self.serve * cost).sum(["site", "point"])
         if p.runs:
-            extra = np.where(p.run_rate > 0, p.run_power_w - p.rack_idle_w[None, :], 0.0)
-            each = self.data(np.einsum("st,rk->rskt", price, extra), "run", "site", "system", "quarter")
-            total = total + (self.train * each).sum(["run", "site", "system"])
+            extra = p.train_power_w - p.rack_idle_w[p.train_system]
+            each = self.data(np.einsum("st,j->jst", price, extra), "job", "site", "quarter")
+            total = total + (self.train * each).sum(["job", "site"])
         return total
 
     def _tax(self) -> None:
@@ -491,6 +539,20 @@ class Builder:
         return total + ((self.built - previous(self.built)) * worth).sum()
 
 
+def _room(problem: Problem) -> tuple[Array, Array]:
+    """Blocks that supply lets in each quarter, and that a site's power can hold at the least. Shape (S, K, T) each."""
+    p, block = problem, float(problem.scenario.block)
+    most = np.where(p.can_host, np.floor(p.supply[p.line_of] / block)[None, :, :], 0.0)
+    held = np.outer(p.pue_peak, p.least_held_w * block)[..., None]
+    return most, np.floor(p.energised_w[:, None, :] / held)
+
+
+def most_online(problem: Problem) -> Array:
+    """Most blocks that can be online, whatever is decided. Shape (S, K, T)."""
+    most, power = _room(problem)
+    return np.minimum(np.cumsum(most, axis=2), power)
+
+
 def step_once(series: dict[Any, float], problem: Problem) -> Array:
     """Payments in the quarters given, those before the horizon in its first quarter."""
     out = np.zeros(len(problem.quarters))
@@ -508,8 +570,26 @@ def _funding(opening: float, *payments: Any) -> Array:
     return out
 
 
+def _whole(blocks: Array, problem: Problem) -> Array:
+    """Whole blocks of a supply, except where it is what was really bought."""
+    over = problem.past.quarters if problem.past else 0
+    return np.concatenate([blocks[:over], np.floor(blocks[over:])])
+
+
+def early_retirements(problem: Problem) -> Array:
+    """Racks of the past retired before the end of their economic life, so far [racks]. Shape (S, K, T)."""
+    past, count = problem.past, len(problem.quarters)
+    out = np.zeros((len(problem.sites), len(problem.systems), count))
+    if past is None:
+        return out
+    t = np.arange(count)
+    retired = np.cumsum(past.retired, axis=2)[..., np.minimum(t, past.quarters - 1)]
+    aged = np.cumsum(past.added, axis=2)[..., np.clip(t - problem.economic_quarters, 0, past.quarters - 1)]
+    return np.maximum(retired - np.where(t >= problem.economic_quarters, aged, 0.0), 0.0)
+
+
 def _by_system(serve: Any, group: xr.DataArray, problem: Problem) -> Any:
-    """Sum points into their systems. Shape (site, system, quarter)."""
+    """Sum points or jobs into their systems. Shape (site, system, quarter)."""
     total = (1 * serve).groupby(group).sum()
     return total.reindex(system=problem.systems).fillna(0)
 
@@ -527,7 +607,7 @@ def build(problem: Problem, *, tight: bool = True) -> Programme:
 
     """
     b = Builder(problem, tight=tight)
-    for part in (b.installation, b.power, b.commitment, b.serving, b.training, b.capacity, b.money, b.financing):
+    for part in (b.installation, b.commitment, b.serving, b.training, b.power, b.capacity, b.money, b.financing):
         part()
     value = b.objective()
     flows = dict(b.flows)

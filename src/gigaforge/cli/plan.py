@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gigaforge.buildout.planner import Stage
 
-__all__ = ["register"]
+__all__ = ["progress", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +43,13 @@ def plan(
     ] = False,
     threads: Annotated[int, typer.Option("--threads", min=0, help="Solver threads (0: let it choose)")] = 0,
     settings: SetOption = None,
+    actuals: Annotated[
+        str | None,
+        typer.Option("--actuals", help="What happened in quarters that are over: a CSV or Parquet file or folder"),
+    ] = None,
+    standing: Annotated[
+        Path | None, typer.Option("--standing", help="Plan folder that stands: the search starts from it")
+    ] = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,6 +57,9 @@ def plan(
 
     Writes a plan folder (plan.json, Parquet tables, report.html) and prints a summary. Ctrl-C during the search keeps
     the best plan so far.
+
+    With --actuals, what happened is fixed and the rest planned; --standing starts from the plan that stands and ends
+    with what changes.
 
     Example: gigaforge plan scenarios/single-site.yaml --out plans/one --gap "1 %"
     """
@@ -71,7 +81,8 @@ def plan(
     # What is wrong with the input has been said by now; the solver and its libraries take a second to load.
     from rich.console import Console
 
-    from gigaforge.buildout.folder import check_destination, write_plan_folder
+    from gigaforge.buildout.actuals import read_actuals
+    from gigaforge.buildout.folder import check_destination, read_plan_folder, write_plan_folder
     from gigaforge.buildout.planner import Stage
     from gigaforge.buildout.planner import plan as make_plan
     from gigaforge.buildout.provenance import input_hashes
@@ -80,14 +91,18 @@ def plan(
     from gigaforge.report.html import write_report
 
     check_destination(target)
+    happened = None if actuals is None else read_actuals(actuals)
+    before = None if standing is None else read_plan_folder(standing)
+    if operate and (actuals or standing):
+        raise InputError("cannot be combined with --actuals or --standing", "--operate")
     options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
-    with _progress(Console(stderr=True)) as watch:
+    with progress(Console(stderr=True)) as watch:
         if operate:
             from gigaforge.buildout.operated import plan_and_operate
 
             result = plan_and_operate(chosen, figures, options=options, watch=watch)
         else:
-            result = make_plan(chosen, figures, options=options, watch=watch)
+            result = make_plan(chosen, figures, options=options, actuals=happened, standing=before, watch=watch)
         result.summary["inputs"] = input_hashes([*scenario_files(scenario), *(catalog or [])])
         result.summary["settings"] = settings or []
         watch(Stage("writing the report"))
@@ -96,12 +111,17 @@ def plan(
         )
     if as_json:
         sys.stdout.write(json.dumps(result.summary) + "\n")
-    else:
-        print_summary(result.summary, result.tables, Console(), folder=target)
+        return
+    print_summary(result.summary, result.tables, Console(), folder=target)
+    if before is not None:
+        from gigaforge.buildout.diff import diff_plans
+        from gigaforge.cli.diff import print_diff
+
+        print_diff(diff_plans(before, (result.summary, result.tables), (str(standing), "this plan")), Console())
 
 
 @contextmanager
-def _progress(console: object) -> Iterator[Callable[[Stage], None]]:
+def progress(console: object) -> Iterator[Callable[[Stage], None]]:
     """A line on stderr that says what is being done; plain lines where stderr is no terminal."""
     from rich.console import Console
 

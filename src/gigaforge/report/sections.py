@@ -9,6 +9,7 @@ from gigaforge.report import money_tables as accounts
 from gigaforge.report import report_tables as tables
 from gigaforge.report.figures import Figure, plan_figures
 from gigaforge.report.report_tables import Link, Table
+from gigaforge.report.roadmap_sections import hardware_parts, model_parts
 from gigaforge.report.story import scarcities, sentences
 from gigaforge.report.view import PlanView
 
@@ -67,6 +68,7 @@ def plan_sections(plan: PlanView) -> list[Section]:
 
     scarce = [f"{s[0].upper()}{s[1:]}." for s in scarcities(plan, 6)]
     shadows = take("shadow-power", "shadow-supply", "shadow-cash", "shadow-demand")
+    roadmaps = plan.summary.get("roadmaps") or {}
     made = [
         Section("story", "The plan in brief", sentences(plan), list(plan.summary.get("warnings") or []),
                 tables=_present(tables.yearly_table(plan))),
@@ -85,6 +87,8 @@ def plan_sections(plan: PlanView) -> list[Section]:
                 figures=take("tokens", "served-share", "training"), tables=_present(tables.training_table(plan), accounts.demand_table(plan))),
         Section("surroundings", "Energy, carbon and water", tables=_present(accounts.environment_table(plan))),
         Section("scarcity", "What would help most", points=scarce, figures=shadows),
+        Section("next-accelerator", "The next accelerator", *hardware_parts(roadmaps, plan.label)),
+        Section("next-model", "The next model", *model_parts(roadmaps)),
         Section("checks", "Checks", _check_lines(plan), _check_notes(plan),
                 tables=_present(tables.cross_check_table(plan), _fleet_table(plan))),
         Section("assumptions", "Assumptions", tables=_present(tables.assumption_table(plan)), folded=True),

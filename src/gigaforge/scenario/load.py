@@ -14,13 +14,14 @@ from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.catalog.load import validation_problem
 from gigaforge.errors import InputError
 from gigaforge.scenario.compose import apply_settings, leaf_paths, read_scenario_data
-from gigaforge.scenario.schema import Scenario, interpolate, output_tokens
+from gigaforge.scenario.schema import Scenario, Serving, interpolate, output_tokens
 
 __all__ = [
     "check_against",
     "figures_without_reason",
     "load_scenario",
     "parse_scenario",
+    "peak_over_mean",
     "scenario_json_schema",
     "with_objective",
 ]
@@ -68,14 +69,20 @@ def parse_scenario(data: Any, where: str = "scenario") -> Scenario:
 
 def check_against(scenario: Scenario, catalog: Catalog, where: str = "scenario") -> None:
     """Every name in the scenario must exist in the catalogue; `InputError` names field and nearest known one."""
+    asked = {r.name for r in scenario.training if r.choose is not None}
     wanted: list[tuple[str, Any, str]] = [
         *((f"platforms.{p.name}.systems", catalog.system, s) for p in scenario.platforms for s in p.systems),
         *((f"sites.{s.site}", catalog.site, s.site) for s in scenario.sites),
-        *((f"training.{r.name}.model", catalog.model, r.model) for r in scenario.training),
-        *((f"serving.{s.name}.model", catalog.model, s.model) for s in scenario.serving),
+        *((f"training.{r.name}.model", catalog.model, r.model) for r in scenario.training if r.model),
+        *((f"serving.{s.name}.model", catalog.model, s.model) for s in scenario.serving if s.model not in asked),
         *((f"serving.{s.name}.shape", catalog.shape, s.shape) for s in scenario.serving if s.shape),
         *((f"serving.{s.name}.history", catalog.fact, n) for s in scenario.serving for n in s.history),
     ]
+    for run in scenario.training:
+        if run.choose and run.choose.like:
+            wanted.append((f"training.{run.name}.choose.like", catalog.model, run.choose.like))
+        if run.choose and run.choose.system:
+            wanted.append((f"training.{run.name}.choose.system", catalog.system, run.choose.system))
     if scenario.investment:
         wanted += [
             (f"investment.{role}", catalog.partner, getattr(scenario.investment, role))
@@ -162,3 +169,10 @@ def with_objective(scenario: Scenario, objective: str) -> Scenario:
     if objective not in known:
         raise InputError(f"{objective!r} is not an objective; known: {', '.join(known)}", "--objective")
     return scenario.model_copy(update={"objective": objective})
+
+
+def peak_over_mean(serving: Serving, catalog: Catalog) -> float:
+    """Busiest hour over the mean: the scenario's, else that of its shape, else 1."""
+    if serving.peak_to_mean is not None:
+        return serving.peak_to_mean
+    return max(catalog.shape(serving.shape).factors) if serving.shape else 1.0

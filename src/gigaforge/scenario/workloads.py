@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from gigaforge.quarters import Quarter
+from gigaforge.scenario.choice import ModelChoice
 from gigaforge.scenario.series import CountSeries, FractionSeries, Part, TokenSeries, interpolate
 from gigaforge.units import Duration, Fraction, MoneyPerTime, MoneyPerToken, Tokens
 
@@ -19,8 +20,11 @@ class TrainingRun(Part):
     """A model to train in a window, on capacity at one site."""
 
     name: str
-    model: str
-    tokens: Tokens
+    model: str = Field("", description="catalogue name; left out with `choose`")
+    tokens: Tokens = Field(0.0, description="trained on; left out with `choose`")
+    choose: ModelChoice | None = Field(
+        None, description="ask for the model instead of naming it; serving may then name this run as its model"
+    )
     start: Quarter
     end: Quarter
     seq_len: Annotated[int, Field(gt=0)] = 8192
@@ -40,8 +44,13 @@ class TrainingRun(Part):
     def _check(self) -> Self:
         if self.end < self.start:
             raise ValueError(f"end {self.end} is before start {self.start}")
-        if self.tokens <= 0:
-            raise ValueError("tokens must be above zero")
+        if self.choose is None:
+            if not self.model:
+                raise ValueError("model: is missing; name one, or ask for one with choose")
+            if self.tokens <= 0:
+                raise ValueError("tokens must be above zero")
+        elif "model" in self.model_fields_set or "tokens" in self.model_fields_set:
+            raise ValueError("choose finds model and tokens; leave those two out")
         if self.latest is not None and self.latest < self.end:
             raise ValueError(f"latest {self.latest} is before end {self.end}")
         if self.slip_cost and self.latest is None:
