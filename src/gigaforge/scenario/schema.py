@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gigaforge.quarters import Quarter
+from gigaforge.scenario.uncertainty import Risk
 from gigaforge.units import (
     DIMENSIONS,
     Duration,
@@ -349,6 +350,7 @@ class Scenario(Part):
     operations: Operations = Operations()
     objective: Literal["npv", "tokens", "cost", "earliest"] = "npv"
     block: Annotated[int, Field(gt=0)] = Field(8, description="systems are bought in blocks of this many")
+    risk: Risk | None = Field(None, description="what may turn out otherwise, for `gigaforge risk`")
     because: dict[str, str] = Field(
         default_factory=dict, description="where each figure comes from: source key, address or 'assumption: why'"
     )
