@@ -53,7 +53,8 @@ class Journal:
             row = _parsed(line)
             if "index" not in row:
                 break
-            self.done[row.pop("index")] = Outcome(**row)
+            index = row.pop("index")
+            self.done[index] = Outcome(**row)
             whole += len(line) + 1
         if self.done:
             os.truncate(path, whole)
