@@ -99,6 +99,8 @@ def _sentence(problem: Problem, statement: str, by: int) -> str:
         "platforms": _supply,
         "sites": _power,
         "finance": _finance,
+        "investment": _investment,
+        "serving": _serving,
     }
     name = ".".join(rest[:-1]) if kind in ("platforms", "sites") else ".".join(rest)
     return f"{statement}: {teller[kind](problem, name, by)}"
@@ -153,3 +155,29 @@ def _finance(p: Problem, name: str, by: int) -> str:
     if f.debt is not None:
         parts.append(f"{format_quantity(max(f.debt.limit.values()), 'money')} of debt at most")
     return " and ".join(parts) + f" by {p.quarters[by]}"
+
+
+def _investment(p: Problem, name: str, by: int) -> str:
+    """Terms that hold money back."""
+    investment = p.scenario.investment
+    if investment is None or not p.tranche_count:
+        return "no equity is released"
+    first = f"{format_quantity(float(p.tranche_thresholds_w[0]), 'power')} {investment.counts}"
+    told = f"{format_quantity(float(p.tranche_amounts_usd[0]), 'money')} of equity comes only with {first}"
+    if name != "conditions":
+        return told
+    waits = []
+    for c in investment.conditions:
+        if c.not_before is not None:
+            waits.append(f"tranche {c.tranche} not before {c.not_before}")
+        elif c.purchases is not None:
+            waits.append(f"tranche {c.tranche} once {format_quantity(c.purchases, 'money')} of systems are delivered")
+        else:
+            waits.append(f"tranche {c.tranche} once {c.run} has been trained")
+    return f"equity waits: {', '.join(waits)} (by {p.quarters[by]})"
+
+
+def _serving(p: Problem, name: str, by: int) -> str:
+    workload = name.rsplit(".", 1)[0]
+    w = p.workloads.index(workload)
+    return f"at most {format_quantity(float(p.demand[w, : by + 1].max()), 'tokens')} are asked for in a quarter by {p.quarters[by]}"

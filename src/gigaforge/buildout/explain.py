@@ -86,7 +86,7 @@ def _why(problem: Problem, decisions: Decisions, prices: dict[str, Any], t: int,
     best = np.array(
         [(p.deployed_w_per_rack * p.can_host[:, :, t])[:, p.line_of == i].max() for i in range(len(p.lines))]
     )
-    used = np.einsum("skt,sk->st", decisions.online, np.outer(p.pue_peak, p.rack_it_w))[:, t]
+    used = (decisions.held_w(p).sum(axis=1) * p.pue_peak[:, None])[:, t]
     room_w = float(np.maximum(p.energised_w[:, t] - used, 0.0).sum())
     left_w = min(float((np.maximum(offered - taken, 0.0) * best).sum()), room_w)
     spent = [i for i in range(len(p.lines)) if offered[i] and taken[i] >= 0.95 * offered[i]]

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gigaforge.buildout.annual import annual_summary
 from gigaforge.buildout.cash import cash_table, internal_rate_of_return
+from gigaforge.buildout.circular import circularity
+from gigaforge.buildout.parties import parties_of, parties_table
+from gigaforge.buildout.payments import delivered_usd
+from gigaforge.buildout.plan_tables import (
+    demand_table,
+    environment,
+    run_end,
+    sites_table,
+    supply_table,
+    terms_summary,
+    training_runs,
+)
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD, Programme
 from gigaforge.buildout.solver import Solution
+from gigaforge.buildout.tranches import due_tranches
 from gigaforge.scenario import step
 
 __all__ = ["Decisions", "Plan", "decisions_from", "plan_from"]
@@ -24,14 +38,14 @@ __all__ = ["Decisions", "Plan", "decisions_from", "plan_from"]
 class Decisions:
     """The programme's decisions as arrays in SI units; racks are whole numbers.
 
-    Shapes: S sites, K systems, P points, W workloads, R runs, T quarters.
+    Shapes: S sites, K systems, P serving points, J training points, W workloads, T quarters.
     """
 
     added: Array  # (S, K, T) racks
     retired: Array  # (S, K, T)
     online: Array  # (S, K, T)
     serving_racks: Array  # (S, P, T)
-    training_racks: Array  # (R, S, K, T)
+    training_racks: Array  # (J, S, T)
     served: Array  # (W, T) output tokens
     built_w: Array  # (S, T) facility power paid for
     debt_usd: Array  # (T,)
@@ -40,6 +54,17 @@ class Decisions:
     def deployed_w(self, problem: Problem) -> Array:
         """Cumulative accepted power on the commitment's own basis [W]. Shape (T,)."""
         return np.asarray(accepted_w(problem, self).sum(axis=(0, 1)))
+
+    def held_w(self, problem: Problem) -> Array:
+        """IT power that sites hold: nameplate of what is online, less what caps leave free [W]. Shape (S, K, T)."""
+        p = problem
+        held = self.online * p.rack_it_w[None, :, None]
+        by_system = held.transpose(1, 0, 2)  # a view
+        spare = p.rack_it_w[p.point_system] - p.point_held_w
+        np.subtract.at(by_system, p.point_system, self.serving_racks.transpose(1, 0, 2) * spare[:, None, None])
+        spare = p.rack_it_w[p.train_system] - p.train_held_w
+        np.subtract.at(by_system, p.train_system, self.training_racks * spare[:, None, None])
+        return held
 
 
 @dataclass(frozen=True)
@@ -114,16 +139,15 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
         retired=retired,
         online=online,
         serving_racks=tidy("serve", (shape[0], len(p.points), count), block),
-        training_racks=tidy("train", (len(p.runs), *shape, count), block),
+        training_racks=tidy("train", (len(p.training_points), shape[0], count), block),
         served=np.minimum(tidy("served", (len(p.workloads), count), PETA), p.demand),
         built_w=np.minimum(v["built"] * GW, p.energised_w),
         debt_usd=tidy("debt", (count,), USD),
         tranches=np.zeros(count, dtype=int),
     )
-    due = np.zeros(count, dtype=int)
-    if p.tranche_count:
-        due = np.floor(out.deployed_w(p) / p.tranche_w * (1 + 1e-9)).astype(int)
-    return Decisions(**{**out.__dict__, "tranches": np.minimum(due, p.tranche_count)})
+    ends = {run: run_end(p, r, out.training_racks[p.train_run == r]) for r, run in enumerate(p.runs)}
+    delivered = np.cumsum(delivered_usd(p, out).sum(axis=0))
+    return replace(out, tranches=due_tranches(p, out.deployed_w(p), delivered, ends))
 
 
 def plan_from(programme: Programme, solution: Solution) -> Plan:
@@ -133,17 +157,20 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
     cash = cash_table(p, d)
     tables = {
         "deployment": _deployment(p, d),
-        "sites": _sites(p, d),
-        "supply": _supply(p),
+        "sites": sites_table(p, d),
+        "supply": supply_table(p),
         "allocation": _allocation(p, d),
         "cash": cash.table,
         "tranches": _tranches(p, d),
         "operating_points": _points(p),
-        "demand": _demand(p, d),
+        "demand": demand_table(p, d),
     }
-    it_w = np.einsum("skt,k->t", d.online, p.rack_it_w)
-    facility_w = np.einsum("skt,sk->t", d.online, np.outer(p.pue_peak, p.rack_it_w))
-    runs = _training_runs(p, d)
+    held_w = d.held_w(p)
+    it_w = held_w.sum(axis=(0, 1))
+    facility_w = np.einsum("skt,s->t", held_w, p.pue_peak)
+    parties = parties_of(p, d, cash)
+    tables["parties"] = parties_table(parties)
+    runs = training_runs(p, d)
     zero = np.zeros(len(p.quarters))
     unit = USD if p.scenario.objective in ("npv", "cost") else 1.0
     summary = {
@@ -174,6 +201,12 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "dollars": p.scenario.finance.dollars,
         "commitment": {"power_w": p.scenario.commitment.power, "basis": p.scenario.commitment.basis},
         "debt_limit_usd": (step(debt.limit, p.quarters) if (debt := p.scenario.finance.debt) else zero).tolist(),
+        "parties": parties,
+        "circularity": circularity(p, d, cash),
+        "annual_cost": annual_summary(p, d),
+        "owed_usd": cash.owed_usd,
+        "terms": terms_summary(p),
+        **environment(p, d),
         "shadow_prices": {},
     }
     return Plan(_clean(summary), tables, p, d)
@@ -198,13 +231,15 @@ def _index(p: Problem, *dims: str) -> pd.MultiIndex:
 
 
 def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
+    held_w = d.held_w(p)
     frame = pd.DataFrame(
         {
             "racks_added": d.added.ravel().astype(int),
             "racks_retired": d.retired.ravel().astype(int),
             "racks_online": d.online.ravel().astype(int),
-            "it_power_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
-            "facility_power_w": (d.online * np.outer(p.pue_peak, p.rack_it_w)[..., None]).ravel(),
+            "it_power_w": held_w.ravel(),
+            "facility_power_w": (held_w * p.pue_peak[:, None, None]).ravel(),
+            "nameplate_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
             "deployed_w": accepted_w(p, d).ravel(),
         },
         index=_index(p, "site", "system", "quarter"),
@@ -214,33 +249,6 @@ def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
     return frame[["quarter", "site", "system", *frame.columns[3:]]]
 
 
-def _sites(p: Problem, d: Decisions) -> pd.DataFrame:
-    index = _index(p, "site", "quarter")
-    frame = pd.DataFrame(
-        {
-            "energised_w": p.energised_w.ravel(),
-            "built_w": d.built_w.ravel(),
-            "facility_power_w": np.einsum("skt,sk->st", d.online, np.outer(p.pue_peak, p.rack_it_w)).ravel(),
-            "pue": np.repeat(p.pue_peak, len(p.quarters)),
-            "pue_mean": np.repeat(p.pue_mean, len(p.quarters)),
-        },
-        index=index,
-    ).reset_index()
-    frame["partner"] = frame["site"].map(dict(zip(p.sites, p.partners, strict=True)))
-    frame["tenure"] = frame["site"].map(dict(zip(p.sites, p.tenures, strict=True)))
-    return frame[["quarter", "site", *[c for c in frame.columns if c not in ("quarter", "site")]]]
-
-
-def _supply(p: Problem) -> pd.DataFrame:
-    """Systems that a quarter's supply allows, whichever configuration of the line is bought."""
-    rows = [
-        {"quarter": str(q), "system": s, "line": p.lines[p.line_of[k]], "racks_available": p.supply[p.line_of[k], t]}
-        for k, s in enumerate(p.systems)
-        for t, q in enumerate(p.quarters)
-    ]
-    return pd.DataFrame(rows)
-
-
 def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
     rows = []
     for s, i, t in zip(*np.nonzero(d.serving_racks), strict=True):
@@ -248,10 +256,10 @@ def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
         workload = p.point_workload[i]
         tokens = racks * p.point_tokens[i, t] / p.peak_to_mean[workload]
         rows.append((str(p.quarters[t]), p.sites[s], point.system, point.workload, point.id, racks, tokens))
-    for r, s, k, t in zip(*np.nonzero(d.training_racks), strict=True):
-        point, racks = p.training_points[r, k], d.training_racks[r, s, k, t]
-        tokens = racks * p.run_rate[r, k]
-        rows.append((str(p.quarters[t]), p.sites[s], p.systems[k], p.runs[r], point.id, racks, tokens))
+    for j, s, t in zip(*np.nonzero(d.training_racks), strict=True):
+        point, racks = p.training_points[j], d.training_racks[j, s, t]
+        tokens = racks * p.train_rate[j]
+        rows.append((str(p.quarters[t]), p.sites[s], point.system, point.workload, point.id, racks, tokens))
     columns = ["quarter", "site", "system", "workload", "point", "racks", "tokens"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values(["quarter", "site", "system", "workload"], kind="stable").reset_index(drop=True)
@@ -259,13 +267,14 @@ def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
 
 def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
     rows = []
-    for number in range(1, p.tranche_count + 1):
+    pairs = zip(p.tranche_thresholds_w, p.tranche_amounts_usd, strict=True)
+    for number, (threshold, amount) in enumerate(pairs, 1):
         reached = np.flatnonzero(d.tranches >= number)
         rows.append(
             {
                 "index": number,
-                "threshold_w": number * p.tranche_w,
-                "amount_usd": p.tranche_usd,
+                "threshold_w": float(threshold),
+                "amount_usd": float(amount),
                 "released": str(p.quarters[reached[0]]) if len(reached) else None,
             }
         )
@@ -273,7 +282,7 @@ def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
 
 
 def _points(p: Problem) -> pd.DataFrame:
-    every = [*p.points, *p.training_points.values()]
+    every = [*p.points, *p.training_points]
     rows = [
         {
             **{k: v for k, v in q.__dict__.items() if k != "strategy"},
@@ -282,38 +291,3 @@ def _points(p: Problem) -> pd.DataFrame:
         for q in every
     ]
     return pd.DataFrame(rows)
-
-
-def _demand(p: Problem, d: Decisions) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {
-            "tokens_demanded": p.demand.ravel(),
-            "tokens_served": d.served.ravel(),
-            "usd_per_token": (p.token_usd / (1 - p.scenario.operations.overhead_of_revenue)).ravel(),
-        },
-        index=_index(p, "workload", "quarter"),
-    ).reset_index()
-    return frame[["quarter", "workload", "tokens_demanded", "tokens_served", "usd_per_token"]]
-
-
-def _training_runs(p: Problem, d: Decisions) -> list[dict[str, Any]]:
-    out = []
-    for r, run in enumerate(p.scenario.training):
-        racks = d.training_racks[r]
-        active = np.flatnonzero(racks.sum(axis=(0, 1)))
-        sites = [p.sites[s] for s in np.flatnonzero(racks.sum(axis=(1, 2)))]
-        systems = [p.systems[k] for k in np.flatnonzero(racks.sum(axis=(0, 2)))]
-        out.append(
-            {
-                "name": run.name,
-                "model": run.model,
-                "system": systems[0] if systems else None,
-                "sites": sites,
-                "start": str(p.quarters[active[0]]) if len(active) else None,
-                "end": str(p.quarters[active[-1]]) if len(active) else None,
-                "racks": math.ceil(racks.sum(axis=(0, 1)).max()) if len(active) else 0,
-                "tokens": float(p.run_tokens[r]),
-                "window": [str(run.start), str(run.end)],
-            }
-        )
-    return out

@@ -15,21 +15,25 @@ from gigaforge.buildout.actuals import past_from, with_past
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.crosscheck import cross_checks
+from gigaforge.buildout.demand_basis import demand_basis
 from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
+from gigaforge.buildout.reasons import reasons
 from gigaforge.buildout.replan import start_from
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
+from gigaforge.codesign.models import Choice
+from gigaforge.codesign.models.resolve import resolve_models
 from gigaforge.codesign.operating_points import operating_points
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import GigaforgeError, NoAnswerError
 from gigaforge.scenario import Scenario, check_against
 from gigaforge.units import format_quantity
 
-__all__ = ["Stage", "plan"]
+__all__ = ["Stage", "plan", "plan_problem"]
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,42 @@ def plan(
     options = options or SolverOptions()
     started = time.perf_counter()
     check_against(scenario, catalog, scenario.name)
+    scenario, catalog, choices = _with_models(scenario, catalog, tell)
     if points is None:
         tell(Stage("finding operating points"))
         points = operating_points(scenario, catalog)
     problem = problem_from(scenario, catalog, points)
     if actuals is not None:
         problem = with_past(problem, past_from(actuals, problem))
+    result = plan_problem(problem, catalog, options=options, standing=standing, watch=watch, started=started)
+    if choices:
+        result.summary["model_choices"] = {run: choice.to_dict() for run, choice in choices.items()}
+    return result
+
+
+def plan_problem(
+    problem: Problem,
+    catalog: Catalog,
+    *,
+    options: SolverOptions | None = None,
+    standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
+    watch: Callable[[Stage], None] | None = None,
+    started: float | None = None,
+) -> Plan:
+    """Plan what is stated as arrays; parameters and errors as `plan`.
+
+    Parameters
+    ----------
+    problem : Problem
+        From `gigaforge.buildout.problem.problem_from`.
+    started : float
+        Clock (`time.perf_counter`) at which the work began. [s]
+
+    """
+    tell = watch or (lambda _: None)
+    options = options or SolverOptions()
+    started = time.perf_counter() if started is None else started
+    scenario = problem.scenario
     tell(Stage("stating the programme"))
     programme = build(problem)
     tell(Stage("solving the relaxation"))
@@ -129,10 +163,12 @@ def plan(
     extra = {
         "shadow_prices": prices,
         "milestones": marks,
+        "reasons": reasons(programme, result.decisions, relaxation),
         "explanations": sentences(problem, result.decisions, prices, marks),
         "warnings": _warnings(problem, result, prices),
         "checks": {"passed": len(checks), "failed": []},
         "fleet_check": _fleet_check(problem, result),
+        "demand_basis": demand_basis(scenario, catalog),
         "cross_checks": cross_checks(problem, result.decisions),
         "description": scenario.description.strip(),
         "finance": {
@@ -151,6 +187,16 @@ def plan(
         "plan_s": time.perf_counter() - started,
     }
     return replace(result, summary=result.summary | extra)
+
+
+def _with_models(
+    scenario: Scenario, catalog: Catalog, tell: Callable[[Stage], None]
+) -> tuple[Scenario, Catalog, dict[str, Choice]]:
+    """Answer the runs that ask which model to train."""
+    if any(run.choose for run in scenario.training):
+        tell(Stage("choosing models to train"))
+    resolved = resolve_models(scenario, catalog)
+    return resolved.scenario, resolved.catalog, resolved.choices
 
 
 def _infeasible(problem: Problem, tell: Callable[[Stage], None]) -> NoAnswerError:
@@ -186,11 +232,11 @@ def _fleet_check(problem: Problem, result: Plan) -> dict[str, float | str]:
     if online.any():
         check["availability"] = float((p.availability * online).sum() / online.sum())
     for r, run in enumerate(p.runs):
-        racks = d.training_racks[r].sum(axis=(0, 2))
+        racks = d.training_racks.sum(axis=(1, 2)) * (p.train_run == r)
         if racks.any():
-            k = int(np.argmax(racks))
+            j = int(np.argmax(racks))
             check[f"goodput of {run}"] = (
-                f"{100 * p.run_goodput[r, k]:.1f} % in gangs of {p.training_points[r, k].racks_per_unit} racks"
+                f"{100 * p.train_goodput[j]:.1f} % in gangs of {p.training_points[j].racks_per_unit} racks"
             )
     return check
 

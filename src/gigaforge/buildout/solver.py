@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import highspy
@@ -93,6 +93,8 @@ class Relaxation:
     duals : dict
         Constraint name to array of duals, shaped like the constraint: what one more unit of its right-hand side is
         worth in the objective's unit (programme units).
+    values, reduced : dict
+        Variable name to values, and to reduced costs: what one more unit forced in would add to the objective.
 
     """
 
@@ -100,6 +102,8 @@ class Relaxation:
     objective: float
     seconds: float
     duals: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    reduced: dict[str, Any] = field(default_factory=dict)
 
 
 def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) -> tuple[Any, Any]:
@@ -174,7 +178,23 @@ def relax(model: linopy.Model, options: SolverOptions | None = None) -> Relaxati
     for name in model.constraints:
         labels = model.constraints[name].labels
         duals[name] = labels.copy(data=np.where(labels.values >= 0, by_label[labels.values], 0.0))
-    return Relaxation(True, float(highs.getInfo().objective_function_value), seconds, duals)
+    vlabels = np.asarray(matrices.vlabels)
+    values, reduced = (
+        _by_variable(model, vlabels, np.asarray(column))
+        for column in (highs.getSolution().col_value, highs.getSolution().col_dual)
+    )
+    return Relaxation(True, float(highs.getInfo().objective_function_value), seconds, duals, values, reduced)
+
+
+def _by_variable(model: linopy.Model, labels: NDArray[np.int64], column: Array) -> dict[str, Any]:
+    """A column of the solution as arrays shaped like the variables."""
+    by_label = np.zeros(int(labels.max()) + 1)
+    by_label[labels] = column
+    out = {}
+    for name in model.variables:
+        mine = model.variables[name].labels
+        out[name] = mine.copy(data=np.where(mine.values >= 0, by_label[mine.values], 0.0))
+    return out
 
 
 def solve(

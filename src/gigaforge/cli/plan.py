@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
+from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, catalog_from, quantity
 from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gigaforge.buildout.planner import Stage
 
-__all__ = ["register"]
+__all__ = ["progress", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +42,7 @@ def plan(
         bool, typer.Option("--operate", help="Simulate the planned fleet and plan again until both agree.")
     ] = False,
     threads: Annotated[int, typer.Option("--threads", min=0, help="Solver threads (0: let it choose)")] = 0,
+    settings: SetOption = None,
     actuals: Annotated[
         str | None,
         typer.Option("--actuals", help="What happened in quarters that are over: a CSV or Parquet file or folder"),
@@ -62,7 +63,7 @@ def plan(
 
     Example: gigaforge plan scenarios/single-site.yaml --out plans/one --gap "1 %"
     """
-    from gigaforge.scenario import check_against, load_scenario, with_objective
+    from gigaforge.scenario import check_against, load_scenario, scenario_files, with_objective
 
     gap_share = quantity(gap, "fraction", "--gap")
     time_limit_s = quantity(time_limit, "duration", "--time-limit")
@@ -70,10 +71,10 @@ def plan(
         raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
     if time_limit_s <= 0:
         raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
-    chosen = load_scenario(scenario)
+    figures = catalog_from(catalog)
+    chosen = load_scenario(scenario, settings or (), figures)
     if objective is not None:
         chosen = with_objective(chosen, objective)
-    figures = catalog_from(catalog)
     check_against(chosen, figures, str(scenario))
     target = out or Path("plans") / chosen.name
 
@@ -95,14 +96,15 @@ def plan(
     if operate and (actuals or standing):
         raise InputError("cannot be combined with --actuals or --standing", "--operate")
     options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
-    with _progress(Console(stderr=True)) as watch:
+    with progress(Console(stderr=True)) as watch:
         if operate:
             from gigaforge.buildout.operated import plan_and_operate
 
             result = plan_and_operate(chosen, figures, options=options, watch=watch)
         else:
             result = make_plan(chosen, figures, options=options, actuals=happened, standing=before, watch=watch)
-        result.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
+        result.summary["inputs"] = input_hashes([*scenario_files(scenario), *(catalog or [])])
+        result.summary["settings"] = settings or []
         watch(Stage("writing the report"))
         write_plan_folder(
             result, target, {"report.html": lambda path: write_report((result.summary, result.tables), path)}
@@ -119,7 +121,7 @@ def plan(
 
 
 @contextmanager
-def _progress(console: object) -> Iterator[Callable[[Stage], None]]:
+def progress(console: object) -> Iterator[Callable[[Stage], None]]:
     """A line on stderr that says what is being done; plain lines where stderr is no terminal."""
     from rich.console import Console
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 from gigaforge.catalog import Catalog
+from gigaforge.codesign.caps import capped_hardware
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.codesign.serving_points import serving_points
 from gigaforge.codesign.training_points import Searches, training_points
 from gigaforge.errors import GigaforgeError
-from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.transformer import Transformer
 from gigaforge.scenario import Scenario
 from gigaforge.scenario.schema import Serving, TrainingRun
@@ -28,15 +27,7 @@ def operating_points(scenario: Scenario, catalog: Catalog) -> list[OperatingPoin
     for name in (s for line in scenario.platforms for s in line.systems):
         system = catalog.system(name)
         chip = catalog.accelerator(system.accelerator)
-        hardware = Hardware.from_catalog(system, chip)
-        # A configuration below the chip's own limit (Max-Q) runs at a slower clock: its peaks hold at the full limit.
-        cap_w = None
-        if system.accelerator_power and chip.power and system.accelerator_power.value < chip.power.value:
-            cap_w = system.accelerator_power.value
-            spared = system.accelerators * (chip.power.value - cap_w)
-            hardware = replace(
-                hardware, power_limit_w=chip.power.value, system_power_w=hardware.system_power_w + spared
-            )
+        hardware, cap_w = capped_hardware(system, chip)
         workloads: list[Serving | TrainingRun] = [*scenario.serving, *scenario.training]
         for workload in workloads:
             transformer = Transformer.from_catalog(catalog.model(workload.model))

@@ -32,12 +32,19 @@ class OperatingPoint:
         Most systems that a training run can use: its gang, times the gangs of its experiments.
     ttft_s, tpot_s : float
         Mean latency [s]; NaN for training.
+    ttft_target_s, tpot_target_s, output_tokens : float
+        What the workload promises [s], and the mean answer over the horizon [token]; NaN for training.
     mfu : float
         Model FLOP/s over dense peak [fraction]; NaN for serving.
     low, high : float
         80 % interval of the yield, as factors around one.
     tokens_per_s_by_quarter : tuple of float
         Serving: the yield at each quarter's lengths of prompt and answer, 0 where targets are missed [token/s].
+    cap_w : float
+        Power cap of each accelerator, kept by its firmware; NaN: the configuration's own limit [W].
+    held_w_per_rack : float
+        IT power that a site holds for one system at work here: no more than its caps let it draw. NaN: its nameplate,
+        network share included [W].
     strategy : dict
         The degrees of parallelism, batch and precision.
 
@@ -55,10 +62,15 @@ class OperatingPoint:
     max_racks: float = float("inf")
     ttft_s: float = float("nan")
     tpot_s: float = float("nan")
+    ttft_target_s: float = float("nan")
+    tpot_target_s: float = float("nan")
+    output_tokens: float = float("nan")
     mfu: float = float("nan")
     low: float = 1.0
     high: float = 1.0
     tokens_per_s_by_quarter: tuple[float, ...] = ()
+    cap_w: float = float("nan")
+    held_w_per_rack: float = float("nan")
     strategy: dict[str, int | float | str | bool] = field(default_factory=dict)
 
 

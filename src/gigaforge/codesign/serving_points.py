@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,20 @@ from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import ServingConfigurations, ServingResults, Traffic, evaluate, search
 from gigaforge.perf.transformer import Transformer
 from gigaforge.quarters import Quarter
-from gigaforge.scenario import interpolate
+from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving
 
-__all__ = ["serving_points", "traffic_by_quarter"]
+__all__ = ["PRECISIONS", "join", "layout_words", "serving_points", "traffic_by_quarter"]
 
-_PRECISIONS = {"fp4": "nvfp4", "fp8": "fp8", "bf16": "bf16"}
+PRECISIONS: Final = {"fp4": "nvfp4", "fp8": "fp8", "bf16": "bf16"}
+"""What a scenario calls a precision, and the format that serves in it."""
 _MOMENTS = 4  # searches over the horizon; lengths in between change little
 
 
 def traffic_by_quarter(serving: Serving, quarters: list[Quarter]) -> list[Traffic]:
     """The requests of each quarter: lengths, cache hits and targets on the mean."""
     prompt = interpolate(serving.input_tokens, quarters)
-    answer = interpolate(serving.output_tokens, quarters)
+    answer = output_tokens(serving, quarters)
     return [
         Traffic(
             float(np.round(i)),
@@ -53,7 +54,7 @@ def serving_points(
         The chip lacks the precision.
 
     """
-    precision = _PRECISIONS.get(serving.precision, serving.precision)
+    precision = PRECISIONS.get(serving.precision, serving.precision)
     traffic = traffic_by_quarter(serving, quarters)
     moments = sorted({round(i) for i in np.linspace(0, len(quarters) - 1, _MOMENTS)})
     found = [
@@ -63,7 +64,7 @@ def serving_points(
     rows = [c for c in found if c is not None]
     if not rows:
         return []
-    chosen = _unique(_join(rows))
+    chosen = _unique(join(rows))
     unique = {(t.input_len, t.output_len): t for t in traffic}
     results = {
         key: evaluate(transformer, hardware, one, chosen, precision=precision, power_cap_w=power_cap_w)
@@ -73,8 +74,9 @@ def serving_points(
     # Latency and power of each point are those of the quarter in which it yields most.
     best = [results[traffic[t].input_len, traffic[t].output_len] for t in yields.argmax(axis=1)]
     power_w = np.array([r.power_w[i] for i, r in enumerate(best)])
+    answer = float(np.mean([t.output_len for t in traffic]))
     return [
-        _point(number, i, chosen, best[i], yields[i], hardware, serving, precision)
+        _point(number, i, chosen, best[i], yields[i], hardware, serving, precision, answer)
         for number, i in enumerate(_worth_having(yields, power_w))
     ]
 
@@ -89,7 +91,8 @@ def _best(results: ServingResults) -> ServingConfigurations | None:
     return results.configurations.take(np.unique([fast, thrifty]))
 
 
-def _join(parts: list[ServingConfigurations]) -> ServingConfigurations:
+def join(parts: list[ServingConfigurations]) -> ServingConfigurations:
+    """One after the other."""
     names = vars(parts[0])
     return ServingConfigurations(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
@@ -126,6 +129,7 @@ def _point(
     hardware: Hardware,
     serving: Serving,
     precision: str,
+    output_tokens: float,
 ) -> OperatingPoint:
     row: dict[str, Any] = {name: float(column[i]) for name, column in vars(chosen).items()}
     low, high = ((bounds or {}).get("throughput", 1.0) for bounds in (results.low, results.high))
@@ -135,12 +139,15 @@ def _point(
         kind="serving",
         system=hardware.name,
         model=serving.model,
-        layout=_words(row),
+        layout=layout_words(row),
         tokens_per_s_per_rack=float(yields.max()),
         it_power_w_per_rack=rack_power_w(hardware, float(results.power_w[i])),
         racks_per_unit=int(np.ceil(row["accelerators"] / hardware.accelerators)),
         ttft_s=float(results.ttft_s[i]),
         tpot_s=float(results.tpot_s[i]),
+        ttft_target_s=serving.ttft,
+        tpot_target_s=serving.tpot,
+        output_tokens=output_tokens,
         low=low,
         high=high,
         tokens_per_s_by_quarter=tuple(float(y) for y in yields),
@@ -148,7 +155,7 @@ def _point(
     )
 
 
-def _words(row: dict[str, Any]) -> str:
+def layout_words(row: dict[str, Any]) -> str:
     """A layout as people say it."""
     tensor = row["accelerators"] / row["attention_data_parallel"] / row["pipeline_parallel"]
     parts = [f"{row['accelerators']:.0f} GPUs"]

@@ -12,7 +12,7 @@ from gigaforge.perf.transformer import Transformer
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario.schema import TrainingRun
 
-__all__ = ["training_points"]
+__all__ = ["SPACE", "Searches", "batch_tokens", "gang_of", "job_of", "strategy_words", "training_points"]
 
 _LARGEST = 4096  # systems in one gang: 300,000 accelerators, beyond every published run
 _FIRST_GUESS_MFU = 0.4
@@ -20,7 +20,7 @@ _FIRST_GUESS_MFU = 0.4
 # which larger ones stop helping grows with the data to the power 0.47 (https://arxiv.org/abs/2410.21676).
 _BATCH_TOKENS, _BATCH_AT_TOKENS, _BATCH_EXPONENT = 63e6, 14.8e12, 0.47
 # What a planner needs to compare: degrees that production runs use, without the refinements that decide the last per cent.
-_SPACE = SearchSpace.usual(
+SPACE = SearchSpace.usual(
     tensor_parallel=(1, 2, 4, 8, 16),
     context_parallel=(1, 2, 4, 8),
     expert_tensor_parallel=(1,),
@@ -46,15 +46,10 @@ def training_points(
     The experiments that `compute_multiple` counts run in gangs of their own, so the gang need only fit the final run.
     Runs of one model ask many of the same questions; `searches` remembers the answers.
     """
-    window_s = (run.end - run.start + 1) * SECONDS_PER_QUARTER * 2 / 3
-    known: Searches = {} if searches is None else searches
-    racks = _first_guess(transformer, hardware, run, window_s)
-    while (results := _try(transformer, hardware, run, racks, known, power_cap_w)) is not None and racks < _LARGEST:
-        if results.feasible[0] and _rate(results, hardware) * racks * window_s >= run.tokens:
-            break
-        racks *= 2
-    if results is None or not results.feasible[0]:
+    found = gang_of(transformer, hardware, run, {} if searches is None else searches, power_cap_w)
+    if found is None:
         return []
+    racks, results = found
     strategy = results.strategies.row(0)
     return [
         OperatingPoint(
@@ -63,7 +58,7 @@ def training_points(
             kind="training",
             system=hardware.name,
             model=run.model,
-            layout=_words(strategy),
+            layout=strategy_words(strategy),
             tokens_per_s_per_rack=_rate(results, hardware),
             it_power_w_per_rack=rack_power_w(hardware, float(results.power_w[0])),
             racks_per_unit=racks,
@@ -76,6 +71,33 @@ def training_points(
     ]
 
 
+def batch_tokens(run: TrainingRun) -> float:
+    """Tokens of one optimizer step: the run's own, or what its data let a batch be."""
+    return run.global_batch_tokens or _BATCH_TOKENS * (run.tokens / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT
+
+
+def gang_of(
+    transformer: Transformer, hardware: Hardware, run: TrainingRun, known: Searches, power_cap_w: float | None
+) -> tuple[int, TrainingResults] | None:
+    """Systems of the smallest gang that finishes in two thirds of the window, and its search; None where none fits."""
+    window_s = (run.end - run.start + 1) * SECONDS_PER_QUARTER * 2 / 3
+    racks = _first_guess(transformer, hardware, run, window_s)
+    while (results := _try(transformer, hardware, run, racks, known, power_cap_w)) is not None and racks < _LARGEST:
+        if results.feasible[0] and _rate(results, hardware) * racks * window_s >= run.tokens:
+            break
+        racks *= 2
+    return None if results is None or not results.feasible[0] else (racks, results)
+
+
+def job_of(hardware: Hardware, run: TrainingRun, racks: int) -> TrainingJob:
+    """The run on so many systems, with a batch that divides evenly over gangs of many sizes."""
+    batch = max(int(batch_tokens(run) // run.seq_len), 1)
+    batch = max(2 ** int(np.log2(batch)), 1)
+    if hardware.accelerators % 9 == 0:
+        batch = max(batch // 16 * 18, 1)  # NVL72 racks hold 2^3 x 3^2 accelerators
+    return TrainingJob(racks * hardware.accelerators, batch, run.seq_len, run.precision)
+
+
 def _try(
     transformer: Transformer,
     hardware: Hardware,
@@ -84,17 +106,11 @@ def _try(
     known: Searches,
     power_cap_w: float | None,
 ) -> TrainingResults | None:
-    tokens = run.global_batch_tokens or _BATCH_TOKENS * (run.tokens / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT
-    batch = max(int(tokens // run.seq_len), 1)
-    # A batch that divides evenly over gangs of many sizes.
-    batch = max(2 ** int(np.log2(batch)), 1)
-    if hardware.accelerators % 9 == 0:
-        batch = max(batch // 16 * 18, 1)  # NVL72 racks hold 2^3 x 3^2 accelerators
-    job = TrainingJob(racks * hardware.accelerators, batch, run.seq_len, run.precision)
+    job = job_of(hardware, run, racks)
     key = (hardware.name, run.model, job)
     if key not in known:
         try:
-            known[key] = search(transformer, hardware, job, space=_SPACE, power_cap_w=power_cap_w)
+            known[key] = search(transformer, hardware, job, space=SPACE, power_cap_w=power_cap_w)
         except GigaforgeError:
             known[key] = None
     return known[key]
@@ -112,7 +128,8 @@ def _rate(results: TrainingResults, hardware: Hardware) -> float:
     return float(results.tokens_per_s_per_gpu[0]) * hardware.accelerators
 
 
-def _words(strategy: dict[str, int | float | str | bool]) -> str:
+def strategy_words(strategy: dict[str, int | float | str | bool]) -> str:
+    """A strategy as people say it."""
     short = (("tensor_parallel", "TP"), ("pipeline_parallel", "PP"), ("context_parallel", "CP"),
              ("expert_parallel", "EP"), ("data_parallel", "DP"))  # fmt: skip
     parts = [f"{word} {strategy[name]}" for name, word in short if int(strategy[name]) > 1]

@@ -82,7 +82,8 @@ def _chances(summary: Summary) -> Figure | None:
     if worst is None:
         said = ""
     elif missed:
-        said = f"{power(worst['power_w'])} by {worst['by']} stands in {worst['probability']:.0%} of futures: the promise most at risk."
+        share = f"{worst['probability']:.0%}" if worst["probability"] >= 0.005 else "none"
+        said = f"{power(worst['power_w'])} by {worst['by']} stands in {share} of futures: the promise most at risk."
     else:
         said = f"Every promise holds in most futures; {power(worst['power_w'])} by {worst['by']} is the closest, in {worst['probability']:.0%}."
     table = frame.pivot_table(index="quarter", columns="gigawatts", values="chance", sort=False).reset_index()
@@ -141,18 +142,18 @@ def _matters(summary: Summary, label: str, number: int) -> Figure | None:
     found = summary["sensitivity"][label]
     rows = [
         {"figure": name, "share": round(100 * v["shapley"], 2), "alone": round(100 * v["first_order"], 2),
-         "more": "raises" if v["per_sd"] > 0 else "lowers"}
+         "more": "raises it" if v["per_sd"] > 0 else "lowers it"}
         for name, v in list(found["figures"].items())[:_SHOWN] if v["shapley"] > 0.002
     ]  # fmt: skip
     if not rows:
         return None
     frame = pd.DataFrame(rows)
     what = "net present value" if label == "npv_usd" else f"power deployed by {label.rsplit(maxsplit=1)[-1]}"
-    colour = alt.Scale(domain=["raises", "lowers"], range=[theme.accent("good"), theme.accent("bad")])
+    colour = alt.Scale(domain=["raises it", "lowers it"], range=[theme.accent("good"), theme.accent("bad")])
     bars = alt.Chart(frame).mark_bar(height=14).encode(
         y=alt.Y("figure:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)),
         x=alt.X("share:Q", title="% of the variance"),
-        color=alt.Color("more:N", scale=colour, legend=alt.Legend(title=f"More of it … {what}")),
+        color=alt.Color("more:N", scale=colour, legend=alt.Legend(title="More of it", titleLimit=300)),
         tooltip=["figure:N", alt.Tooltip("share:Q", title="share [%]"), alt.Tooltip("alone:Q", title="first order [%]")],
     )  # fmt: skip
     title = f"What matters for {what}"
@@ -187,7 +188,8 @@ def _points(summary: Summary) -> list[str]:
     out = []
     short = summary["cash_short"]
     if short["probability"] > 0:
-        out.append(f"In {short['probability']:.0%} of futures the purse runs dry at some time; one in ten lacks {money(short['p90_usd'])} or more.")  # fmt: skip
+        depth = f"; one in ten lacks {money(short['p90_usd'])} or more" if short["p90_usd"] > 1e6 else ""
+        out.append(f"In {short['probability']:.0%} of futures the purse runs dry at some time{depth}.")
     late = {name: 1 - run["finished"] for name, run in summary["training"].items() if run["finished"] < 0.995}
     if late:
         worst = max(late, key=lambda name: late[name])

@@ -32,6 +32,12 @@ def policy() -> Policy:
     return made
 
 
+@pytest.fixture(autouse=True)
+def learnt_once(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Learning a programme takes seconds; all studies here are of the same one."""
+    monkeypatch.setattr("gigaforge.buildout.risk.study.Template", lambda *_: policy.template)
+
+
 def test_exchanged_numbers_are_those_of_a_programme_stated_anew(policy: Policy) -> None:
     template, worlds = policy.template, policy.worlds
     changed = worlds.problem_of(worlds.tracks(5))
@@ -81,7 +87,7 @@ def study(folder: Path | None, **options: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return study(tmp_path_factory.mktemp("alone"))
+    return study(tmp_path_factory.mktemp("alone"))  # learns by itself
 
 
 def answers(result: Any) -> Any:

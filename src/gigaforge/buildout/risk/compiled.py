@@ -97,11 +97,15 @@ def _needed(programme: Programme, m: Any) -> tuple[Any, Any]:
 
 
 def worth_having(p: Problem) -> NDArray[np.bool_]:
-    """Serving points that some price of power would make best in a quarter: the others are left out. Shape (P, T)."""
+    """Serving points that some price of power would make best in a quarter: the others are left out. Shape (P, T).
+
+    Only points for which a site holds the same power are compared.
+    """
     out = np.zeros(p.point_tokens.shape, dtype=bool)
+    held = np.round(p.point_held_w, 3)
     for w in range(len(p.workloads)):
-        for k in range(len(p.systems)):
-            mine = np.flatnonzero((p.point_workload == w) & (p.point_system == k))
+        for k, watts in sorted({(int(k), float(h)) for k, h in zip(p.point_system, held, strict=True)}):
+            mine = np.flatnonzero((p.point_workload == w) & (p.point_system == k) & (held == watts))
             mine = mine[np.argsort(p.point_power_w[mine], kind="stable")]
             for t in range(len(p.quarters)):
                 hull: list[tuple[float, float, int]] = [(float(p.rack_idle_w[k]), 0.0, -1)]

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD
 from gigaforge.buildout.risk.template import Basis, Numbers, Template
 from gigaforge.buildout.risk.world import Worlds
+from gigaforge.buildout.tranches import due_tranches
 
 __all__ = ["Outcome", "Policy", "rollout"]
 
@@ -141,6 +143,9 @@ class _State:
         self.owed = np.zeros(self.added.shape[:2])  # wanted and not had, part blocks included
         self.chosen = np.full((len(truth.runs), *self.added.shape[:2]), np.nan)
         self.per_block = np.outer(truth.pue_peak, truth.rack_it_w) * self.block  # [W] of facility power
+        self.least = np.outer(truth.pue_peak, truth.least_held_w) * self.block  # the same at work under a cap
+        # Half of the racks of a quarter work in it, and only those at work can be held to less than their nameplate.
+        self.new = (self.per_block + self.least) / 2
         if truth.past is not None:
             over = truth.past.quarters
             self.added[..., :over] = truth.past.added / self.block
@@ -151,23 +156,23 @@ class _State:
         self.owed[:] = 0.0
         for t in range(self.done, until):
             self.owed += wanted[..., t]
-            used = np.einsum("skt,sk->s", self.added[..., : t + 1], self.per_block)
+            used = np.einsum("skt,sk->s", self.added[..., : t + 1], self.least)
             room = self.truth.energised_w[:, t] - used - self._kept(t)
             for line in range(len(self.truth.lines)):
                 mine = np.flatnonzero(self.truth.line_of == line)
                 left = int(self.truth.supply[line, t] // self.block + _WHOLE)
                 buy = self._whole if self.whole else self._part
-                bought = buy(self.owed[:, mine], self.per_block[:, mine], room, left)
+                bought = buy(self.owed[:, mine], self.new[:, mine], room, left)
                 bought *= self.truth.can_host[:, mine, t]
                 self.added[:, mine, t] = bought
                 self.owed[:, mine] -= bought
-                room -= (bought * self.per_block[:, mine]).sum(axis=1)
+                room -= (bought * self.new[:, mine]).sum(axis=1)
         self.done = until
 
     def _kept(self, t: int) -> Array:
         """Power that retirement gives back: systems beyond their service life are gone. Shape (S,)."""
         gone = self.added[..., : max(t + 1 - self.truth.service_quarters, 0)]
-        return -np.asarray(np.einsum("skt,sk->s", gone, self.per_block))
+        return -np.asarray(np.einsum("skt,sk->s", gone, self.least))
 
     def _whole(self, owed: Array, per_block: Array, room: Array, left: int) -> Array:
         """Whole blocks nearest to what is owed: whole parts first, then the largest remainders."""
@@ -216,19 +221,30 @@ class _State:
             columns = self.t.columns["chosen"]
             there = (columns >= 0) & ~np.isnan(self.chosen)
             lower[columns[there]] = upper[columns[there]] = self.chosen[there]
-        released = self.t.columns.get("tranches")
-        if released is not None and self.whole:
-            flat = released.ravel()[: self.done]
-            upper[flat] = lower[flat] = self.reached()[: self.done]
+        if self.whole:
+            self._release(lower, upper)
         return lower, upper
+
+    def _release(self, lower: Array, upper: Array) -> None:
+        """Tranches of the past are whole ones."""
+        reached = self.reached()[: self.done].astype(float)
+        if "tranches" in self.t.columns:
+            flat = self.t.columns["tranches"].ravel()[: self.done]
+            there = flat >= 0
+            upper[flat[there]] = lower[flat[there]] = reached[there]
+        for number, row in enumerate(self.t.columns.get("tranche", []), 1):
+            there = row[: self.done] >= 0
+            upper[row[: self.done][there]] = lower[row[: self.done][there]] = (reached >= number)[there]
 
     def admit(self, numbers: Numbers) -> None:
         """What was had was there: beliefs about power and supply give way to racks that stand."""
         done, p = self.done, self.truth
-        used = np.einsum("skt,sk->st", np.cumsum(self.added, axis=2), self.per_block)
+        used = np.einsum(
+            "skt,sk->st", np.cumsum(self.added, axis=2), self.per_block
+        )  # no more than what is energised
         for s, site in enumerate(p.sites):
             rows = self.t.rows[f"sites.{site}.power|energised"].ravel()
-            seen = np.minimum(used[s], p.energised_w[s].max()) / GW
+            seen = np.minimum(used[s], p.energised_w[s]) / GW
             seen[: max(done - 1, 0)] = p.energised_w[s, : max(done - 1, 0)] / GW
             seen[done:] = seen[done - 1] if done else 0.0
             there = rows >= 0
@@ -247,13 +263,13 @@ class _State:
             out[: self.truth.past.quarters] -= self.truth.past.not_accepted_w.sum(axis=(0, 1))
         return np.asarray(out)
 
-    def reached(self) -> Array:
+    def reached(self) -> NDArray[np.int_]:
         """Tranches released by the end of each quarter. Shape (T,)."""
         p = self.truth
-        if not p.tranche_count:
-            return np.zeros(len(p.quarters))
-        due = np.floor(self.deployed_w() / p.tranche_w * (1 + 1e-9))
-        return np.asarray(np.minimum(due, p.tranche_count))
+        own = np.array([t != "cloud" for t in p.tenures], dtype=float)
+        delivered = np.einsum("skt,kt,s->t", self.added, p.rack_price_usd, own) * self.block
+        ends = {run: int(due) for run, due in zip(p.runs, p.run_due, strict=True)}
+        return due_tranches(p, self.deployed_w(), np.cumsum(delivered), {**ends})
 
     def outcome(self, x: Array, numbers: Numbers) -> Outcome:
         """Read the settled world."""

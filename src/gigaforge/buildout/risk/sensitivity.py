@@ -11,6 +11,7 @@ from gigaforge.buildout.problem import Array
 __all__ = ["Sensitivity", "first_order", "sensitivity"]
 
 _PERMUTATIONS = 256
+_PENALTIES = (1.0, 5.0, 20.0, 80.0, 320.0)
 
 
 @dataclass(frozen=True)
@@ -83,24 +84,36 @@ def first_order(scores: Array, outcome: Array) -> Array:
 
 
 def _surrogate(x: Array, y: Array) -> tuple[Array, Array, float]:
-    """Ridge regression on inputs and their squares: slopes, curvatures, cross-validated share explained."""
-    features = np.hstack([x, x**2 - 1])
-    folds = np.arange(len(y)) % 5
-    predicted = np.empty_like(y)
+    """Ridge regression on inputs and their squares: slopes, curvatures, cross-validated share explained.
+
+    The penalty, and whether squares are worth having, is what predicts samples best that were left out.
+    """
+    dims, best = x.shape[1], (-np.inf, 0.0, False)
+    whole = np.hstack([x, x**2 - 1])
+    for curved in (False, True):
+        for penalty in _PENALTIES:
+            features = whole if curved else x
+            best = max(best, (_left_out(features, y, penalty), penalty, curved))
+    explained, penalty, curved = best
+    coefficient, _ = _ridge(whole if curved else x, y, penalty)
+    square = coefficient[dims:] if curved else np.zeros(dims)
+    return coefficient[:dims], square, float(np.clip(explained, 0.0, 1.0))
+
+
+def _left_out(features: Array, y: Array, penalty: float) -> float:
+    """Share of the variance explained in samples left out of the fit, a fifth at a time."""
+    folds, predicted = np.arange(len(y)) % 5, np.empty_like(y)
     for fold in range(5):
         train = folds != fold
-        coefficient, base = _ridge(features[train], y[train])
+        coefficient, base = _ridge(features[train], y[train], penalty)
         predicted[~train] = features[~train] @ coefficient + base
-    explained = float(np.clip(1 - ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum(), 0.0, 1.0))
-    coefficient, _ = _ridge(features, y)
-    return coefficient[: x.shape[1]], coefficient[x.shape[1] :], explained
+    return 1.0 - float(((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
 
 
-def _ridge(features: Array, y: Array) -> tuple[Array, float]:
+def _ridge(features: Array, y: Array, penalty: float) -> tuple[Array, float]:
     mean, base = features.mean(axis=0), float(y.mean())
     a = features - mean
-    # One unit of noise a feature: keeps the squares of inputs that do nothing near zero.
-    gram = a.T @ a + 3.0 * np.eye(a.shape[1])
+    gram = a.T @ a + penalty * np.eye(a.shape[1])
     coefficient = np.asarray(np.linalg.solve(gram, a.T @ (y - base)))
     return coefficient, base - float(mean @ coefficient)
 

@@ -27,6 +27,7 @@ from gigaforge.buildout.risk.template import EXCHANGEABLE, Template
 from gigaforge.buildout.risk.world import Worlds
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.catalog.load import read_yaml, validation_problem
+from gigaforge.codesign.models.resolve import resolve_models
 from gigaforge.codesign.operating_points import operating_points
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import InputError
@@ -95,7 +96,7 @@ def default_risk(problem: Problem) -> Risk:
 
 def _has_points(problem: Problem, what: str) -> bool:
     """Performance can only be uncertain where something runs, and with an interval."""
-    kinds = {"performance.serving": problem.points, "performance.training": list(problem.training_points.values())}
+    kinds = {"performance.serving": problem.points, "performance.training": problem.training_points}
     return any(p.low < p.high for p in kinds[what]) if what in kinds else True
 
 
@@ -143,7 +144,8 @@ def risk(
     if not 1 <= samples <= 1_000_000:
         raise InputError(f"{samples} samples; 1 to 1,000,000 are expected", "--samples")
     tell = watch or (lambda *_: None)
-    catalog = catalog or load_catalog()
+    resolved = resolve_models(scenario, catalog or load_catalog())
+    scenario, catalog = resolved.scenario, resolved.catalog
     check_against(scenario, catalog, where or scenario.name)
     started, cpu = time.perf_counter(), time.process_time()
     if points is None:

@@ -42,11 +42,12 @@ class Target:
     apply: Callable[[Arrays, Array], None]
 
 
-def _scale(field: str, where: Any, *, last: bool = True) -> Callable[[Arrays, Array], None]:
-    """Multiply entries of an array: by quarter where it has quarters, else by the first quarter's factor."""
+def _scale(field: str, where: Any) -> Callable[[Arrays, Array], None]:
+    """Multiply entries of an array: by quarter where it has quarters, else by the mean factor."""
 
     def apply(arrays: Arrays, track: Array) -> None:
-        arrays[field][where] *= track if last else track.mean()
+        array = arrays[field]
+        array[where] *= track if array.ndim > 1 and array.shape[-1] == len(track) else track.mean()
 
     return apply
 
@@ -79,20 +80,19 @@ def _supply_shift(line: int) -> Callable[[Arrays, Array], None]:
 def _fails(arrays: Arrays, track: Array) -> None:
     """More failures: less time in service, and less of a gang's time productive."""
     factor = track.mean()
-    old, good = arrays["availability"], arrays["run_goodput"]
+    old, good = arrays["availability"], arrays["train_goodput"]
     new = 1 - np.minimum((1 - old) * factor, _MOST_LOST)
     productive = 1 - np.minimum((1 - good) * factor, _MOST_LOST)
     arrays["point_tokens"] *= (new / old)[arrays["point_system"].astype(int)][:, None]
-    arrays["run_rate"] *= (new / old)[None, :] * productive / good
-    arrays["availability"], arrays["run_goodput"] = new, productive
+    arrays["train_rate"] *= (new / old)[arrays["train_system"].astype(int)] * productive / good
+    arrays["availability"], arrays["train_goodput"] = new, productive
 
 
-def _performs(p: Problem, points: Any, runs: Any) -> Callable[[Arrays, Array], None]:
+def _performs(points: Any, runs: Any) -> Callable[[Arrays, Array], None]:
     def apply(arrays: Arrays, track: Array) -> None:
         arrays["point_tokens"][points] *= track
-        arrays["run_rate"][runs] *= track.mean()
+        arrays["train_rate"][runs] *= track.mean()
 
-    del p
     return apply
 
 
@@ -111,12 +111,12 @@ def _sites(p: Problem) -> dict[str, Target]:
         later = int(grows[0]) if len(grows) else len(power)
         out[f"sites.{name}.power"] = Target("", first, False, _scale("energised_w", s))
         out[f"sites.{name}.delay"] = Target("", later, True, _shift("energised_w", s))
-        if p.energy_usd_per_j[s]:
-            out[f"sites.{name}.energy_price"] = Target("", first, False, _scale("energy_usd_per_j", s, last=False))
+        if p.energy_usd_per_j[s].any():
+            out[f"sites.{name}.energy_price"] = Target("", first, False, _scale("energy_usd_per_j", s))
         if p.lease_usd_per_w[s]:
-            out[f"sites.{name}.lease_price"] = Target("", first, False, _scale("lease_usd_per_w", s, last=False))
+            out[f"sites.{name}.lease_price"] = Target("", first, False, _scale("lease_usd_per_w", s))
         if p.facility_usd_per_w[s]:
-            out[f"sites.{name}.facility_cost"] = Target("", first, False, _scale("facility_usd_per_w", s, last=False))
+            out[f"sites.{name}.facility_cost"] = Target("", first, False, _scale("facility_usd_per_w", s))
         if p.cloud_usd_per_rack[s].any():
             out[f"sites.{name}.cloud_price"] = Target("", first, False, _scale("cloud_usd_per_rack", s))
     return out
@@ -139,20 +139,18 @@ def _work(p: Problem) -> dict[str, Target]:
         out[f"serving.{name}.demand"] = Target("", 0, False, _scale("demand", w))
         out[f"serving.{name}.prices"] = Target("", 0, False, _scale("token_usd", w))
         mine, none = np.flatnonzero(p.point_workload == w), np.zeros(0, dtype=int)
-        out[f"performance.{name}"] = Target("", 0, False, _performs(p, mine, none))
+        out[f"performance.{name}"] = Target("", 0, False, _performs(mine, none))
     for r, name in enumerate(p.runs):
         first = _first(p.run_window[r])
-        out[f"training.{name}.tokens"] = Target("", first, False, _scale("run_tokens", r, last=False))
+        out[f"training.{name}.tokens"] = Target("", first, False, _scale("run_tokens", r))
     for k, name in enumerate(p.systems):
         shipped = _first(p.supply[p.line_of[k]])
-        on_it = (slice(None), k)
-        out[f"performance.{name}"] = Target(
-            "", shipped, False, _performs(p, np.flatnonzero(p.point_system == k), on_it)
-        )
+        on_it = np.flatnonzero(p.train_system == k)
+        out[f"performance.{name}"] = Target("", shipped, False, _performs(np.flatnonzero(p.point_system == k), on_it))
     every, none = slice(None), np.zeros(0, dtype=int)
-    out["performance"] = Target("", 0, False, _performs(p, every, every))
-    out["performance.serving"] = Target("", 0, False, _performs(p, every, none))
-    out["performance.training"] = Target("", 0, False, _performs(p, none, every))
+    out["performance"] = Target("", 0, False, _performs(every, every))
+    out["performance.serving"] = Target("", 0, False, _performs(every, none))
+    out["performance.training"] = Target("", 0, False, _performs(none, every))
     out["operations.failures"] = Target("", 0, False, _fails)
     return out
 

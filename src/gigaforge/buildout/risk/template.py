@@ -26,14 +26,15 @@ __all__ = ["EXCHANGEABLE", "Basis", "Numbers", "Template"]
 # Fields of a problem that enter linearly, or (supply) in one known place.
 EXCHANGEABLE: Final = frozenset({
     "energised_w", "supply", "demand", "token_usd", "rack_price_usd", "facility_usd_per_w", "lease_usd_per_w",
-    "cloud_usd_per_rack", "energy_usd_per_j", "point_tokens", "run_rate", "run_tokens",
+    "cloud_usd_per_rack", "energy_usd_per_j", "point_tokens", "train_rate", "run_tokens",
 })  # fmt: skip
-_WITHOUT_EFFECT: Final = frozenset({"availability", "run_goodput"})  # inside point_tokens and run_rate already
+_WITHOUT_EFFECT: Final = frozenset({"availability", "train_goodput", "products"})  # inside other fields already
 # What a purse that cannot pay, a run that cannot finish and a binding milestone that is missed cost in the search: more
 # than anything they could buy. They are reported, not counted as money.
 _CASH_SHORT: Final = 20.0  # per dollar
 _RUN_SHORT: Final = 500.0  # [billion dollars] a whole run
 _MILESTONE_SHORT: Final = 200.0  # [billion dollars per GW]
+_POWER_SHORT: Final = 500.0  # [billion dollars per GW and quarter]
 
 Basis = tuple[Any, Any]  # statuses of columns and rows, as small integers
 
@@ -141,6 +142,8 @@ class Template:
         for name, found in self.rows.items():
             if name.endswith("|milestone"):
                 rows.extend((int(i), 1.0, -_MILESTONE_SHORT) for i in found.ravel() if i >= 0)
+            elif name.endswith(".power|energised"):
+                rows.extend((int(i), -1.0, -_POWER_SHORT) for i in found.ravel() if i >= 0)
         return rows
 
     # -- exchanging numbers --------------------------------------------------------------------------------------

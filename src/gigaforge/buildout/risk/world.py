@@ -189,7 +189,7 @@ class Worlds:
         for v, track in zip(self.variables, tracks, strict=True):
             for t in v.targets:
                 t.apply(arrays, track)
-        changed: dict[str, Any] = {k: a for k, a in arrays.items() if k != "point_system"}
+        changed: dict[str, Any] = {k: a for k, a in arrays.items() if k not in _READ_ONLY}
         return replace(self.problem, **changed)
 
     @cached_property
@@ -200,11 +200,14 @@ class Worlds:
             for t in v.targets:
                 arrays = _Arrays(self.problem)
                 t.apply(arrays, np.full(len(self.problem.quarters), 3.0 if t.delay else 1.5))
-                out |= {k for k in arrays if k != "point_system"}
+                out |= {k for k in arrays if k not in _READ_ONLY}
         return out
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("variables", "touched")}
+
+
+_READ_ONLY = ("point_system", "train_system")
 
 
 class _Arrays(dict[str, Array]):
@@ -224,6 +227,6 @@ def _interval(problem: Problem, paths: list[str]) -> tuple[float, float]:
     if not paths[0].startswith("performance"):
         return (0.0, 0.0)
     name = paths[0].partition(".")[2]
-    points = [*problem.points, *problem.training_points.values()]
+    points = [*problem.points, *problem.training_points]
     mine = [p for p in points if name in ("", p.kind, p.workload, p.system)]
     return float(np.median([p.low for p in mine])), float(np.median([p.high for p in mine]))

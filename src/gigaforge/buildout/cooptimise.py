@@ -1,0 +1,208 @@
+"""Co-design: operating points and build-out found together, and what that gains over one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gigaforge.buildout.coordinate import Coordination, Round, coordinate
+from gigaforge.buildout.plan import Plan
+from gigaforge.buildout.planner import Stage, plan_problem
+from gigaforge.buildout.pricing import Index, restrict
+from gigaforge.buildout.problem import Problem, problem_from
+from gigaforge.buildout.programme import USD
+from gigaforge.buildout.solver import SolverOptions
+from gigaforge.catalog import Catalog, load_catalog
+from gigaforge.codesign.candidates import Candidates, find_candidates
+from gigaforge.codesign.models.resolve import resolve_models
+from gigaforge.errors import InputError
+from gigaforge.scenario import Scenario, check_against
+
+__all__ = ["CoDesign", "codesign"]
+
+
+@dataclass(frozen=True)
+class CoDesign:
+    """The co-optimised plan, and how it was found.
+
+    Attributes
+    ----------
+    summary : dict
+        What `gigaforge codesign --json` prints.
+    plan : Plan
+        Co-optimised; its summary carries the same under ``"codesign"``.
+    sequential : Plan
+        Fastest points first, then the plan.
+    problem : Problem
+        With all candidates.
+    candidates : Candidates
+        What the search found.
+    coordination : Coordination
+        The exchange of prices and points.
+    catalog : Catalog
+        With the models that the scenario asked for.
+
+    """
+
+    summary: dict[str, Any]
+    plan: Plan
+    sequential: Plan
+    problem: Problem
+    candidates: Candidates
+    coordination: Coordination
+    catalog: Catalog
+
+
+def codesign(
+    scenario: Scenario,
+    catalog: Catalog | None = None,
+    *,
+    options: SolverOptions | None = None,
+    caps: int = 8,
+    tolerance: float = 1e-3,
+    watch: Callable[[Stage], None] | None = None,
+) -> CoDesign:
+    """Find operating points and build-out together.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        From `gigaforge.load_scenario`.
+    catalog : Catalog
+        Default: the shipped one.
+    options : SolverOptions
+        Gap and time limit of each of the two plans.
+    caps : int
+        Power caps per system that the search may set.
+    tolerance : float
+        Gap between the relaxed plan and the bound over all candidates at which the exchange of prices ends [fraction].
+    watch : callable
+        Told of each stage.
+
+    Raises
+    ------
+    InputError
+        The scenario names what the catalogue does not have; nothing to run; a workload that no system can run.
+    NoAnswerError
+        No plan satisfies the scenario.
+
+    """
+    tell = watch or (lambda _: None)
+    catalog = catalog or load_catalog()
+    started = time.perf_counter()
+    check_against(scenario, catalog, scenario.name)
+    resolved = resolve_models(scenario, catalog)
+    scenario, catalog = resolved.scenario, resolved.catalog
+    if not scenario.serving and not scenario.training:
+        raise InputError("has neither serving nor training: there is nothing to co-design", scenario.name)
+    if scenario.objective not in ("npv", "cost"):
+        raise InputError(
+            f"objective {scenario.objective!r} has no prices in dollars; take npv or cost with --objective",
+            scenario.name,
+        )
+    tell(Stage("searching strategies and power caps"))
+    candidates = find_candidates(scenario, catalog, caps=caps)
+    problem = problem_from(scenario, catalog, candidates.points)
+    points, jobs = _fastest(problem, candidates)
+    exchange = coordinate(
+        problem, points, jobs, tolerance=tolerance, options=options, watch=lambda r: tell(Stage(_words(r)))
+    )
+    tell(Stage("planning the sequential way"))
+    sequential = plan_problem(restrict(problem, points, jobs, alone=True), catalog, options=options, watch=watch)
+    tell(Stage("planning with the points found"))
+    chosen, trained = _used(exchange)
+    plan = plan_problem(restrict(problem, chosen, trained, alone=True), catalog, options=options, watch=watch)
+    summary = _summary(candidates, exchange, sequential, plan, time.perf_counter() - started)
+    plan.summary["codesign"] = summary
+    if resolved.choices:
+        summary["model_choices"] = {run: choice.to_dict() for run, choice in resolved.choices.items()}
+    return CoDesign(summary, plan, sequential, problem, candidates, exchange, catalog)
+
+
+def _fastest(problem: Problem, candidates: Candidates) -> tuple[Index, Index]:
+    """Where the sequential way's points stand among all."""
+    names = {p.id for p in candidates.fastest}
+    return (
+        np.array([i for i, p in enumerate(problem.points) if p.id in names], dtype=int),
+        np.array([j for j, p in enumerate(problem.training_points) if p.id in names], dtype=int),
+    )
+
+
+def _used(exchange: Coordination) -> tuple[Index, Index]:
+    """The points that the relaxed plan uses; and for each run all that it may use, since whole racks can differ."""
+    values = exchange.relaxation.values
+    points, jobs = exchange.points, exchange.jobs
+    if "serve" in values:
+        racks = values["serve"].transpose("point", "site", "quarter").values.sum(axis=(1, 2))
+        points = points[racks > 1e-6 * max(racks.max(), 1.0)]
+    if "train" in values:
+        racks = values["train"].transpose("job", "site", "quarter").values.sum(axis=(1, 2))
+        jobs = jobs[racks > 1e-6 * max(racks.max(), 1.0)]
+    return points, jobs
+
+
+def _words(r: Round) -> str:
+    return (
+        f"prices and points: {r.points} points, relaxed plan {r.value:,.2f}, at most {r.bound:,.2f} (gap {r.gap:.2%}), "
+        f"{r.added} points come back"
+    )
+
+
+def _summary(
+    candidates: Candidates, exchange: Coordination, sequential: Plan, plan: Plan, wall_s: float
+) -> dict[str, Any]:
+    """What the verb prints, in dollars."""
+    ours, theirs = plan.summary["objective_value"], sequential.summary["objective_value"]
+    gap = max(plan.summary["mip_gap"], sequential.summary["mip_gap"])
+    return {
+        "evaluated": candidates.evaluated,
+        "candidates": len(candidates.points),
+        "wall_s": wall_s,
+        "search_s": candidates.wall_s,
+        "sequential_value": theirs,
+        "sequential_bound": sequential.summary["bound"],
+        "cooptimised_value": ours,
+        "bound": exchange.bound * USD,
+        "gain": (ours - theirs) / abs(theirs) if theirs else None,
+        "solver_gap": gap,
+        "price_gap": exchange.rounds[-1].gap,
+        "rounds": [
+            {
+                "points": r.points,
+                "added": r.added,
+                "value": r.value * USD,
+                "bound": r.bound * USD,
+                "gap": r.gap,
+                "wall_s": r.seconds,
+            }
+            for r in exchange.rounds
+        ],
+        "sensitivity": {},
+        "best": {
+            "npv_usd": plan.summary["npv_usd"],
+            "mip_gap": plan.summary["mip_gap"],
+            "points": _points_used(plan),
+        },
+    }
+
+
+def _points_used(plan: Plan) -> list[dict[str, Any]]:
+    """The points that the plan runs, most rack-quarters first."""
+    work = plan.tables["allocation"].groupby("point")["racks"].sum().sort_values(ascending=False)
+    known = {p.id: p for p in (*plan.problem.points, *plan.problem.training_points)}
+    return [
+        {
+            "point": p.id,
+            "workload": p.workload,
+            "system": p.system,
+            "layout": p.layout,
+            "cap_w": p.cap_w,
+            "rack_quarters": float(racks),
+        }
+        for name, racks in work.items()
+        if (p := known[str(name)])
+    ]

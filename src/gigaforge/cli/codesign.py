@@ -1,0 +1,161 @@
+"""`gigaforge codesign`: strategies, power caps and build-out solved together."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
+from gigaforge.cli.roadmaps import add_roadmaps, limits_from, print_roadmaps
+from gigaforge.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("codesign")(codesign)
+
+
+def codesign(
+    scenario: Annotated[Path, typer.Argument(help="Scenario file, e.g. scenarios/alliance-10gw.yaml")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the co-optimised plan and its report into this folder.")
+    ] = None,
+    caps: Annotated[int, typer.Option("--caps", min=1, max=32, help="Power caps per system to choose among")] = 8,
+    gap: Annotated[str, typer.Option("--gap", help="Stop each plan this close to its bound")] = "0.5 %",
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", help="Stop searching each plan after this, e.g. '2 min'")
+    ] = "5 min",
+    objective: Annotated[
+        str | None, typer.Option("--objective", help="npv or cost, instead of the scenario's")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Solver threads (0: let it choose)")] = 0,
+    roadmaps: Annotated[
+        bool,
+        typer.Option("--roadmaps/--no-roadmaps", help="Also ask for the next accelerator and model at its prices"),
+    ] = True,
+    technology: Annotated[
+        str, typer.Option("--technology", help="What the next accelerator is built in, e.g. n3-hbm4")
+    ] = "n2-hbm4e",
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", help="Range of the next accelerator, e.g. 'power=..1500 W', 'hbm=200 GB..600 GB'"),
+    ] = None,
+    pareto: Annotated[bool, typer.Option("--pareto", help="Also search designs between cost and energy")] = False,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Co-optimise how workloads run, at which power, and what is built: solved together by prices.
+
+    The plan's prices (a megawatt, a rack, a dollar, a token) go to the search over strategies and power caps; points
+    that improve the plan come back, until none does. Compared with taking the fastest points first.
+
+    Example: gigaforge codesign scenarios/single-site.yaml --out plans/co
+    """
+    from gigaforge.scenario import check_against, load_scenario, with_objective
+
+    gap_share = quantity(gap, "fraction", "--gap")
+    time_limit_s = quantity(time_limit, "duration", "--time-limit")
+    if not 0 <= gap_share < 1:
+        raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
+    if time_limit_s <= 0:
+        raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
+    limits = limits_from(limit, technology)
+    chosen = load_scenario(scenario)
+    if objective is not None:
+        chosen = with_objective(chosen, objective)
+    figures = catalog_from(catalog)
+    check_against(chosen, figures, str(scenario))
+
+    from rich.console import Console
+
+    from gigaforge.buildout.cooptimise import codesign as solve_together
+    from gigaforge.buildout.folder import check_destination, write_plan_folder
+    from gigaforge.buildout.planner import Stage
+    from gigaforge.buildout.provenance import input_hashes
+    from gigaforge.buildout.solver import SolverOptions
+    from gigaforge.cli.plan import progress
+    from gigaforge.report.html import write_report
+
+    if out is not None:
+        check_destination(out)
+    options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
+    with progress(Console(stderr=True)) as watch:
+        result = solve_together(chosen, figures, options=options, caps=caps, watch=watch)
+        answer = dict(result.summary)
+        if roadmaps:
+            add_roadmaps(
+                result,
+                answer,
+                built_in=technology,
+                limits=limits,
+                pareto=pareto,
+                tell=lambda what: watch(Stage(what)),
+            )
+    if out is not None:
+        plan = result.plan
+        plan.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
+        write_plan_folder(plan, out, {"report.html": lambda path: write_report((plan.summary, plan.tables), path)})
+    if as_json:
+        sys.stdout.write(json.dumps(answer) + "\n")
+    else:
+        _print(answer, result.plan.summary, Console(), out)
+
+
+def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, folder: Path | None) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from gigaforge.units import format_quantity
+
+    def usd(value: float) -> str:
+        return format_quantity(value, "money")
+
+    gain = answer["cooptimised_value"] - answer["sequential_value"]
+    more = f"{100 * answer['gain']:+.1f} %" if answer["gain"] is not None else usd(gain)
+    console.print()
+    console.print(
+        f"[bold]{usd(answer['cooptimised_value'])} together, {usd(answer['sequential_value'])} one after the other "
+        f"({more})[/bold]  [dim]{summary['title']}[/dim]",
+        highlight=False,
+    )
+    console.print(
+        f"At most {usd(answer['bound'])} with any strategy, batch and power cap searched; each plan within "
+        f"{100 * answer['solver_gap']:.2f} % of its bound.",
+        highlight=False,
+    )
+    rounds = Table(box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("Round", "Points", "Relaxed plan", "At most", "Gap", "Come back"):
+        rounds.add_column(name, justify="right")
+    for number, r in enumerate(answer["rounds"], 1):
+        rounds.add_row(
+            str(number),
+            f"{r['points']:,}",
+            usd(r["value"]),
+            usd(r["bound"]),
+            f"{100 * r['gap']:.2f} %",
+            str(r["added"]),
+        )
+    console.print(rounds)
+    points = Table(box=box.SIMPLE_HEAD)
+    points.add_column("Rack-quarters", justify="right")
+    for name in ("Workload", "System", "How"):
+        points.add_column(name)
+    for p in answer["best"]["points"][:10]:
+        points.add_row(f"{p['rack_quarters']:,.0f}", p["workload"], p["system"], p["layout"])
+    console.print(points)
+    console.print(
+        f"Searched  {answer['evaluated']:,} evaluations, {answer['candidates']:,} candidates, {answer['wall_s']:.0f} s",
+        highlight=False,
+    )
+    print_roadmaps(answer, console)
+    if folder is not None:
+        console.print(f"Report    {folder / 'report.html'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,236 @@
+"""The serving points worth having: every configuration under every power cap, cut to those that some price would choose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigaforge.codesign.caps import BURST_ROOM, cap_levels, held_w
+from gigaforge.codesign.point import OperatingPoint, rack_power_w
+from gigaforge.codesign.serving_points import PRECISIONS, join, layout_words, traffic_by_quarter
+from gigaforge.perf.hardware import Hardware
+from gigaforge.perf.inference import ServingConfigurations, ServingResults, Traffic, search
+from gigaforge.perf.inference.evaluate import Engine, run
+from gigaforge.perf.power import clock_factor
+from gigaforge.perf.transformer import Transformer
+from gigaforge.quarters import Quarter
+from gigaforge.scenario.schema import Serving
+
+__all__ = ["serving_space", "under_cap", "worth_choosing"]
+
+Floats = NDArray[np.float64]
+
+
+def serving_space(
+    transformer: Transformer,
+    hardware: Hardware,
+    serving: Serving,
+    quarters: list[Quarter],
+    power_cap_w: float | None = None,
+    *,
+    caps: int = 8,
+    moments: int = 13,
+) -> tuple[list[OperatingPoint], int]:
+    """Evaluate every configuration under every cap at some moments, and keep what some price would choose.
+
+    Parameters
+    ----------
+    transformer, hardware, serving, quarters
+        The model; the machine at its chip's full limit; the workload; all quarters of the plan.
+    power_cap_w : float, optional
+        The configuration's own limit per accelerator where it is below the chip's. [W]
+    caps : int
+        Levels between the lowest cap and that limit.
+    moments : int
+        Quarters of the horizon at which everything is evaluated; what is kept is evaluated in all of them.
+
+    Returns
+    -------
+    points : list of OperatingPoint
+        First the fastest at the configuration's own limit, one for each moment: what the sequential way would take.
+    evaluated : int
+        Complete evaluations behind them.
+
+    Raises
+    ------
+    InputError
+        The chip lacks the precision.
+
+    """
+    precision = PRECISIONS.get(serving.precision, serving.precision)
+    traffic = traffic_by_quarter(serving, quarters)
+    levels = cap_levels(hardware, power_cap_w, caps)
+    engine = Engine.of(transformer, hardware, precision=precision)
+    times = sorted({round(i) for i in np.linspace(0, len(quarters) - 1, moments)})
+    distinct = {(traffic[t].input_len, traffic[t].output_len): traffic[t] for t in times}
+    found: list[tuple[ServingConfigurations, Floats]] = []
+    evaluated = 0
+    results: ServingResults | None = None
+    for one in distinct.values():
+        results = search(transformer, hardware, one, precision=precision)
+        evaluated += results.evaluated
+        good = results.take(np.flatnonzero(results.meets_targets))
+        for level in levels:
+            rows, count = _at_level(engine, one, good, float(level), whole=level == levels[-1])
+            evaluated += count
+            if rows is not None:
+                found.append((rows, np.full(len(rows), level)))
+    if not found or results is None:
+        return [], evaluated
+    chosen, cap_w = _distinct(join([c for c, _ in found]), np.concatenate([w for _, w in found]))
+    yields, power_w, latency = _everywhere(engine, traffic, chosen, cap_w, levels[-1])
+    evaluated += len(chosen) * len({(t.input_len, t.output_len) for t in traffic})
+    keep = np.flatnonzero(yields.any(axis=1))
+    order = _fastest_first(yields[keep], cap_w[keep] >= levels[-1], times)
+    interval = (results.low or {}).get("throughput", 1.0), (results.high or {}).get("throughput", 1.0)
+    points = [
+        _point(
+            n, serving, hardware, precision, chosen, i, float(cap_w[i]), yields[i], power_w[i], latency[i], interval
+        )
+        for n, i in enumerate(keep[order])
+    ]
+    return points, evaluated
+
+
+def under_cap(
+    engine: Engine, traffic: Traffic, uncapped: ServingResults, cap_w: Any, *, retune: bool = False
+) -> ServingResults:
+    """Configurations again under a cap on their mean draw: a slower clock where they would draw more.
+
+    Parameters
+    ----------
+    uncapped : ServingResults
+        The same without a cap.
+    cap_w : array
+        [W]
+    retune : bool
+        Give a slower prefill pool as many more workers as its clock is slower.
+
+    """
+    factor = clock_factor(engine.hardware, cap_w, uncapped.power_w)
+    c = uncapped.configurations
+    if retune:
+        c = replace(c, prefill_share=c.prefill_share / factor)
+    slow = run(engine.at_clock(np.asarray(factor)), traffic, c)
+    return replace(slow, power_w=np.minimum(slow.power_w, cap_w))
+
+
+def worth_choosing(tokens_per_s: Floats, power_w: Floats, idle_w: float) -> NDArray[np.int_]:
+    """Rows that maximise ``value × tokens - price × power`` at some non-negative prices, and beat standing idle."""
+    tokens_per_s, power_w = np.append(tokens_per_s, 0.0), np.append(power_w, idle_w)
+    idle = len(power_w) - 1
+    order = np.lexsort((-tokens_per_s, power_w))
+    hull: list[int] = [idle]
+    for i in order:
+        if hull and tokens_per_s[i] <= tokens_per_s[hull[-1]]:
+            continue
+        while len(hull) > 1 and _below(power_w, tokens_per_s, hull[-2], hull[-1], int(i)):
+            hull.pop()
+        hull.append(int(i))
+    return np.array(hull[1:], dtype=int)
+
+
+def _below(x: Floats, y: Floats, a: int, b: int, c: int) -> bool:
+    """Whether b lies on or under the line from a to c."""
+    return bool((y[b] - y[a]) * (x[c] - x[a]) <= (y[c] - y[a]) * (x[b] - x[a]))
+
+
+def _at_level(
+    engine: Engine, traffic: Traffic, good: ServingResults, level_w: float, *, whole: bool
+) -> tuple[ServingConfigurations | None, int]:
+    """Configurations worth choosing under one cap, and how many were evaluated for it."""
+    mean_w = _mean_cap_w(level_w, whole)
+    slowed = np.flatnonzero(good.power_w > mean_w)
+    free = np.flatnonzero(good.power_w <= mean_w)
+    rate, power_w, rows = good.tokens_per_s_per_gpu[free], good.power_w[free], [good.configurations.take(free)]
+    if slowed.size:
+        slow = under_cap(engine, traffic, good.take(slowed), mean_w, retune=True)
+        c = slow.configurations
+        room = (
+            c.accelerators + np.maximum(c.prefill_share, 1e-3) * c.prefill_accelerators
+            <= engine.hardware.accelerators
+        )
+        fits = np.flatnonzero(slow.meets_targets & (room | ~c.disaggregated))
+        rate = np.concatenate([rate, slow.tokens_per_s_per_gpu[fits]])
+        power_w = np.concatenate([power_w, slow.power_w[fits]])
+        rows.append(c.take(fits))
+    if not len(rate):
+        return None, slowed.size
+    return join(rows).take(worth_choosing(rate, power_w, float(engine.hardware.idle_w))), slowed.size
+
+
+def _mean_cap_w(level_w: Any, whole: Any) -> Any:
+    """Mean draw that a cap allows: bursts need room below it, but for the board's own limit it is the limit itself."""
+    return np.where(whole, level_w, level_w / (1.0 + BURST_ROOM))
+
+
+def _distinct(c: ServingConfigurations, cap_w: Floats) -> tuple[ServingConfigurations, Floats]:
+    table = np.column_stack([*(getattr(c, n) for n in vars(c)), cap_w])
+    _, first = np.unique(table, axis=0, return_index=True)
+    first = np.sort(first)
+    return c.take(first), cap_w[first]
+
+
+def _everywhere(
+    engine: Engine, traffic: list[Traffic], c: ServingConfigurations, cap_w: Floats, top_w: float
+) -> tuple[Floats, Floats, Floats]:
+    """Tokens per second and system in every quarter; power per accelerator and (TTFT, TPOT) in the best one."""
+    mean_w = _mean_cap_w(cap_w, cap_w >= top_w)
+    known: dict[tuple[float, float], ServingResults] = {}
+    for one in traffic:
+        key = (one.input_len, one.output_len)
+        if key not in known:
+            known[key] = under_cap(engine, one, run(engine, one, c), mean_w)
+    by_quarter = [known[t.input_len, t.output_len] for t in traffic]
+    size = engine.hardware.accelerators
+    yields = np.stack([np.where(r.meets_targets, r.tokens_per_s_per_gpu, 0.0) * size for r in by_quarter], axis=1)
+    best = yields.argmax(axis=1)
+    power_w = np.array([by_quarter[t].power_w[i] for i, t in enumerate(best)])
+    latency = np.array([(by_quarter[t].ttft_s[i], by_quarter[t].tpot_s[i]) for i, t in enumerate(best)])
+    return yields, power_w, latency
+
+
+def _fastest_first(yields: Floats, whole: NDArray[np.bool_], times: list[int]) -> NDArray[np.int_]:
+    """The fastest at the full limit at each moment, then the rest in their order."""
+    full = np.where(whole[:, None], yields, -1.0)
+    first = list(dict.fromkeys(int(full[:, t].argmax()) for t in times if full[:, t].max() > 0))
+    rest = [i for i in range(len(yields)) if i not in set(first)]
+    return np.array([*first, *rest], dtype=int)
+
+
+def _point(
+    number: int,
+    serving: Serving,
+    hardware: Hardware,
+    precision: str,
+    configurations: ServingConfigurations,
+    i: int,
+    cap_w: float,
+    yields: Floats,
+    power_w: float,
+    latency: Floats,
+    interval: tuple[float, float],
+) -> OperatingPoint:
+    row: dict[str, Any] = {name: float(column[i]) for name, column in vars(configurations).items()}
+    return OperatingPoint(
+        id=f"{serving.name}/{hardware.name}/{number}",
+        workload=serving.name,
+        kind="serving",
+        system=hardware.name,
+        model=serving.model,
+        layout=f"{layout_words(row)}, cap {cap_w:,.0f} W",
+        tokens_per_s_per_rack=float(yields.max()),
+        it_power_w_per_rack=rack_power_w(hardware, float(power_w)),
+        racks_per_unit=int(np.ceil(row["accelerators"] / hardware.accelerators)),
+        ttft_s=float(latency[0]),
+        tpot_s=float(latency[1]),
+        low=interval[0],
+        high=interval[1],
+        tokens_per_s_by_quarter=tuple(float(y) for y in yields),
+        cap_w=cap_w,
+        held_w_per_rack=held_w(hardware, cap_w),
+        strategy=row | {"precision": precision},
+    )
