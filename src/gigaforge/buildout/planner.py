@@ -9,15 +9,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from gigaforge.buildout.actuals import past_from, with_past
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.crosscheck import cross_checks
+from gigaforge.buildout.demand_basis import demand_basis
 from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
+from gigaforge.buildout.reasons import reasons
+from gigaforge.buildout.replan import start_from
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.models import Choice
@@ -54,6 +59,8 @@ def plan(
     *,
     options: SolverOptions | None = None,
     points: Sequence[OperatingPoint] | None = None,
+    actuals: pd.DataFrame | None = None,
+    standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
     watch: Callable[[Stage], None] | None = None,
 ) -> Plan:
     """Plan the build-out of a scenario.
@@ -68,6 +75,11 @@ def plan(
         Gap, time limit, threads.
     points : sequence of OperatingPoint
         Ways to run the workloads; default: found by the performance model.
+    actuals : DataFrame
+        What happened in the quarters that are over, from `gigaforge.buildout.actuals.read_actuals`: it is fixed, and the
+        rest planned.
+    standing : (summary, tables)
+        A plan that stands; the search starts from it.
     watch : callable
         Told of each stage.
 
@@ -93,9 +105,10 @@ def plan(
     if points is None:
         tell(Stage("finding operating points"))
         points = operating_points(scenario, catalog)
-    result = plan_problem(
-        problem_from(scenario, catalog, points), catalog, options=options, watch=watch, started=started
-    )
+    problem = problem_from(scenario, catalog, points)
+    if actuals is not None:
+        problem = with_past(problem, past_from(actuals, problem))
+    result = plan_problem(problem, catalog, options=options, standing=standing, watch=watch, started=started)
     if choices:
         result.summary["model_choices"] = {run: choice.to_dict() for run, choice in choices.items()}
     return result
@@ -106,6 +119,7 @@ def plan_problem(
     catalog: Catalog,
     *,
     options: SolverOptions | None = None,
+    standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
     watch: Callable[[Stage], None] | None = None,
     started: float | None = None,
 ) -> Plan:
@@ -130,7 +144,12 @@ def plan_problem(
     if not relaxation.feasible:
         raise _infeasible(problem, tell)
     tell(Stage("searching for the best plan"))
-    solution = solve(programme.model, options, progress=lambda p: tell(Stage("searching for the best plan", p)))
+    solution = solve(
+        programme.model,
+        options,
+        start=start_from(programme, *standing) if standing else None,
+        progress=lambda p: tell(Stage("searching for the best plan", p)),
+    )
     if solution.status == "infeasible":
         raise _infeasible(problem, tell)
     tell(Stage("checking the plan"))
@@ -144,10 +163,12 @@ def plan_problem(
     extra = {
         "shadow_prices": prices,
         "milestones": marks,
+        "reasons": reasons(programme, result.decisions, relaxation),
         "explanations": sentences(problem, result.decisions, prices, marks),
         "warnings": _warnings(problem, result, prices),
         "checks": {"passed": len(checks), "failed": []},
         "fleet_check": _fleet_check(problem, result),
+        "demand_basis": demand_basis(scenario, catalog),
         "cross_checks": cross_checks(problem, result.decisions),
         "description": scenario.description.strip(),
         "finance": {
@@ -161,6 +182,7 @@ def plan_problem(
         "sources": sources_used(scenario, catalog),
         "options": {**options.__dict__, "objective": scenario.objective, "block": scenario.block},
         "versions": _versions(),
+        "actual_quarters": problem.past.quarters if problem.past else 0,
         "relaxation_value": relaxation.objective,
         "plan_s": time.perf_counter() - started,
     }

@@ -17,8 +17,12 @@ import linopy
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
+from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.tax import depreciation_shares
+from gigaforge.buildout.tranches import state_tranches
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
 
@@ -62,8 +66,14 @@ def _frame(problem: Problem) -> dict[str, pd.Index]:
     }
 
 
-class _Builder:
+class Builder:
     """Adds one subject after another to the model; each method reads as its paragraph of the docstring."""
+
+    GW, USD = GW, USD
+    debt: Any = None
+    tranches: Any = None
+    tranche: Any = None
+    settlement: Any = 0  # instalments still owed at the end, in today's money
 
     def __init__(self, problem: Problem, *, tight: bool) -> None:
         linopy.options["semantics"] = "v1"
@@ -81,6 +91,13 @@ class _Builder:
     def variable(self, name: str, *dims: str, **options: Any) -> Any:
         return self.m.add_variables(coords=[self.i[d] for d in dims], name=name, **{"lower": 0.0, **options})
 
+    def lag(self, variable: Any, quarters: int) -> Any:
+        return lagged(variable, quarters)
+
+    def extend(self, dim: str, labels: list[Any]) -> None:
+        """A further dimension."""
+        self.i[dim] = pd.Index(labels, name=dim)
+
     def rule(self, statement: str, name: str, condition: Any, **options: Any) -> None:
         self.m.add_constraints(condition, name=f"{statement}|{name}", **options)
 
@@ -92,11 +109,13 @@ class _Builder:
         if not self.tight:
             most = np.where(np.any(p.can_host, axis=2, keepdims=True), 1e6, np.zeros_like(most))
             power = np.full_like(most, 1e6)
-        self.add = self.variable("add", *dims, integer=True, upper=self.data(np.minimum(most, power), *dims))
-        total = self.data(np.minimum(np.cumsum(most, axis=2), power), *dims)
+        least, most_added = self._past("added", np.minimum(most, power))
+        self.add = self.variable("add", *dims, integer=True, lower=least, upper=most_added)
+        total = self.data(np.minimum(np.cumsum(most, axis=2), power) + (p.past is not None), *dims)
         # Systems retire between the end of their economic life and the end of their service life.
         old = np.cumsum(most, axis=2) * (np.arange(len(p.quarters)) >= p.economic_quarters)
-        self.retire = self.variable("retire", *dims, integer=True, upper=self.data(old, *dims))
+        least, most_retired = self._past("retired", old)
+        self.retire = self.variable("retire", *dims, integer=True, lower=least, upper=most_retired)
         self.online = self.variable("online", *dims, upper=total)
         self.rule("", "online", self.online == previous(self.online) + self.add - self.retire)
         life = p.service_quarters
@@ -104,14 +123,33 @@ class _Builder:
         self.retired = self.variable("retired", *dims)
         self.rule("", "added", self.added == previous(self.added) + self.add)
         self.rule("", "retired", self.retired == previous(self.retired) + self.retire)
-        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters))
+        early = self.data(early_retirements(p) / self.block, *dims)
+        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters) + early)
         if life < len(p.quarters):
-            self.rule("finance.service_life_years", "retire", self.retired >= lagged(self.added, life))
+            ahead = {"quarter": slice(p.past.quarters if p.past else 0, None)}
+            broken = np.zeros((len(p.sites), len(p.systems)))  # blocks that no whole retirement can empty
+            if p.past is not None:
+                broken[(p.past.added - p.past.retired).sum(axis=2) % self.block > 0] = 1.0
+            aged = lagged(self.added, life).isel(**ahead) - self.data(broken, "site", "system")
+            kept = self.retired.isel(**ahead) >= aged
+            self.rule("finance.service_life_years", "retire", kept)
         for line, label in enumerate(p.lines):
             systems = [p.systems[k] for k in np.flatnonzero(p.line_of == line)]
             bought = self.add.sel(system=systems).sum(["site", "system"])
-            available = self.data(np.floor(p.supply[line] / self.block), "quarter")
+            available = self.data(_whole(p.supply[line] / self.block, p), "quarter")
             self.rule(f"platforms.{label}.supply", "supply", bought <= available)
+
+    def _past(self, field: str, most: Array) -> tuple[xr.DataArray, xr.DataArray]:
+        """Bounds of racks added or retired: what happened already is fixed (racks may then be no whole blocks)."""
+        least = np.zeros_like(most)
+        if self.p.past is not None:
+            done = getattr(self.p.past, field) / self.block
+            most = most.copy()
+            most[..., : self.p.past.quarters] = least[..., : self.p.past.quarters] = (
+                done if self.tight else np.rint(done)
+            )
+        dims = ("site", "system", "quarter")
+        return self.data(least, *dims), self.data(most, *dims)
 
     def power(self) -> None:
         """Facility power held for everything online stays within what is paid for, and that within what is energised.
@@ -145,7 +183,11 @@ class _Builder:
         p, c = self.p, self.p.scenario.commitment
         per_block = self.data(p.deployed_w_per_rack * self.block / GW, "site", "system")
         self.deployed = self.variable("deployed", "quarter")
-        self.rule("", "deployed", self.deployed == (self.added * per_block).sum(["site", "system"]))
+        backlog = np.zeros(len(p.quarters))  # installed and not accepted yet; taken as accepted from now on
+        if p.past is not None:
+            backlog[: p.past.quarters] = p.past.not_accepted_w.sum(axis=(0, 1)) / GW
+        installed = (self.added * per_block).sum(["site", "system"])
+        self.rule("", "deployed", self.deployed == installed - self.data(backlog, "quarter"))
         for milestone in c.milestones:
             t = milestone.by - p.quarters[0]
             statement = f"commitment.milestones.{milestone.by}"
@@ -204,25 +246,96 @@ class _Builder:
             limit = most[..., None] * p.run_window[:, None, None, :]
             enough = limit.any(axis=3)
         # No bound but "only there" below: a bound of a variable's own would hide part of its price.
-        upper = self.data((limit > 0)[p.train_run, :, p.train_system] * 1e6, "job", "site", "quarter")
+        upper = self.data(np.where((limit > 0)[p.train_run, :, p.train_system], 1e6, 0.0), "job", "site", "quarter")
         self.train = self.variable("train", "job", "site", "quarter", upper=upper)
         self.chosen = self.variable("chosen", *dims, integer=True, upper=self.data(enough.astype(float), *dims))
         rate = self.data(p.train_rate * self.block / PETA, "job")
+        spanned = self._spanned(limit.any(axis=3))
         for r, run in enumerate(p.runs):
-            statement, chosen = f"training.{run}", self.chosen.sel(run=run)
+            statement = f"training.{run}"
             jobs = np.flatnonzero(p.train_run == r)
             systems = sorted({int(k) for k in p.train_system[jobs]})
             here = self.train.isel(job=jobs)
             group = xr.DataArray(
                 np.array(p.systems)[p.train_system[jobs]], coords={"job": self.i["job"][jobs]}, name="system"
             )
-            chosen_here = chosen.isel(system=systems)
             done = _by_system(here * rate.isel(job=jobs), group, p).isel(system=systems).sum("quarter")
-            self.rule(statement, "one place", chosen.sum(["site", "system"]) == 1)
-            self.rule(statement, "work", done >= chosen_here * (p.run_tokens[r] / PETA))
+            at: Any = self.chosen.sel(run=run).isel(system=systems)
+            needed = float(p.run_tokens[r] / PETA)
+            self.rule(statement, "work", done >= at * needed)
+            places = self.chosen.sel(run=run).sum(["site", "system"])
+            pairs = [i for i, span in enumerate(self.pairs) if span.run == r]
+            if pairs:
+                both = spanned.sel(pair=pairs).isel(system=systems)
+                places = places + both.sum(["pair", "system"])
+                # The exchange between sites makes the same work take longer.
+                share = np.array([self.pairs[i].efficiency for i in pairs])
+                more = xr.DataArray(needed / share, coords={"pair": pairs}, dims="pair")
+                self.rule(statement, f"spanned work {run}", done.sum("site") >= (both * more).sum("pair"))
+                at = at + (both * self._ends(pairs)).sum("pair")
+            self.rule(statement, "one place", places == 1)
             at_once = _by_system(here, group, p).isel(system=systems)
             together = self.data(limit, *dims, "quarter").isel(run=r, system=systems)
-            self.rule(statement, "only there", at_once <= chosen_here * together)
+            self.rule(statement, "only there", at_once <= at * together)
+        self._slips(limit)
+
+    def _ends(self, pairs: list[int]) -> xr.DataArray:
+        """Which two sites each pair joins, as ones. Shape (pair, site)."""
+        joined = np.array(
+            [[s in (self.pairs[i].first, self.pairs[i].second) for s in range(len(self.p.sites))] for i in pairs]
+        )
+        return xr.DataArray(
+            joined.astype(float), coords={"pair": pairs, "site": self.i["site"]}, dims=["pair", "site"]
+        )
+
+    def _spanned(self, possible: NDArray[np.bool_]) -> Any:
+        """Whether a run is at two linked sites at once, on one kind of system."""
+        p = self.p
+        self.pairs = [span for span in p.spans if span.allowed]
+        if not self.pairs:
+            return None
+        self.extend("pair", list(range(len(self.pairs))))
+        fits = np.array([possible[s.run, s.first] & possible[s.run, s.second] for s in self.pairs], dtype=float)
+        upper = self.data(fits, "pair", "system")
+        return self.variable("spanned", "pair", "system", integer=True, upper=upper)
+
+    def _slips(self, window: Array) -> None:
+        """A run that works beyond its deadline is late, at a price for every quarter."""
+        p = self.p
+        late = [r for r, run in enumerate(p.scenario.training) if run.latest is not None and run.latest > run.end]
+        self.slip: Any = None
+        if not late:
+            return
+        time = np.arange(len(p.quarters))
+        may = np.array([p.run_window[r] & (time > p.run_due[r]) for r in late], dtype=float)
+        self.extend("late", [p.runs[r] for r in late])
+        self.slip = self.variable("slip", "late", "quarter", integer=True, upper=self.data(may, "late", "quarter"))
+        for i, r in enumerate(late):
+            run, most = p.runs[r], float(window[r].max())
+            for t in np.flatnonzero(may[i]):
+                jobs = np.flatnonzero(p.train_run == r)
+                racks = self.train.isel(job=jobs).isel(quarter=t, drop=True).sum(["job", "site"])
+                now = self.slip.sel(late=run, drop=True).isel(quarter=t, drop=True)
+                self.rule(f"training.{run}", f"late {t}", racks <= now * (2 * most))
+                if t > p.run_due[r] + 1:
+                    self.rule(
+                        "",
+                        f"late stays {run} {t}",
+                        now <= self.slip.sel(late=run, drop=True).isel(quarter=t - 1, drop=True),
+                    )
+        cost = np.array([p.scenario.training[r].slip_cost for r in late]) * SECONDS_PER_QUARTER / USD
+        self.penalties.append((self.slip * self.data(np.outer(cost, p.discount), "late", "quarter")).sum())
+
+    def wait_for_run(self, mine: Any, run: str, label: str) -> None:
+        """A tranche waits for a run to end: not before its deadline, nor while it is late."""
+        p = self.p
+        r = p.runs.index(run)
+        for t in range(len(p.quarters)):
+            if t < p.run_due[r]:
+                self.rule("investment.conditions", f"run {label} {t}", mine.isel(quarter=t, drop=True) <= 0)
+            elif self.slip is not None and t + 1 < len(p.quarters) and p.run_window[r, t + 1]:
+                still = self.slip.sel(late=run, drop=True).isel(quarter=t + 1, drop=True)
+                self.rule("investment.conditions", f"run {label} {t}", mine.isel(quarter=t, drop=True) <= 1 - still)
 
     def capacity(self) -> None:
         """Racks in use are online; those added in a quarter work half of it."""
@@ -237,19 +350,20 @@ class _Builder:
             group = xr.DataArray(np.array(p.systems)[p.train_system], coords={"job": self.i["job"]}, name="system")
             used = used + _by_system(self.train, group, p)
         if p.workloads or p.runs:
-            self.rule("", "racks in use", used <= self.online - 0.5 * self.add)
+            free: Any = self.online - 0.5 * self.add
+            if (self.p.work_share < 1).any():
+                free = free * self.data(self.p.work_share, "site", "quarter")
+            self.rule("", "racks in use", used <= free)
 
     # -- what it costs -----------------------------------------------------------------------------------------
 
     def money(self) -> None:
-        p, f, o = self.p, self.p.scenario.finance, self.p.scenario.operations
+        p, o = self.p, self.p.scenario.operations
         owned = self.data(np.array([t != "cloud" for t in p.tenures], dtype=float), "site")
         price = self.data(p.rack_price_usd * self.block / USD, "system", "quarter")
-        value = (self.add * price * owned).sum(["site", "system"])
-        deposit = f.deposit
-        ahead = (1 * value).shift(quarter=-1).fillna(0) * deposit
-        first = self.data(np.eye(1, len(p.quarters))[0], "quarter") * deposit
-        self.flows["system_purchase"] = value * (1 - deposit) + ahead + value * first
+        self.delivered = self.variable("delivered", "quarter")
+        self.rule("", "delivered", self.delivered == (self.add * price * owned).sum(["site", "system"]))
+        self._system_payments()
         cost = self.data(p.facility_usd_per_w * GW / USD, "site")
         self.flows["facility_construction"] = ((self.built - previous(self.built)) * cost).sum("site")
         lease = self.data(p.lease_usd_per_w * GW / USD, "site")
@@ -265,50 +379,118 @@ class _Builder:
             np.array([t != "cloud" for t in p.tenures]) * o.staff * SECONDS_PER_QUARTER * GW / USD, "site"
         )
         self.flows["staff"] = (self.built * staff).sum("site")
+        if p.curtailment_usd_per_w.any():
+            credit = self.data(p.curtailment_usd_per_w * GW / USD, "site", "quarter")
+            self.flows["curtailment_credit"] = (self.built * credit).sum("site") * -1.0
         income: Any = None
         if self.served is not None:
             per_unit = self.data(p.token_usd * PETA / USD, "workload", "quarter")
             income = (self.served * per_unit).sum("workload")
         self.income = income
 
+    def _system_payments(self) -> None:
+        """Deposits ahead, the rest on delivery, or instalments after it."""
+        p, f = self.p, self.p.scenario.finance
+        value, count = 1 * self.delivered, len(p.quarters)
+        leased = f.systems.share if f.systems is not None and f.systems.kind == "lease" else 0.0
+        ahead = value.shift(quarter=-1).fillna(0) * f.deposit
+        first = self.data(np.eye(1, count)[0], "quarter") * f.deposit
+        if leased < 1:
+            self.flows["system_purchase"] = (value * (1 - f.deposit) + ahead + value * first) * (1 - leased)
+        if f.systems is None:
+            return
+        terms = instalments(f.systems, count)
+        paid: Any = sum((lagged(self.delivered, k) * float(x) for k, x in enumerate(terms.payment) if x), 0)
+        if f.systems.kind == "credit":
+            paid = paid - value * f.systems.share
+        self.flows["system_terms"] = paid
+        owed = terms.balance[::-1] * (1 + f.systems.rate / 4) * p.discount_end
+        self.settlement = (self.delivered * self.data(owed, "quarter")).sum()
+
+    def delivered_so_far(self) -> Any:
+        """Value of systems delivered up to each quarter."""
+        if not hasattr(self, "delivered_total"):
+            self.delivered_total = self.variable("delivered so far", "quarter")
+            total = self.delivered_total
+            self.rule("", "delivered so far", total == lagged(total, 1) + self.delivered)
+        return self.delivered_total
+
     def _energy(self) -> Any:
-        """Cost of energy: idle power of all racks, and what work adds to it, at mean PUE."""
+        """Cost of energy: idle power of all racks, and what work adds to it, at the PUE of the quarter."""
         p = self.p
-        price = p.energy_usd_per_j * p.pue_mean * SECONDS_PER_QUARTER * self.block / USD
-        idle = self.data(np.outer(price, p.rack_idle_w), "site", "system")
+        price = p.energy_usd_per_j * p.pue_quarter * SECONDS_PER_QUARTER * self.block / USD  # (S, T)
+        idle = self.data(np.einsum("st,k->skt", price, p.rack_idle_w), "site", "system", "quarter")
         total = (self.online * idle).sum(["site", "system"])
         if p.workloads:
-            extra = p.point_power_w - p.rack_idle_w[p.point_system]
-            total = total + (self.serve * self.data(np.outer(price, extra), "site", "point")).sum(["site", "point"])
+            extra = (p.point_power_w - p.rack_idle_w[p.point_system]) * p.serving_price_factor[:, p.point_workload]
+            cost = self.data(np.einsum("st,sp->spt", price, extra), "site", "point", "quarter")
+            total = total + (self.serve * cost).sum(["site", "point"])
         if p.runs:
             extra = p.train_power_w - p.rack_idle_w[p.train_system]
-            total = total + (self.train * self.data(np.outer(extra, price), "job", "site")).sum(["job", "site"])
+            each = self.data(np.einsum("st,j->jst", price, extra), "job", "site", "quarter")
+            total = total + (self.train * each).sum(["job", "site"])
         return total
 
+    def _tax(self) -> None:
+        """Tax on the running maximum of cumulative profit; losses carry forward."""
+        p, f, tax = self.p, self.p.scenario.finance, self.p.scenario.finance.tax
+        if tax is None:
+            return
+        leased = f.systems.share if f.systems is not None and f.systems.kind == "lease" else 0.0
+        capital = ("system_purchase", "facility_construction", "system_terms")
+        profit: Any = -1 * sum((v for k, v in self.flows.items() if k not in capital), 0)
+        if self.income is not None:
+            profit = profit + self.income
+        count = len(p.quarters)
+        for k, share in enumerate(depreciation_shares(tax.system_years, count)):
+            if share and leased < 1:
+                profit = profit - lagged(self.delivered, k) * float(share * (1 - leased))
+        built = self.flows["facility_construction"]
+        if p.facility_usd_per_w.any():
+            self.construction = self.variable("construction", "quarter")
+            self.rule("", "construction", self.construction == built)
+            for k, share in enumerate(depreciation_shares(tax.facility_years, count)):
+                if share:
+                    profit = profit - lagged(self.construction, k) * float(share)
+        if self.debt is not None and f.debt is not None:
+            profit = profit - lagged(self.debt, 1) * (f.debt.interest / 4)
+        if f.systems is not None:
+            terms = instalments(f.systems, count)
+            cost = terms.payment if leased else terms.interest
+            profit = profit - sum(lagged(self.delivered, k) * float(x) for k, x in enumerate(cost) if x)
+        if f.interest_on_cash:
+            profit = profit + lagged(self.cash, 1) * (f.interest_on_cash / 4)
+        total = self.variable("profit so far", "quarter", lower=-np.inf)
+        self.rule("", "profit so far", total == lagged(total, 1) + profit)
+        base = self.variable("taxed", "quarter")
+        self.rule("", "taxed stays", base >= lagged(base, 1))
+        self.rule("", "taxed", base >= total - tax.losses / USD)
+        self.flows["tax"] = (base - lagged(base, 1)) * tax.rate
+
     def financing(self) -> None:
-        """Tranches, debt and a purse that is never negative."""
+        """Tranches, debt, tax and a purse that is never negative."""
         p, f, investment = self.p, self.p.scenario.finance, self.p.scenario.investment
-        spent: Any = sum(self.flows.values(), 0)
-        fixed = _funding(
-            f.opening_cash, step_once(f.other_funding, p), step_once(investment.upfront, p) if investment else 0
-        )
-        balance: Any = -1 * spent if self.income is None else self.income - spent
-        self.tranches = None
-        if p.tranche_count:
-            self.tranches = self.variable("tranches", "quarter", integer=True, upper=float(p.tranche_count))
-            self.rule("", "tranches stay", self.tranches >= previous(self.tranches))
-            self.rule("investment.per", "release", self.tranches * (p.tranche_w / GW) <= self.deployed)
-            balance = balance + (self.tranches - previous(self.tranches)) * (p.tranche_usd / USD)
-            if investment and investment.carry:
-                worth = p.tranche_usd / USD * investment.carry / 4 * p.discount
-                self.penalties.append((self.tranches * self.data(-worth, "quarter")).sum())
-        self.debt = None
         if f.debt is not None:
             limit = self.data(step(f.debt.limit, p.quarters) / USD, "quarter")
             self.debt = self.variable("debt", "quarter", upper=limit)
+        self.cash = self.variable("cash", "quarter")
+        if f.interest_on_cash:
+            self.flows["interest_received"] = lagged(self.cash, 1) * (-f.interest_on_cash / 4)
+        self._tax()
+        spent: Any = sum(self.flows.values(), 0)
+        fixed = _funding(
+            f.opening_cash, step_once(f.other_funding, p), step_once(investment.upfront, p) if investment else 0
+        ) - step(f.dividends, p.quarters)
+        balance: Any = -1 * spent if self.income is None else self.income - spent
+        released = state_tranches(self)
+        if released is not None:
+            balance = balance + released - lagged(released, 1)
+            if investment and investment.carry:
+                worth = investment.carry / 4 * p.discount
+                self.penalties.append((released * self.data(-worth, "quarter")).sum())
+        if self.debt is not None and f.debt is not None:
             interest = previous(self.debt) * (f.debt.interest / 4)
             balance = balance + self.debt - previous(self.debt) - interest
-        self.cash = self.variable("cash", "quarter")
         self.rule("finance", "cash", self.cash == previous(self.cash) + balance + self.data(fixed / USD, "quarter"))
 
     def objective(self) -> Any:
@@ -316,7 +498,7 @@ class _Builder:
         p, f = self.p, self.p.scenario.finance
         discount = self.data(p.discount, "quarter")
         spent: Any = sum(self.flows.values(), 0)
-        cost = (spent * discount).sum() - self._salvage()
+        cost = (spent * discount).sum() - self._salvage() + self.settlement
         income: Any = 0 if self.income is None else (self.income * discount).sum()
         if self.debt is not None and f.debt is not None:
             last = len(p.quarters) - 1
@@ -390,6 +572,24 @@ def _funding(opening: float, *payments: Any) -> Array:
     return out
 
 
+def _whole(blocks: Array, problem: Problem) -> Array:
+    """Whole blocks of a supply, except where it is what was really bought."""
+    over = problem.past.quarters if problem.past else 0
+    return np.concatenate([blocks[:over], np.floor(blocks[over:])])
+
+
+def early_retirements(problem: Problem) -> Array:
+    """Racks of the past retired before the end of their economic life, so far [racks]. Shape (S, K, T)."""
+    past, count = problem.past, len(problem.quarters)
+    out = np.zeros((len(problem.sites), len(problem.systems), count))
+    if past is None:
+        return out
+    t = np.arange(count)
+    retired = np.cumsum(past.retired, axis=2)[..., np.minimum(t, past.quarters - 1)]
+    aged = np.cumsum(past.added, axis=2)[..., np.clip(t - problem.economic_quarters, 0, past.quarters - 1)]
+    return np.maximum(retired - np.where(t >= problem.economic_quarters, aged, 0.0), 0.0)
+
+
 def _by_system(serve: Any, group: xr.DataArray, problem: Problem) -> Any:
     """Sum points or jobs into their systems. Shape (site, system, quarter)."""
     total = (1 * serve).groupby(group).sum()
@@ -408,7 +608,7 @@ def build(problem: Problem, *, tight: bool = True) -> Programme:
         conflict can be traced to statements of the scenario.
 
     """
-    b = _Builder(problem, tight=tight)
+    b = Builder(problem, tight=tight)
     for part in (b.installation, b.commitment, b.serving, b.training, b.power, b.capacity, b.money, b.financing):
         part()
     value = b.objective()

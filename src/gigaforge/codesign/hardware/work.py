@@ -13,7 +13,7 @@ from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import Engine, ServingConfigurations, Traffic
 from gigaforge.perf.inference.evaluate import run
-from gigaforge.perf.inference.search import layouts
+from gigaforge.perf.inference.space import layouts
 from gigaforge.perf.training import SearchSpace, TrainingJob, TrainingStrategies, evaluate, search
 from gigaforge.perf.transformer import Transformer
 
@@ -233,7 +233,7 @@ class TrainingWork:
             ranked=False,
         )
         tokens = np.where(result.feasible, result.tokens_per_s_per_gpu, 0.0).reshape(designs, ways)
-        power = (result.system_power_w / hardware.accelerators).reshape(designs, ways)
+        power = result.system_power_w.reshape(designs, ways)
         return _pick(tokens, power)
 
 

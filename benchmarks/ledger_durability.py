@@ -1,0 +1,167 @@
+"""Pull the plug while a thousand writes are under way, again and again: what was acknowledged must be there afterwards.
+
+Each round starts two processes whose threads record 1,000 events between them and say which came back recorded. At a random
+moment everything is killed with SIGKILL: the writers, and on PostgreSQL in every second round the whole server too. Then the
+ledger is opened again, every acknowledged event is looked up by its hash, and the ledger is verified.
+
+    python benchmarks/ledger_durability.py [--rounds 200] [--writes 1000] [--databases sqlite,postgresql] [--seed 1] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.ledger.postgres import Cluster
+from tests.ledger.world import CHO, new_ledger
+
+from gigaforge.ledger import Ledger, actions, verify
+
+_PROCESSES, _THREADS = 2, 50
+
+
+def write(where: str, worker: int, count: int) -> None:
+    """In a process of its own: record events from many threads, and say which were acknowledged."""
+    lock = threading.Lock()
+    with Ledger.open(where) as ledger:
+        drafts = [
+            actions.draft(
+                "delivery",
+                CHO,
+                {"racks": [f"W{worker}-{n}"], "system": "rack", "site": "abilene"},
+                key=f"{worker}-{n}",
+            )
+            for n in range(count)
+        ]
+
+        def one(n: int) -> None:
+            event = ledger.append(drafts[n])
+            with lock:
+                os.write(1, f"{event.seq} {event.hash}\n".encode())
+
+        os.write(1, b"ready\n")
+        sys.stdin.readline()
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(one, range(count)))
+
+
+class Round:
+    """One start and one kill."""
+
+    def __init__(self, where: str, writes: int, after: int) -> None:
+        self.acknowledged: list[tuple[int, str]] = []
+        self._lock = threading.Lock()
+        self._enough = threading.Event()
+        self._after = after
+        each = writes // _PROCESSES
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, __file__, "--write", where, str(worker), str(each)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+            )
+            for worker in range(_PROCESSES)
+        ]  # fmt: skip
+
+    def run(self, server: Cluster | None, rng: random.Random) -> None:
+        for process in self._processes:
+            assert process.stdout.readline() == "ready\n"
+        readers = [threading.Thread(target=self._read, args=(p,)) for p in self._processes]
+        for process, reader in zip(self._processes, readers, strict=True):
+            reader.start()
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        self._enough.wait(120)
+        time.sleep(rng.uniform(0, 0.02))  # between two commits as well as in one
+        if server is not None:
+            server.kill()
+        for process in self._processes:
+            process.send_signal(signal.SIGKILL)
+        for process, reader in zip(self._processes, readers, strict=True):
+            process.wait()
+            reader.join()
+
+    def _read(self, process: subprocess.Popen) -> None:
+        for line in process.stdout:
+            seq, _, head = line.strip().partition(" ")
+            if len(head) == 64:  # a line cut off by the kill was not an acknowledgement
+                with self._lock:
+                    self.acknowledged.append((int(seq), head))
+                    if len(self.acknowledged) >= self._after:
+                        self._enough.set()
+        self._enough.set()
+
+
+def trial(where: str, folder: Path, writes: int, rng: random.Random, server: Cluster | None) -> dict:
+    """One round; says what was acknowledged, found, lost, and whether the ledger verifies."""
+    new_ledger(where, folder, commitment_w=10**12).close()
+    this = Round(where, writes, rng.randint(1, writes - 1))
+    this.run(server, rng)
+    if server is not None:
+        server.start()
+    with Ledger.open(where) as ledger:
+        found = {event.seq: event.hash for event in ledger.all_events()}
+        sound = verify(ledger.engine).sound
+    lost = [seq for seq, head in this.acknowledged if found.get(seq) != head]
+    return {"acknowledged": len(this.acknowledged), "found": len(found) - 4, "lost": len(lost), "sound": sound}
+
+
+def study(kind: str, rounds: int, writes: int, seed: int) -> dict:
+    """All rounds on one kind of database."""
+    rng = random.Random(seed)
+    cluster = Cluster(durable=True) if kind == "postgresql" else None
+    out = {"rounds": 0, "acknowledged": 0, "found": 0, "lost": 0, "unsound": 0}
+    started = time.monotonic()
+    try:
+        for number in range(rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                where = cluster.database() if cluster else f"{folder}/ledger.db"
+                done = trial(where, Path(folder), writes, rng, cluster if number % 2 else None)
+            out["rounds"] += 1
+            for name in ("acknowledged", "found", "lost"):
+                out[name] += done[name]
+            out["unsound"] += not done["sound"]
+            if number % 10 == 9:
+                print(f"{kind}: {out}", file=sys.stderr, flush=True)
+    finally:
+        if cluster:
+            cluster.remove()
+    return {**out, "wall_s": round(time.monotonic() - started)}
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--write"]:
+        write(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--writes", type=int, default=1000)
+    parser.add_argument("--databases", default="sqlite,postgresql")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    results = {kind: study(kind, given.rounds, given.writes, given.seed) for kind in given.databases.split(",")}
+    if given.json:
+        print(json.dumps(results))
+        return
+    for kind, r in results.items():
+        print(
+            f"{kind}: {r['rounds']} kills, {r['acknowledged']:,} acknowledged, {r['lost']} lost, {r['unsound']} unsound"
+        )
+    if any(r["lost"] or r["unsound"] for r in results.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
