@@ -59,7 +59,7 @@ def plan_prices(problem: Problem, relaxation: Relaxation) -> Prices:
     block, count = float(p.scenario.block), len(p.quarters)
     online = v["online"].transpose("site", "system", "quarter").values * block
     watt = (duals.power * p.pue_peak[:, None])[:, None, :]  # USD per W of IT power, since GW and 10^9 dollars cancel
-    joule = (p.energy_usd_per_j * p.pue_mean)[:, None, None] * duals.dollar[None, None, :]
+    joule = (p.energy_usd_per_j * p.pue_quarter * duals.dollar)[:, None, :]
     used, made, token = _work_done(p, v, duals.tokens, duals.work, block)
     bought = v["add"].transpose("site", "system", "quarter").values.sum(axis=0) * block
     supply = np.stack([_dual(relaxation, f"platforms.{p.lines[line]}.supply|supply", count) for line in p.line_of])
