@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from gigaforge.buildout.planner import plan
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.buildout.tax import depreciation, tax_due
 from gigaforge.errors import InputError
+from gigaforge.scenario import load_scenario
 from gigaforge.scenario.schema import SystemTerms
 from tests.buildout.small import catalog, points, scenario, scenario_data
 
@@ -251,3 +253,17 @@ def test_contradictory_terms_are_named(changes: dict[str, Any], says: list[str])
         scenario(**changes)
     for text in says:
         assert text in str(problem.value)
+
+
+EPOCH = Path(__file__).parents[2] / "scenarios" / "epoch-gigawatt.yaml"
+
+
+@pytest.mark.parametrize(("years", "published"), [(3, 12e9), (5, 8.5e9), (7, 7e9)])
+def test_the_planned_gigawatt_costs_what_was_published(years: int, published: float) -> None:
+    made = plan(load_scenario(EPOCH, [f"finance.system_life_years={years}"])).summary
+    cost = made["annual_cost"]
+    assert made["capex_usd"] == pytest.approx(38e9, rel=0.005)
+    assert cost["running_usd_per_year"] == pytest.approx(0.9e9, rel=0.005)
+    assert cost["usd_per_year"] == pytest.approx(published, rel=0.05)
+    check = next(c for c in made["cross_checks"] if c["what"].startswith("yearly cost"))
+    assert check["value"] == pytest.approx(cost["usd_per_year"], rel=1e-3)
