@@ -45,13 +45,13 @@ def write_ledger(folder: Path, **terms: object) -> str:
         data = {"racks": world.racks(8), "throughput": 1000.0, "power_w": 180e3}
         ledger.append(actions.draft("acceptance", world.ANN, data, happened_on="2026-11-02", evidence=(proof,)))
         world.accept(ledger, "R00008", throughput=880.0)
-        ledger.append(actions.draft("order", world.CHO, {"order": "PO-1", "supplier": "nvidia", "system": "rack", "racks": 3,
+        order = ledger.append(actions.draft("order", world.CHO, {"order": "PO-1", "supplier": "nvidia", "system": "rack", "racks": 3,
                                                          "quarter": "2026-Q4"}))  # fmt: skip
         if not terms.get("signed"):
             paid = world.approved(ledger)
             ledger.append(actions.release(ledger, world.DAN, paid.seq, HOSTILE))
             ledger.append(actions.claim(ledger, world.ANN, 2, note=HOSTILE))
-        ledger.append(actions.dispute(world.CHO, proof_event(ledger).seq, HOSTILE))
+        ledger.append(actions.dispute(world.CHO, order.seq, HOSTILE))
     return where
 
 
