@@ -18,7 +18,7 @@ import numpy as np
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import ServingConfigurations, Traffic, evaluate, search
 from gigaforge.perf.inference.known import served_models
-from gigaforge.perf.inference.search import _with_batches, layouts
+from gigaforge.perf.inference.space import layouts, with_batches
 
 PEER = {"candidates_per_cpu_s": 6500.0, "rack_search_cpu_s": 45.2, "point_cpu_s": 0.95}
 
@@ -42,7 +42,7 @@ def timed(work, repeats: int = 3) -> tuple[float, object]:
 def run() -> dict[str, float]:
     shapes = {shape.name: shape for _, shape, _, _ in served_models()}
     deepseek, hardware, traffic = shapes["deepseek-v3"], gb200(), Traffic(4000, 1000, tpot_s=0.03)
-    grid = _with_batches(layouts(deepseek, hardware, 72), traffic, 72)
+    grid = with_batches(layouts(deepseek, hardware, 72), 72)
     repeat = np.tile(np.arange(len(grid)), 400_000 // len(grid) + 1)[:400_000]
     many = grid.take(repeat)
 

@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gigaforge.buildout.compare import Comparison, compare
     from gigaforge.buildout.plan import Plan
     from gigaforge.buildout.planner import plan
     from gigaforge.catalog import Catalog, load_catalog
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Catalog",
+    "Comparison",
     "GigaforgeError",
     "InputError",
     "NoAnswerError",
     "Plan",
     "Quarter",
     "Scenario",
+    "compare",
     "load_catalog",
     "load_scenario",
     "plan",
@@ -35,6 +38,8 @@ __all__ = [
 # Where each public name lives; imported on first use, so that `import gigaforge` costs nothing.
 _HOME = {
     "Catalog": "catalog",
+    "Comparison": "buildout.compare",
+    "compare": "buildout.compare",
     "GigaforgeError": "errors",
     "InputError": "errors",
     "NoAnswerError": "errors",

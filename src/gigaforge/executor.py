@@ -1,24 +1,26 @@
-"""One machine or many: the interface of ``concurrent.futures`` and nothing more.
+"""One machine or many: the interface of ``concurrent.futures``, and tasks that survive a killed worker.
 
-Processes on this machine by default; a Dask scheduler's address when the ``dask.distributed`` extra is installed
-(its client has the same ``submit``/``map``). Work sent out must be a module-level function and plain values, so
-that it reads the same in this process, another one or another machine.
+Processes on this machine by default; a Dask scheduler's address when ``distributed`` is installed (the ``cluster``
+extra; its client has the same ``submit``). Work sent out must be a module-level function and plain values, so that it
+reads the same in this process, another one or another machine.
 """
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from gigaforge.errors import InputError
+from gigaforge.errors import GigaforgeError, InputError
 
-__all__ = ["SerialExecutor", "default_workers", "map_ordered", "open_executor"]
+__all__ = ["SerialExecutor", "default_workers", "map_ordered", "open_executor", "run_tasks"]
 
 R = TypeVar("R")
+_TRIES = 3  # a task that has killed so many workers is given up
 
 
 class SerialExecutor(Executor):
@@ -54,34 +56,48 @@ def open_executor(workers: int | None = None, scheduler: str = "") -> Iterator[E
     Raises
     ------
     InputError
-        Fewer than one worker, or a scheduler without ``dask.distributed`` installed.
+        Fewer than one worker, a scheduler that does not answer, or one without ``distributed`` installed.
 
     """
-    count = default_workers() if workers is None else workers
-    if count < 1:
-        raise InputError(f"{count} workers; at least 1 is needed", "--workers")
+    count = _checked(workers)
     if scheduler:
-        with _dask(scheduler) as executor:
-            yield executor
+        with _dask(scheduler) as client:
+            yield client.get_executor()
     elif count == 1:
         yield SerialExecutor()
     else:
-        # forkserver: workers start clean, so threads of the caller (Arrow, HiGHS) cannot deadlock them
-        context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-        with ProcessPoolExecutor(count, mp_context=context) as pool:
+        with _pool(count) as pool:
             yield pool
 
 
+def _checked(workers: int | None) -> int:
+    count = default_workers() if workers is None else workers
+    if count < 1:
+        raise InputError(f"{count} workers; at least 1 is needed", "--workers")
+    return count
+
+
+def _pool(count: int, *shared: Any) -> ProcessPoolExecutor:
+    # forkserver: workers start clean, so threads of the caller (Arrow, HiGHS) cannot deadlock them
+    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_keep, initargs=shared)
+
+
 @contextmanager
-def _dask(address: str) -> Iterator[Executor]:
+def _dask(address: str) -> Iterator[Any]:
     try:
-        from distributed import Client  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (an extra)
+        distributed: Any = importlib.import_module("distributed")
     except ImportError:
         raise InputError(
-            f"{address!r} needs dask.distributed; install it with 'pip install distributed'", "--scheduler"
+            f"{address!r} needs dask.distributed; install it with 'pip install \"gigaforge[cluster]\"'", "--scheduler"
         ) from None
-    with Client(address) as client:
-        yield client.get_executor()
+    try:
+        client = distributed.Client(address, timeout="5s")
+    except (OSError, ValueError, TimeoutError) as problem:
+        why = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise InputError(f"no Dask scheduler answers at {address!r} ({why})", "--scheduler") from None
+    with client:
+        yield client
 
 
 def map_ordered(function: Callable[..., R], items: Iterable[tuple[Any, ...]], executor: Executor) -> Iterator[R]:
@@ -93,3 +109,116 @@ def map_ordered(function: Callable[..., R], items: Iterable[tuple[Any, ...]], ex
     finally:
         for future in futures:
             future.cancel()
+
+
+# -- tasks that share one large value, and outlive the workers that do them -----------------------------------------
+
+_SHARED: list[Any] = []
+
+
+def _keep(*shared: Any) -> None:
+    _SHARED[:] = shared
+
+
+def _with_kept(function: Callable[[Any, Any], R], item: Any) -> R:
+    return function(_SHARED[0], item)
+
+
+def run_tasks(
+    function: Callable[[Any, Any], R],
+    shared: Any,
+    items: Iterable[Any],
+    *,
+    workers: int | None = None,
+    scheduler: str = "",
+) -> Iterator[tuple[Any, R]]:
+    """Call ``function(shared, item)`` for every item, wherever there is a core; yield each item with its result.
+
+    Results come as they are done, in any order. `shared` travels once to each worker. A worker that dies takes
+    nothing along: what it was doing is done again elsewhere, three times at most.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module, so that other processes can import it.
+    shared, items : picklable values
+        Items are hashable.
+    workers, scheduler
+        As `open_executor`.
+
+    Raises
+    ------
+    GigaforgeError
+        The same item has killed three workers. Exceptions of the function itself are raised as they are.
+
+    """
+    count = _checked(workers)
+    todo = list(items)
+    if scheduler:
+        yield from _on_cluster(function, shared, todo, scheduler)
+    elif count == 1:
+        for item in todo:
+            yield item, function(shared, item)
+    else:
+        yield from _on_processes(function, shared, todo, min(count, max(len(todo), 1)))
+
+
+def _on_processes(
+    function: Callable[[Any, Any], R], shared: Any, todo: list[Any], count: int
+) -> Iterator[tuple[Any, R]]:
+    lost: dict[Any, int] = {}
+    while todo:
+        running: dict[Future[R], Any] = {}
+        waiting = iter(todo)
+        finished: set[Any] = set()
+        with _pool(count, shared) as pool:
+            try:
+                # Few at a time: when a worker dies the pool is lost, and only what was under way is to blame.
+                while True:
+                    while len(running) < 2 * count and (item := next(waiting, _END)) is not _END:
+                        running[pool.submit(_with_kept, function, item)] = item
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        result = future.result()
+                        item = running.pop(future)
+                        finished.add(item)
+                        yield item, result
+            except BrokenExecutor:
+                for item in [i for f, i in running.items() if not (f.done() and f.exception() is None)]:
+                    lost[item] = lost.get(item, 0) + 1
+                    if lost[item] >= _TRIES:
+                        raise GigaforgeError(
+                            f"task {item!r} was lost with its worker {_TRIES} times; is there enough memory?"
+                        ) from None
+            finally:
+                for future in running:
+                    future.cancel()
+        todo = [item for item in todo if item not in finished]
+
+
+_END = object()
+
+
+def _on_cluster(
+    function: Callable[[Any, Any], R], shared: Any, todo: list[Any], address: str
+) -> Iterator[tuple[Any, R]]:
+    with _dask(address) as client:
+        distributed: Any = importlib.import_module("distributed")
+        # Not scattered: data scattered to a worker dies with it, data inside the graph is kept by the scheduler.
+        value = client.submit(_same, shared, pure=False)
+        futures = {client.submit(function, value, item, pure=False, retries=_TRIES - 1): item for item in todo}
+        try:
+            for future in distributed.as_completed(list(futures)):
+                try:
+                    yield futures[future], future.result()
+                except distributed.KilledWorker:
+                    raise GigaforgeError(
+                        f"task {futures[future]!r} was lost with its worker; is there enough memory?"
+                    ) from None
+        finally:
+            client.cancel(list(futures))
+
+
+def _same(value: R) -> R:
+    return value

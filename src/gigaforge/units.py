@@ -100,6 +100,7 @@ DIMENSIONS: Final[dict[str, tuple[dict[str, int], str, str, bool]]] = {
     "energy_per_token": ({"energy": 1, "token": -1}, "0.5 J/token", "J/token", False),
     "energy_per_flop": ({"energy": 1, "operation": -1}, "0.5 pJ/FLOP", "J/FLOP", False),
     "carbon_intensity": ({"mass": 1, "energy": -1}, "390 g/kWh", "g/J", False),
+    "water_intensity": ({"volume": 1, "energy": -1}, "1.8 L/kWh", "L/J", False),
 }
 
 # Dimensions printed in the unit people use, not the SI one: (unit text, its SI size).
@@ -110,6 +111,7 @@ _PEOPLE: Final[dict[str, tuple[str, float]]] = {
     "money_per_time": ("/hour", _HOUR),
     "money_per_token": ("/Mtoken", 1e6),
     "carbon_intensity": (" g/kWh", 1e6 * _HOUR),
+    "water_intensity": (" L/kWh", 1e3 * _HOUR),
 }
 _DURATIONS: Final = (("years", _YEAR), ("days", _DAY), ("h", _HOUR), ("min", 60.0))
 
@@ -276,7 +278,7 @@ def _people(value: float, dimension: str, digits: int) -> str:
     number = value * scale
     if dimension == "money_per_power" and abs(number) >= 1e3:
         unit = "/W"  # "$1.5K/W" rather than thousands of millions
-    if dimension == "carbon_intensity":
+    if dimension in ("carbon_intensity", "water_intensity"):
         return f"{_significant(number, digits)}{unit}"
     name, size = next(((n, s) for n, s in (("B", 1e9), ("M", 1e6), ("K", 1e3)) if abs(number) >= s), ("", 1.0))
     return f"{'-' if number < 0 else ''}${_significant(abs(number) / size, digits)}{name}{unit}"
@@ -317,3 +319,5 @@ MoneyPerPower = Annotated[float, _validator("money_per_power")]
 MoneyPerPowerTime = Annotated[float, _validator("money_per_power_time")]
 MoneyPerTime = Annotated[float, _validator("money_per_time")]
 MoneyPerToken = Annotated[float, _validator("money_per_token")]
+CarbonIntensity = Annotated[float, _validator("carbon_intensity")]
+WaterIntensity = Annotated[float, _validator("water_intensity")]

@@ -34,7 +34,7 @@ def small() -> Plan:
 
 
 def test_the_plan_keeps_every_rule_and_says_so(small: Plan) -> None:
-    assert small.summary["checks"] == {"passed": 12, "failed": []}
+    assert small.summary["checks"] == {"passed": 23, "failed": []}
     assert small.summary["status"] == "optimal"
     assert small.summary["mip_gap"] <= 1e-3
 
@@ -284,7 +284,7 @@ def value_of(problem: Any, blocks: tuple[int, ...]) -> float | None:
     for i in range(len(p.points)):
         tokens = p.point_tokens[i] / p.peak_to_mean[0]  # by quarter
         watts = p.point_power_w[i] - p.rack_idle_w[0]
-        cost = watts * p.energy_usd_per_j[0] * p.pue_mean[0] * 7889400.0
+        cost = watts * p.energy_usd_per_j[0, 0] * p.pue_mean[0] * 7889400.0
         margin.append((tokens, cost))
     income = np.zeros(3)
     for t in range(3):
@@ -300,7 +300,7 @@ def value_of(problem: Any, blocks: tuple[int, ...]) -> float | None:
     grown = np.diff(built, prepend=0.0)
     pay = pay + grown * p.facility_usd_per_w[0] + built * p.lease_usd_per_w[0]
     pay = pay + online * p.cloud_usd_per_rack[0, 0] + online * price[0] * own * o.maintenance / 4
-    pay = pay + online * p.rack_idle_w[0] * p.energy_usd_per_j[0] * p.pue_mean[0] * 7889400.0
+    pay = pay + online * p.rack_idle_w[0] * p.energy_usd_per_j[0, 0] * p.pue_mean[0] * 7889400.0
     age = 3 - np.arange(3) - 0.5
     salvage = (value * np.clip(1 - age / 20, 0, None)).sum()
     salvage += (grown * p.facility_usd_per_w[0] * np.clip(1 - age / 60, 0, None)).sum()

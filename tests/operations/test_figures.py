@@ -38,4 +38,11 @@ def test_one_offline_file(result, tmp_path):
     text = (tmp_path / "f.html").read_text()
     assert "vega" in text
     assert '<script src="http' not in text
-    assert len(simulation_figures(result)) == 3
+    assert len(simulation_figures(result)) == 4
+
+
+def test_serving_racks_have_a_waterfall_of_their_own(result):
+    chart = goodput_waterfall(result.serving_waterfall).to_dict()
+    rows = next(iter(chart["datasets"].values()))
+    assert [r["step"] for r in rows][-1] == "serving"
+    assert rows[-1]["to"] == pytest.approx(result.serving_waterfall["productive"])

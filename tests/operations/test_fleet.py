@@ -7,30 +7,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.operations.fleets import spec
 
 from gigaforge.errors import InputError
 from gigaforge.operations import compare, feedback, fleet_of, load_fleet, replicate, simulate
+from gigaforge.operations.changes import policy_changes, with_policy
 from gigaforge.operations.engine import fresh_state, run_window
 from gigaforge.operations.power import Storage
-from gigaforge.operations.run import policy_changes, with_policy
 from gigaforge.operations.sink import FolderSink, load_state
-from gigaforge.operations.spec import FleetSpec
-
-
-def spec(**changes):
-    base = {
-        "name": "t", "start": "2027-Q3", "years": 0.25,
-        "systems": {"nv": {"accelerators": 72, "tray": 4, "power": "132 kW"}},
-        "sites": [
-            {"name": "a", "latitude": 33, "power": "40 MW", "racks": {"nv": 240}},
-            {"name": "b", "latitude": 43, "power": "20 MW", "racks": {"nv": 100}},
-        ],
-        "training": [{"name": "run", "site": "a", "system": "nv", "racks": 120, "replica_racks": 4, "tokens_per_second": "1M token/s"}],
-        "serving": [{"name": "chat", "demand": "30M token/s", "pools": [
-            {"site": "a", "system": "nv", "racks": 60, "tokens_per_second": "500k token/s"},
-            {"site": "b", "system": "nv", "racks": 80, "tokens_per_second": "500k token/s"}]}],
-    }  # fmt: skip
-    return FleetSpec.model_validate({**base, **changes})
 
 
 @settings(max_examples=15, deadline=None)
@@ -62,7 +46,9 @@ def test_time_energy_and_tokens_are_conserved(seed, hot, power, mode, scaling, d
     result = simulate(replace(fleet, sites=tuple(sites), groups=groups, serving=serving), seed)
     summary = result.summary()
     assert sum(summary["waterfall"].values()) == pytest.approx(1.0, abs=1e-9)
-    assert all(-1e-9 <= v <= 1.0 for v in summary["waterfall"].values())
+    for fall in (summary["waterfall"], summary["serving_waterfall"]):
+        assert sum(fall.values()) == pytest.approx(1.0, abs=1e-9)
+        assert all(-1e-9 <= v <= 1.0 for v in fall.values())
     assert 0.0 <= summary["availability"] <= 1.0
     assert 0.0 <= summary["slo_violations"] <= 1.0 + 1e-9
     assert summary["tokens_served"] <= summary["tokens_demanded"] * (1 + 1e-9)

@@ -8,6 +8,7 @@ import yaml
 import gigaforge.operations as package
 from gigaforge.errors import InputError
 from gigaforge.operations.build import failure_table, fleet_of
+from gigaforge.operations.fleet import hall_shares
 from gigaforge.operations.modes import RackClass, default_failures
 from gigaforge.operations.spec import FailureSpec, load_fleet_spec
 
@@ -105,7 +106,14 @@ def test_the_best_mode_is_chosen_and_left_over_racks_do_research(sample_yaml):
     assert rest == {"research@abilene/gb300-nvl72": 110, "research@port-washington/gb300-nvl72": 100}
 
 
-def test_feeders_bind_where_they_are_smaller_than_the_connection(edit):
+def test_feeders_belong_to_halls_that_fill_up_job_by_job(edit):
     fleet = fleet_of(load_fleet_spec(edit(["sites", 0, "feeder_power"], "15 MW")))
-    assert fleet.sites[0].limit_w[0] == pytest.approx(8 * 15e6)  # 1,000 racks in eight halls of 128
-    assert fleet.sites[1].limit_w[0] == pytest.approx(80e6)
+    assert fleet.sites[0].feeder_w == pytest.approx(15e6)
+    assert fleet.sites[1].feeder_w is None
+    halls = hall_shares(fleet, 0, 0)  # 640 racks train, 250 serve, 110 do research, in halls of 128
+    assert sum(halls.values()) == 8
+    first = next(iter(halls))
+    assert halls[first] == 5
+    assert first == ((0, 128 / 640),)
+    for g in (0, 1, 3):
+        assert sum(n * dict(parts).get(g, 0.0) for parts, n in halls.items()) == pytest.approx(1.0)

@@ -12,6 +12,11 @@ MISSED = {
     "Meta RSC-1: MTTF of 1,024 GPUs from the node rate",
     "OPT-175B: job uptime",
     "Alibaba Aegis: H100 host MTTF",
+    "Llama 3 405B: failures that took a person",
+    "Meta RSC-1: large-job failures without lemons",
+    "Gemini 2.5: computed steps that were replays or rollbacks",
+    "Delta: A100 node availability",
+    "Checkpoint of a 70B model",
     "PUE, best site",
     "SageServe: rack-hours saved by forecast-aware scaling",
 }

@@ -12,6 +12,7 @@ import pytest
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.calibration.inference import calibrate_inference, shipped_measurements
 from gigaforge.perf.inference.effects import QUANTITIES, Effects, Group
+from gigaforge.perf.inference.known import canonical_model
 from gigaforge.perf.inference.traffic import DATASETS
 from gigaforge.perf.validation.inference import validate_inference
 from gigaforge.perf.validation.intervals import quantile_table
@@ -175,6 +176,11 @@ def test_unknown_groups_take_the_base() -> None:
     unknown = Effects.of(Group("a-new-engine", "a-new-generation", "fp9", "a-new-model"))
     assert np.isfinite(unknown.prefill)
     assert known.step_s != unknown.step_s
+
+
+def test_a_size_is_not_the_active_part_of_another_s_name() -> None:
+    assert canonical_model("qwen2-57b-a14b") == "qwen2-57b-a14b"
+    assert canonical_model("Qwen/Qwen2.5-14B-Instruct") == "qwen2.5-14b"
 
 
 def test_names_are_understood() -> None:

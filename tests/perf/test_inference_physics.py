@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from gigaforge.errors import InputError
 from gigaforge.perf.inference import Engine, ServingConfigurations, Speculation, Traffic, evaluate
-from gigaforge.perf.inference.forward import Layout, active_experts, forward
+from gigaforge.perf.inference.forward import active_experts, forward
 from gigaforge.perf.inference.memory import memory
 from gigaforge.perf.inference.operate import Requests, operate
-from gigaforge.perf.power import system_power_w
+from gigaforge.perf.inference.shapes import Layout
+from gigaforge.perf.power import clock_factor, least_cap_w, system_power_w
 
 sys.path.insert(0, str(Path(__file__).parent))
 from serving_fixtures import gb200, h100, served
@@ -152,6 +153,52 @@ def test_a_power_cap_holds_and_never_speeds_up(cap: float, batch: float) -> None
     assert free.power_w[0] <= 700.0
 
 
+def test_a_lower_cap_costs_more_and_most_where_compute_binds() -> None:
+    caps = np.array([700.0, 600.0, 500.0, 400.0, 300.0, 231.0])
+
+    def kept(batch: float, traffic: Traffic) -> np.ndarray:
+        rates = [
+            evaluate(
+                served("llama-3-70b"), h100(), traffic, configuration(batch), power_cap_w=w
+            ).tokens_per_s_per_gpu[0]
+            for w in caps
+        ]
+        return np.array(rates) / rates[0]
+
+    decode, prefill = kept(8.0, Traffic(1024, 1024)), kept(64.0, Traffic(8192, 16))
+    for curve in (decode, prefill):
+        assert np.all(np.diff(curve) <= 1e-12)
+    assert decode[4] > 0.95  # reading weights from HBM needs few cycles
+    assert prefill[4] < 0.9
+
+
+def test_the_clock_follows_the_cube_then_the_line() -> None:
+    h = h100()
+    fixed = (0.15 + 0.2 * 0.5) * 700.0
+    cube = clock_factor(h, fixed + 0.8**3 * (700.0 - fixed))
+    line = clock_factor(h, fixed + 0.55**2 * 0.45 * (700.0 - fixed))
+    assert cube == pytest.approx(0.8)
+    assert line == pytest.approx(0.45)
+    assert clock_factor(h, least_cap_w(h)) == pytest.approx(0.35)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(MACHINES), LENGTH, LENGTH, BATCH, st.floats(0.01, 8.0), st.booleans())
+def test_in_a_closed_loop_little_s_law_bounds_every_wait(
+    machine: tuple, input_len: float, output_len: float, batch: float, share: float, apart: bool
+) -> None:
+    """Requests in flight are throughput times stay, so that TTFT never exceeds concurrency over throughput."""
+    hardware, model, precision = machine
+    c = configuration(batch)
+    if apart:
+        c = replace(c, prefill_accelerators=np.array([8.0]), prefill_share=np.array([share]))
+    r = evaluate(served(model), hardware, Traffic(input_len, output_len, concurrency=batch), c, precision=precision)
+    size = 8.0 + share * 8.0 if apart else 8.0
+    stay = batch / (r.requests_per_s_per_gpu[0] * size)
+    assert r.ttft_s[0] + output_len * r.tpot_s[0] == pytest.approx(stay, rel=1e-9)
+    assert 0.0 < r.ttft_s[0] <= stay * (1.0 + 1e-9)
+
+
 def test_drafted_tokens_pay_when_they_are_accepted() -> None:
     def tpot(speculation: Speculation | None) -> float:
         r = evaluate(
@@ -261,3 +308,15 @@ def test_a_grid_of_machines_is_evaluated_at_once() -> None:
         )  # fmt: skip
         assert one.tpot_s[0] == pytest.approx(many.tpot_s[i])
         assert one.power_w[0] == pytest.approx(many.power_w[i])
+
+
+def test_small_prefill_chunks_cost_more_and_whole_prompts_need_more_memory() -> None:
+    c, traffic = configuration(16.0), Traffic(32768, 512)
+    small, usual, whole = (
+        evaluate(served("llama-3-70b"), h100(), traffic, c, precision="fp8", chunk_tokens=n)
+        for n in (512.0, 8192.0, np.inf)
+    )
+    assert small.ttft_s[0] > usual.ttft_s[0] > whole.ttft_s[0]
+    assert whole.memory_bytes[0] > usual.memory_bytes[0]
+    with pytest.raises(InputError, match="prefill pass"):
+        evaluate(served("llama-3-70b"), h100(), traffic, c, precision="fp8", chunk_tokens=0.0)

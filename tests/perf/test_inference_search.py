@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import typer
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gigaforge.cli.infer import register
 from gigaforge.errors import GigaforgeError, InputError
-from gigaforge.perf.inference import ServingConfigurations, Traffic, evaluate, search
-from gigaforge.perf.inference.search import layouts
+from gigaforge.perf.inference import ServingConfigurations, ServingResults, Traffic, evaluate, search
+from gigaforge.perf.inference.space import layouts
+from gigaforge.perf.inference.traffic import dataset_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from serving_fixtures import ACCELERATOR, MODEL, SYSTEM, gb200, h100, served
@@ -29,6 +32,10 @@ def test_layouts_divide_heads_and_fill_replicas() -> None:
     assert np.all(128 % tensor == 0)
     assert np.all(space.accelerators <= 72)
     assert {8.0, 64.0, 72.0} <= set(space.accelerators.tolist())
+    wide = layouts(served("deepseek-v3"), h100(), 64)
+    across = wide.accelerators / wide.pipeline_parallel > 8
+    assert np.any(wide.expert_parallel[across] == 64), "wide expert parallelism leaves the NVLink domain"
+    assert np.all((wide.accelerators / wide.pipeline_parallel / wide.attention_data_parallel)[across] <= 8)
     dense = layouts(served("llama-3-70b"), h100(), 8)
     assert np.all(dense.expert_parallel == 1)
     assert np.all(dense.attention_data_parallel == 1)
@@ -185,10 +192,88 @@ def test_wrong_input_is_named(overlay: Path, words: tuple[str, ...], said: str) 
 
 
 def test_a_rate_beyond_the_system_says_how_many_would_do(overlay: Path) -> None:
-    _, _, problem = run(overlay, "--rate", "100000")
+    _, _, problem = run(overlay, "--rate", "100000", "--gpus", "8")
     assert isinstance(problem, GigaforgeError)
     assert problem.exit_code == 1
+    assert "8 accelerators do not serve 100,000 requests/s" in str(problem)
     assert "accelerators would do" in str(problem)
+
+
+def test_the_first_line_says_what_the_whole_system_does(overlay: Path) -> None:
+    _, out, _ = run(overlay, "--tpot", "20 ms")
+    assert out.startswith("8 accelerators, as many requests as the targets allow (20 ms TPOT, p99): ")
+    _, out, _ = run(overlay, "--rate", "50", "--tpot", "20 ms", "--json")
+    best = json.loads(out)["best"]
+    assert best["deployment"]["requests_per_s"] == pytest.approx(50.0, rel=1e-3)
+    assert best["deployment"]["accelerators"] == best["layout"]["accelerators_in_use"]
+
+
+def test_a_benchmark_s_lengths_and_targets_are_taken_by_name(overlay: Path) -> None:
+    _, _, problem = run(overlay, "--mlperf", "server")
+    assert "MLPerf has no data set for test-8b" in str(problem)
+    assert dataset_of("deepseek-r1").targets["interactive"] == (1.5, 0.015)
+
+
+def test_json_says_why_there_is_no_best(overlay: Path) -> None:
+    code, out, _ = run(overlay, "--tpot", "0.1 ms", "--json")
+    told = json.loads(out)
+    assert code == 1
+    assert told["best"] is None
+    assert "no configuration meets 0.1 ms TPOT" in told["error"]
+    assert told["closest"]["tpot_s"]["p99"] > 1e-4
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from([("deepseek-v3", "nvfp4"), ("llama-3-70b", "fp8")]),
+    st.floats(64, 16000),
+    st.floats(16, 4000),
+    st.sampled_from([None, 3.0, 100.0, 3000.0]),
+    st.sampled_from([8, 20, 72]),
+)
+def test_pools_have_whole_workers_and_never_more_than_there_are(
+    case: tuple[str, str], input_len: float, output_len: float, concurrency: float | None, total: int
+) -> None:
+    traffic = Traffic(input_len, output_len, concurrency=concurrency)
+    r = search(served(case[0]), gb200(), traffic, precision=case[1], accelerators=total)
+    c = r.configurations
+    prefills = c.prefill_share * c.replicas
+    assert np.allclose(c.replicas, np.round(c.replicas))
+    assert np.allclose(prefills, np.round(prefills))
+    assert np.all(prefills[c.disaggregated] >= 1 - 1e-9)
+    assert np.all(c.total_accelerators <= total + 1e-6)
+    assert np.all(r.tokens_per_s_per_gpu > 0)
+    if concurrency is not None:
+        # Little's law over the whole deployment: nobody waits longer than all requests in flight take to leave.
+        flow = r.requests_per_s_per_gpu * total
+        assert np.allclose(r.ttft_s + output_len * r.tpot_s, np.maximum(concurrency, c.replicas) / flow, rtol=1e-6)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.floats(0.05, 5000.0), st.sampled_from(["aggregated", "disaggregated"]))
+def test_a_rate_is_served_exactly_and_more_of_it_needs_more(rate: float, mode: str) -> None:
+    def ask(wanted: float) -> ServingResults:
+        traffic = Traffic(2000, 500, tpot_s=0.05, rate=wanted)
+        return search(served("llama-3-70b"), h100(), traffic, modes=(mode,))
+
+    one, two = ask(rate), ask(2.0 * rate)
+    served_rate = one.requests_per_s_per_gpu * one.configurations.total_accelerators
+    assert np.allclose(served_rate, rate, rtol=1e-3)
+    assert two.best().configurations.total_accelerators[0] >= one.best().configurations.total_accelerators[0]
+
+
+def test_a_busier_deployment_answers_later() -> None:
+    def ask(rate: float) -> ServingResults:
+        return search(served("llama-3-70b"), h100(), Traffic(2000, 500, rate=rate), modes=("aggregated",))
+
+    def at_eight(r: ServingResults) -> ServingResults:
+        c = r.configurations
+        return r.take(np.flatnonzero((c.accelerators == 8) & (c.pipeline_parallel == 1) & (c.replicas == 1)))
+
+    calm, busy = at_eight(ask(0.5)), at_eight(ask(4.0))
+    assert busy.ttft_p99_s[0] > calm.ttft_p99_s[0]
+    assert busy.tpot_s[0] > calm.tpot_s[0]
+    assert busy.power_w[0] > calm.power_w[0]
 
 
 def test_unknown_modes_are_refused() -> None:

@@ -161,3 +161,39 @@ def test_a_chip_without_published_figures_says_so(run, tmp_path):
     bare = {k: v for k, v in ACCELERATOR.items() if k not in {"bf16", "fp8"}} | {"status": "announced_only"}
     (tmp_path / "mine" / "accelerators" / "own.yaml").write_text(yaml.safe_dump([bare]), encoding="utf-8")
     assert "not published yet" in str(run().exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--context-mode", "spiral"], "none of ring, all-gather, ulysses"),
+        (["--expert-load", "0.5"], "at least 1"),
+        (["--oversubscription", "2"], "give --pod"),
+        (["--oversubscription", "0.5", "--pod", "8"], "at least 1"),
+        (["--site-gpus", "8"], "--site-bandwidth"),
+        (["--site-gpus", "8", "--site-bandwidth", "3 W"], "expected a bandwidth"),
+        (["--sharding-group", "3"], "3 does not divide 16 GPUs"),
+    ],
+)
+def test_networks_and_modes_that_cannot_be_are_refused(run, words, reason):
+    problem = run(*words).exception
+    assert isinstance(problem, InputError)
+    assert reason in str(problem)
+
+
+def test_sites_and_a_narrow_tree_slow_the_best_step(run):
+    def best(*words):
+        return json.loads(run("--json", "--top", "1", *words).stdout)["best"][0]
+
+    near = best()
+    far = best("--oversubscription", "4", "--pod", "8", "--site-gpus", "8", "--site-bandwidth", "1 GB/s")
+    assert far["step_time_s"] > near["step_time_s"]
+    assert near["power_w"] < near["system_power_w"] < 4 * near["power_w"]
+    assert near["context_mode"] == "ring"
+
+
+def test_the_ranking_fits_a_narrow_terminal(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("--top", "3").stdout.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert any("J/tok" in line for line in lines)

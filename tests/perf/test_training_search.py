@@ -72,3 +72,9 @@ def test_degrees_that_cannot_be_are_explained():
     with pytest.raises(NoAnswerError) as caught:
         search(LLAMA_8B, dgx_h100(), job(8, 64), space=SearchSpace(tensor_parallel=(3,)))
     assert any("tensor parallel 3" in reason for reason in caught.value.reasons)
+
+
+def test_a_sharding_that_no_pipeline_takes_is_answered():
+    space = SearchSpace.usual(sharding=(3,), pipeline_parallel=(2,))
+    with pytest.raises(NoAnswerError, match="sharding full"):
+        search(LLAMA_8B, dgx_h100(), job(8, 64), space=space)

@@ -1,4 +1,4 @@
-"""Whose money moves when: flows between parties from a plan's decisions, and what they are worth."""
+"""Whose money moves when: every payment of a plan as a table, and what the plan is worth to its operator."""
 
 from __future__ import annotations
 
@@ -8,35 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from gigaforge.buildout.instalments import instalments
+from gigaforge.buildout.payments import (
+    FLOWS,
+    OPERATOR,
+    delivered_usd,
+    operator_flows,
+    operator_stream,
+    partner_streams,
+    payments_table,
+)
 from gigaforge.buildout.problem import Array, Problem
-from gigaforge.buildout.programme import step_once
-from gigaforge.quarters import SECONDS_PER_QUARTER
+from gigaforge.buildout.tax import depreciation, tax_due
 
 if TYPE_CHECKING:
     from gigaforge.buildout.plan import Decisions
 
-__all__ = ["Cash", "cash_table", "flows_usd", "internal_rate_of_return"]
-
-OPERATOR = "operator"
-# Flow -> who is on the other side ("partner" is the site's own), sign for the operator, kind.
-FLOWS = {
-    "opening_cash": ("shareholders", 1, "financing"),
-    "other_funding": ("other investors", 1, "financing"),
-    "equity_tranche": ("investor", 1, "financing"),
-    "equity_upfront": ("investor", 1, "financing"),
-    "debt_draw": ("lenders", 1, "debt"),
-    "debt_repayment": ("lenders", -1, "debt"),
-    "debt_interest": ("lenders", -1, "debt"),
-    "revenue": ("customers", 1, "revenue"),
-    "system_purchase": ("supplier", -1, "capex"),
-    "facility_construction": ("partner", -1, "capex"),
-    "site_lease": ("partner", -1, "opex"),
-    "cloud_capacity": ("partner", -1, "opex"),
-    "energy": ("utilities", -1, "opex"),
-    "maintenance": ("supplier", -1, "opex"),
-    "staff": ("staff", -1, "opex"),
-    "other_costs": ("revenue partners and staff", -1, "opex"),
-}
+__all__ = ["FLOWS", "OPERATOR", "Cash", "cash_table", "flows_usd", "internal_rate_of_return", "salvage_usd"]
 
 
 @dataclass(frozen=True)
@@ -51,110 +39,117 @@ class Cash:
     opex_usd: float
     revenue_usd: float
     salvage_usd: float
+    owed_usd: float  # debt and instalments still to pay at the end of the horizon
 
 
 def flows_usd(p: Problem, d: Decisions) -> dict[str, Array]:
-    """Every flow of the operator by site and quarter, positive, to the cent [USD]. Shape (S, T)."""
-    f, o, count = p.scenario.finance, p.scenario.operations, len(p.quarters)
-    own = np.array([t != "cloud" for t in p.tenures], dtype=float)
-    value = np.einsum("skt,kt,s->st", d.added, p.rack_price_usd, own)
-    ahead = np.zeros_like(value)
-    ahead[:, :-1] = value[:, 1:] * f.deposit
-    ahead[:, 0] += value[:, 0] * f.deposit
-    grown = np.diff(d.built_w, axis=1, prepend=0.0)
-    debt_before = np.concatenate([[0.0], d.debt_usd[:-1]])
-    steps = np.diff(d.tranches, prepend=0)
-    opening = np.zeros(count)
-    opening[0] = f.opening_cash
-    zero = np.zeros(count)
-    investment = p.scenario.investment
-    gross = p.token_usd / (1 - o.overhead_of_revenue) if o.overhead_of_revenue < 1 else p.token_usd
-    revenue = (d.served * gross).sum(axis=0) if p.workloads else zero
-    single = {
-        "opening_cash": opening,
-        "other_funding": step_once(f.other_funding, p),
-        "equity_tranche": steps * p.tranche_usd,
-        "equity_upfront": step_once(investment.upfront, p) if investment else zero,
-        "debt_draw": np.maximum(d.debt_usd - debt_before, 0.0),
-        "debt_repayment": np.maximum(debt_before - d.debt_usd, 0.0),
-        "debt_interest": debt_before * (f.debt.interest / 4 if f.debt else 0.0),
-        "revenue": revenue,
-        "other_costs": revenue * o.overhead_of_revenue,
-    }
-    by_site = {
-        "system_purchase": value * (1 - f.deposit) + ahead,
-        "facility_construction": grown * p.facility_usd_per_w[:, None],
-        "site_lease": d.built_w * p.lease_usd_per_w[:, None],
-        "cloud_capacity": np.einsum("skt,skt->st", d.online, p.cloud_usd_per_rack),
-        "energy": _energy(p, d),
-        "maintenance": np.einsum("skt,k,s->st", d.online, p.rack_price_usd[:, 0], own) * o.maintenance / 4,
-        "staff": d.built_w * own[:, None] * o.staff * SECONDS_PER_QUARTER,
-    }
-    flows = {name: amount[None, :] for name, amount in single.items()} | by_site
-    return {name: np.round(amount, 2) for name, amount in flows.items()}
+    """Every flow of the operator by site or item and quarter, positive, to the cent [USD]. Shape (item, T)."""
+    flows = {name: np.round(amount, 2) for name, amount in operator_flows(p, d).items()}
+    received = _interest_received(p, flows)
+    if received is not None:
+        flows["interest_received"] = received
+    if p.scenario.finance.tax is not None:
+        if received is not None:  # tax lowers the cash that earns interest, so both are found quarter by quarter
+            flows["interest_received"], flows["tax"] = _taxed_interest(p, d, flows)
+        else:
+            flows["tax"] = np.round(_tax(p, d, flows), 2)
+    return flows
 
 
-def _energy(p: Problem, d: Decisions) -> Array:
-    """Mean power of everything at each site times price and mean PUE [USD]. Shape (S, T)."""
-    watts = np.einsum("skt,k->st", d.online, p.rack_idle_w)
-    if p.points:
-        extra = p.point_power_w - p.rack_idle_w[p.point_system]
-        watts = watts + np.einsum("spt,p->st", d.serving_racks, extra)
-    if p.runs:
-        extra = p.train_power_w - p.rack_idle_w[p.train_system]
-        watts = watts + np.einsum("jst,j->st", d.training_racks, extra)
-    return np.asarray(watts * (p.energy_usd_per_j * p.pue_mean)[:, None] * SECONDS_PER_QUARTER)
+def _net(flows: dict[str, Array]) -> Array:
+    """What the operator receives less what it pays in each quarter [USD]. Shape (T,)."""
+    return np.asarray(sum(FLOWS[name][1] * amount.sum(axis=0) for name, amount in flows.items()))
+
+
+def _interest_received(p: Problem, flows: dict[str, Array]) -> Array | None:
+    """Interest on last quarter's balance, itself included [USD]. Shape (1, T)."""
+    rate = p.scenario.finance.interest_on_cash / 4
+    if not rate:
+        return None
+    net, cash, out = _net({k: v for k, v in flows.items() if k != "interest_received"}), 0.0, []
+    for amount in net:
+        out.append(round(max(cash, 0.0) * rate, 2))
+        cash += amount + out[-1]
+    return np.array([out])
+
+
+def _tax(p: Problem, d: Decisions, flows: dict[str, Array]) -> Array:
+    """Tax of each quarter on profit: income less running costs, interest and depreciation [USD]. Shape (1, T)."""
+    f, tax = p.scenario.finance, p.scenario.finance.tax
+    assert tax is not None
+    earned = {n: a for n, a in flows.items() if FLOWS[n][2] in ("revenue", "opex") and n != "tax"}
+    paid = {n: a for n, a in flows.items() if n in ("debt_interest", "credit_interest")}
+    leased = f.systems.share if f.systems is not None and f.systems.kind == "lease" else 0.0
+    written_off = depreciation(delivered_usd(p, d).sum(axis=0) * (1 - leased), tax.system_years)
+    written_off = written_off + depreciation(flows["facility_construction"].sum(axis=0), tax.facility_years)
+    return tax_due(_net(earned) + _net(paid) - written_off, tax.rate, tax.losses)[None, :]
+
+
+def _taxed_interest(p: Problem, d: Decisions, flows: dict[str, Array]) -> tuple[Array, Array]:
+    """Interest on cash and tax where each depends on the other: exact after as many rounds as there are quarters."""
+    for _ in range(len(p.quarters) + 1):
+        flows = flows | {"tax": np.round(_tax(p, d, flows), 2)}
+        interest = _interest_received(p, flows)
+        assert interest is not None
+        if np.array_equal(interest, flows["interest_received"]):
+            break
+        flows = flows | {"interest_received": interest}
+    return flows["interest_received"], flows["tax"]
 
 
 def cash_table(p: Problem, d: Decisions) -> Cash:
-    """All flows as rows that cancel between two parties, and what they come to."""
+    """All payments as rows that cancel between two parties, and what they come to for the operator."""
     flows = flows_usd(p, d)
-    names = {"supplier": p.supplier}
-    if p.scenario.investment:
-        names["investor"] = p.scenario.investment.investor
-    if p.scenario.finance.debt:
-        names["lenders"] = p.scenario.finance.debt.lender
-    frames = []
-    for flow, amounts in flows.items():
-        other, sign, _ = FLOWS[flow]
-        for s, row in enumerate(amounts):
-            party = p.partners[s] if other == "partner" else names.get(other, other)
-            t = np.flatnonzero(row)
-            for who, amount in ((OPERATOR, sign * row[t]), (party, -sign * row[t])):
-                frames.append(pd.DataFrame({"t": t, "party": who, "flow": flow, "amount_usd": amount}))
-    table = pd.DataFrame(pd.concat(frames).groupby(["t", "party", "flow"])["amount_usd"].sum().reset_index())
-    table["amount_usd"] = table["amount_usd"].round(2)
-    table.insert(0, "quarter", [str(p.quarters[t]) for t in table.pop("t")])
+    table = payments_table(p, [*(operator_stream(p, n, a) for n, a in flows.items()), *partner_streams(p, d)])
     total = {kind: np.zeros(len(p.quarters)) for kind in ("financing", "debt", "revenue", "capex", "opex")}
     for flow, amounts in flows.items():
         _, sign, kind = FLOWS[flow]
         total[kind] = total[kind] + sign * amounts.sum(axis=0)
-    salvage = salvage_usd(p, d)
+    salvage, owed = salvage_usd(p, d), owed_usd(p, d)
     project = total["revenue"] + total["capex"] + total["opex"]
-    settle = d.debt_usd[-1] * (1 + (p.scenario.finance.debt.interest / 4 if p.scenario.finance.debt else 0))
-    worth = float(((project + total["debt"]) * p.discount).sum() + (salvage - settle) * p.discount_end)
+    worth = float(((project + total["debt"]) * p.discount).sum() + (salvage - owed) * p.discount_end)
     return Cash(
         table=table,
         balance_usd=np.cumsum(project + total["debt"] + total["financing"]),
-        project_usd=np.append(project, salvage),
+        project_usd=np.append(project, salvage - _lease_owed(p, d)),
         net_present_value_usd=worth,
         capex_usd=float(-total["capex"].sum()),
         opex_usd=float(-total["opex"].sum()),
         revenue_usd=float(total["revenue"].sum()),
         salvage_usd=salvage,
+        owed_usd=owed,
     )
+
+
+def owed_usd(p: Problem, d: Decisions) -> float:
+    """Debt and instalments outstanding at the end of the horizon, with their last quarter's interest [USD]."""
+    f = p.scenario.finance
+    debt = float(d.debt_usd[-1]) * (1 + (f.debt.interest / 4 if f.debt else 0.0))
+    return debt + _terms_owed(p, d)
+
+
+def _terms_owed(p: Problem, d: Decisions) -> float:
+    terms = p.scenario.finance.systems
+    if terms is None:
+        return 0.0
+    count = len(p.quarters)
+    balance = instalments(terms, count).balance[::-1]
+    return float(delivered_usd(p, d).sum(axis=0) @ balance) * (1 + terms.rate / 4)
+
+
+def _lease_owed(p: Problem, d: Decisions) -> float:
+    terms = p.scenario.finance.systems
+    return _terms_owed(p, d) if terms is not None and terms.kind == "lease" else 0.0
 
 
 def salvage_usd(p: Problem, d: Decisions) -> float:
     """Straight-line book value of systems and buildings at the end of the horizon [USD]."""
     f = p.scenario.finance
     age = len(p.quarters) - np.arange(len(p.quarters)) - 0.5
-    own = np.array([t != "cloud" for t in p.tenures], dtype=float)
     left = np.clip(1 - age / (4 * f.system_life_years), 0, None)
-    systems = np.einsum("skt,kt,s,t->", d.added, p.rack_price_usd, own, left)
     stay = np.clip(1 - age / (4 * f.facility_life_years), 0, None)
     grown = np.diff(d.built_w, axis=1, prepend=0.0)
-    return float(systems + np.einsum("st,s,t->", grown, p.facility_usd_per_w, stay))
+    return float(delivered_usd(p, d).sum(axis=0) @ left + np.einsum("st,s,t->", grown, p.facility_usd_per_w, stay))
 
 
 def internal_rate_of_return(quarterly_usd: Array) -> float | None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gigaforge.buildout.check_money import MONEY_RULES, released_by_quarter
+
 __all__ = ["Check", "check_plan"]
 
 Tables = dict[str, Any]  # of pandas.DataFrame
@@ -63,8 +65,8 @@ def _pue(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
 
 
 def _held(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
-    if "nameplate_w" not in tables["deployment"]:  # a plan made before caps: every rack holds its nameplate
-        return
+    if "nameplate_w" not in tables["deployment"] or tables["operating_points"].empty:
+        return  # made before caps, or nothing works: every rack holds its nameplate
     key = ["quarter", "site", "system"]
     points = tables["operating_points"].reindex(columns=["id", "held_w_per_rack"]).set_index("id")["held_w_per_rack"]
     work = (
@@ -98,8 +100,10 @@ def _in_use(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
     key = ["quarter", "site", "system"]
     used = tables["allocation"].groupby(key)["racks"].sum()
     have = tables["deployment"].set_index(key)
+    share = tables["sites"].set_index(["quarter", "site"]).get("work_share", {})  # what curtailment leaves
     for where, racks in used.items():
         limit = have.loc[where, "racks_online"] - 0.5 * have.loc[where, "racks_added"]
+        limit *= share.get(where[:2], 1.0)
         if racks > limit * (1 + _POWER_TOLERANCE) + 1e-3:
             yield f"{where}: {racks:.1f} racks at work of {limit:.1f}"
 
@@ -115,11 +119,13 @@ def _tokens(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
 def _training(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
     for run in summary["training_runs"]:
         work = tables["allocation"][tables["allocation"]["workload"] == run["name"]]
-        if work["tokens"].sum() < run["tokens"] * (1 - 1e-5):
+        if work["tokens"].sum() * run.get("span_efficiency", 1.0) < run["tokens"] * (1 - 1e-5):
             yield f"{run['name']}: {work['tokens'].sum():.4g} of {run['tokens']:.4g} tokens trained"
         if not work["quarter"].between(*run["window"]).all():
             yield f"{run['name']}: works outside {run['window'][0]} to {run['window'][1]}"
-        if len(work[["site", "system"]].drop_duplicates()) > 1:
+        places = set(work["site"])
+        spans = [set(x["sites"]) for x in summary.get("spans") or [] if x["run"] == run["name"] and x["may_span"]]
+        if work["system"].nunique() > 1 or (len(places) > 1 and places not in spans):
             yield f"{run['name']}: spread over more than one site or system"
 
 
@@ -151,14 +157,14 @@ def _release(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
     if not np.allclose(deployed, summary["deployed_w"], rtol=1e-9):
         yield "deployed power in the summary differs from the racks added"
     paid = tables["cash"][(tables["cash"]["flow"] == "equity_tranche") & (tables["cash"]["party"] == "operator")]
-    paid_usd = paid.set_index("quarter")["amount_usd"].reindex(summary["quarters"], fill_value=0.0)
+    paid_usd = paid.groupby("quarter")["amount_usd"].sum().reindex(summary["quarters"], fill_value=0.0)
     due_usd = pd.Series(0.0, index=summary["quarters"])
+    due = released_by_quarter(summary, tables, deployed)
     for tranche in tables["tranches"].itertuples():
-        reached = deployed[deployed >= tranche.threshold_w * (1 - 1e-9)]
-        first = reached.index[0] if len(reached) else None
+        first = due[tranche.index]
         released = tranche.released if isinstance(tranche.released, str) else None
         if released != first:
-            yield f"tranche {tranche.index}: released {released}, {tranche.threshold_w / 1e9:g} GW reached {first}"
+            yield f"tranche {tranche.index}: released {released}, {tranche.threshold_w / 1e9:g} GW and its terms allow {first}"
         if first is not None:
             due_usd[first] += tranche.amount_usd
     if not np.allclose(paid_usd, due_usd, atol=0.01):
@@ -178,4 +184,5 @@ _RULES: dict[str, Callable[[dict[str, Any], Tables], Iterator[str]]] = {
     "the operator's cash is never negative": _purse,
     "debt stays within its limit": _debt,
     "each tranche is released when its gigawatt is reached": _release,
+    **MONEY_RULES,
 }

@@ -22,7 +22,13 @@ def explain_conflict(problem: Problem) -> list[str]:
     """Sentences in the scenario's own words, one per statement of an irreducible conflict."""
     statements = conflicting_statements(problem)
     by = max((_due(problem, s) for s in statements), default=len(problem.quarters) - 1)
-    return [_sentence(problem, s, by) for s in statements]
+    said = [_sentence(problem, s, by) for s in statements]
+    if problem.past is not None:
+        racks = problem.past.added.sum()
+        said.append(
+            f"actuals: {racks:,.0f} systems bought by {problem.quarters[problem.past.quarters - 1]} stand as they are"
+        )
+    return said
 
 
 def conflicting_statements(problem: Problem) -> list[str]:
@@ -93,6 +99,8 @@ def _sentence(problem: Problem, statement: str, by: int) -> str:
         "platforms": _supply,
         "sites": _power,
         "finance": _finance,
+        "investment": _investment,
+        "serving": _serving,
     }
     name = ".".join(rest[:-1]) if kind in ("platforms", "sites") else ".".join(rest)
     return f"{statement}: {teller[kind](problem, name, by)}"
@@ -147,3 +155,29 @@ def _finance(p: Problem, name: str, by: int) -> str:
     if f.debt is not None:
         parts.append(f"{format_quantity(max(f.debt.limit.values()), 'money')} of debt at most")
     return " and ".join(parts) + f" by {p.quarters[by]}"
+
+
+def _investment(p: Problem, name: str, by: int) -> str:
+    """Terms that hold money back."""
+    investment = p.scenario.investment
+    if investment is None or not p.tranche_count:
+        return "no equity is released"
+    first = f"{format_quantity(float(p.tranche_thresholds_w[0]), 'power')} {investment.counts}"
+    told = f"{format_quantity(float(p.tranche_amounts_usd[0]), 'money')} of equity comes only with {first}"
+    if name != "conditions":
+        return told
+    waits = []
+    for c in investment.conditions:
+        if c.not_before is not None:
+            waits.append(f"tranche {c.tranche} not before {c.not_before}")
+        elif c.purchases is not None:
+            waits.append(f"tranche {c.tranche} once {format_quantity(c.purchases, 'money')} of systems are delivered")
+        else:
+            waits.append(f"tranche {c.tranche} once {c.run} has been trained")
+    return f"equity waits: {', '.join(waits)} (by {p.quarters[by]})"
+
+
+def _serving(p: Problem, name: str, by: int) -> str:
+    workload = name.rsplit(".", 1)[0]
+    w = p.workloads.index(workload)
+    return f"at most {format_quantity(float(p.demand[w, : by + 1].max()), 'tokens')} are asked for in a quarter by {p.quarters[by]}"

@@ -18,6 +18,7 @@ from gigaforge.buildout.programme import USD
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.candidates import Candidates, find_candidates
+from gigaforge.codesign.models.resolve import resolve_models
 from gigaforge.errors import InputError
 from gigaforge.scenario import Scenario, check_against
 
@@ -42,6 +43,8 @@ class CoDesign:
         What the search found.
     coordination : Coordination
         The exchange of prices and points.
+    catalog : Catalog
+        With the models that the scenario asked for.
 
     """
 
@@ -51,6 +54,7 @@ class CoDesign:
     problem: Problem
     candidates: Candidates
     coordination: Coordination
+    catalog: Catalog
 
 
 def codesign(
@@ -91,6 +95,8 @@ def codesign(
     catalog = catalog or load_catalog()
     started = time.perf_counter()
     check_against(scenario, catalog, scenario.name)
+    resolved = resolve_models(scenario, catalog)
+    scenario, catalog = resolved.scenario, resolved.catalog
     if not scenario.serving and not scenario.training:
         raise InputError("has neither serving nor training: there is nothing to co-design", scenario.name)
     if scenario.objective not in ("npv", "cost"):
@@ -116,7 +122,9 @@ def codesign(
     )
     summary = _summary(candidates, exchange, sequential, plan, time.perf_counter() - started)
     plan.summary["codesign"] = summary
-    return CoDesign(summary, plan, sequential, problem, candidates, exchange)
+    if resolved.choices:
+        summary["model_choices"] = {run: choice.to_dict() for run, choice in resolved.choices.items()}
+    return CoDesign(summary, plan, sequential, problem, candidates, exchange, catalog)
 
 
 def _fastest(problem: Problem, candidates: Candidates) -> tuple[Index, Index]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gigaforge.buildout.annual import annual_summary
 from gigaforge.buildout.plan import Decisions
 from gigaforge.buildout.problem import Problem
 from gigaforge.scenario import interpolate
@@ -14,6 +15,7 @@ __all__ = ["cross_checks"]
 
 # What was published, with its source (read 2026-11).
 COST_PER_GW = (23e9, 60e9, "https://ng.investing.com/news/stock-market-news/how-much-does-a-gw-of-data-center-capacity-actually-cost-2169144")  # fmt: skip
+COST_PER_GW_YEAR = (7e9, 12e9, "https://epoch.ai/data-insights/ai-datacenter-cost-breakdown")
 GPUS_FOR_10_GW = (4e6, 5e6, "https://epium.com/openai-and-nvidias-artificial-intelligence-plan-will-require-power-equal-to-10-nuclear-reactors")  # fmt: skip
 MESSAGES_PER_WEEK = (17.5e9, 18.4e9, "https://siliconcanals.com/m-by-july-2025-chatgpt-had-reached-roughly-10-of-the-worlds-adults-and-700-million-weekly-users-sending-about-18-billion-messages-a-week-but-the-bigger-shift-was-that-most-of-it-wasnt-wor/")  # fmt: skip
 
@@ -27,7 +29,12 @@ def cross_checks(problem: Problem, decisions: Decisions) -> list[dict[str, Any]]
         ``what, value, published_low, published_high, unit, source, inside, note``.
 
     """
-    rows = [*_cost(problem, decisions), *_accelerators(problem, decisions), *_messages(problem)]
+    rows = [
+        *_cost(problem, decisions),
+        *_yearly(problem, decisions),
+        *_accelerators(problem, decisions),
+        *_messages(problem),
+    ]
     return [r | {"inside": bool(r["published_low"] <= r["value"] <= r["published_high"])} for r in rows]
 
 
@@ -58,6 +65,20 @@ def _cost(p: Problem, d: Decisions) -> list[dict[str, Any]]:
         f"(leased buildings counted at the same cost)"
     )
     return [_row("capital cost per gigawatt", (systems / watts + facility) * 1e9, COST_PER_GW, "USD per GW", note)]
+
+
+def _yearly(p: Problem, d: Decisions) -> list[dict[str, Any]]:
+    """What a gigawatt of IT power costs a year to own and run, where all of it is owned."""
+    made = annual_summary(p, d)
+    watts = float(np.einsum("skt,k->t", d.online, p.rack_it_w).max(initial=0.0))
+    if made is None or watts < 1e8 or any(d.added[s].any() for s, t in enumerate(p.tenures) if t != "owned"):
+        return []
+    note = (
+        f"systems over {made['system_life_years']:g} years, buildings over {made['facility_life_years']:g} at "
+        f"{100 * made['cost_of_capital']:.1f} %; published for GB200 NVL72: 8.5 at 5 and 14 years, 12 and 7 at 3 and 7 years"
+    )
+    value = made["usd_per_year"] / watts * 1e9
+    return [_row("yearly cost of a gigawatt of IT, owned", value, COST_PER_GW_YEAR, "USD per GW-year", note)]
 
 
 def _accelerators(p: Problem, d: Decisions) -> list[dict[str, Any]]:

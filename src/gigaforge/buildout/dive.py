@@ -23,8 +23,8 @@ _SHARE: Final = 0.3
 """Of the time limit that a first plan may take."""
 
 
-def first_plan(model: linopy.Model, options: SolverOptions) -> NDArray[np.float64] | None:
-    """Values of all columns of a good plan to start from; None where there is nothing to place or no luck.
+def first_plan(model: linopy.Model, options: SolverOptions) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
+    """All columns of a good plan to start from, and their values; None where there is nothing to place or no luck.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def first_plan(model: linopy.Model, options: SolverOptions) -> NDArray[np.float6
         whole.changeColBounds(int(column), float(np.rint(value[column])), float(np.rint(value[column])))
     whole.run()
     found = whole.getInfo().primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
-    return np.asarray(whole.getSolution().col_value) if found else None
+    value = np.asarray(whole.getSolution().col_value)
+    return (np.arange(len(value), dtype=np.int32), value) if found else None
 
 
 def _dive(highs: Any, places: NDArray[np.int_]) -> bool:

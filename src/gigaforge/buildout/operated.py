@@ -13,6 +13,7 @@ from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import Stage, plan
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.catalog import Catalog, load_catalog
+from gigaforge.codesign.models.resolve import resolve_models
 from gigaforge.codesign.operating_points import operating_points
 from gigaforge.operations import fleet_factors, simulate_plan
 from gigaforge.operations.loop import until_agreed
@@ -53,6 +54,8 @@ def plan_and_operate(
     tell = watch or (lambda _: None)
     catalog = catalog or load_catalog()
     check_against(scenario, catalog, scenario.name)
+    resolved = resolve_models(scenario, catalog)
+    scenario, catalog = resolved.scenario, resolved.catalog
     tell(Stage("finding operating points"))
     points = operating_points(scenario, catalog)
     given = {k: v for k in _FIRST_BELIEF if (v := getattr(scenario.operations, k)) is not None}

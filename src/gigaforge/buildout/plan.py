@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gigaforge.buildout.annual import annual_summary
 from gigaforge.buildout.cash import cash_table, internal_rate_of_return
+from gigaforge.buildout.circular import circularity
+from gigaforge.buildout.parties import parties_of, parties_table
+from gigaforge.buildout.payments import delivered_usd
+from gigaforge.buildout.plan_tables import (
+    demand_table,
+    environment,
+    run_end,
+    sites_table,
+    supply_table,
+    terms_summary,
+    training_runs,
+)
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD, Programme
 from gigaforge.buildout.solver import Solution
+from gigaforge.buildout.tranches import due_tranches
 from gigaforge.scenario import step
 
 __all__ = ["Decisions", "Plan", "decisions_from", "plan_from"]
@@ -39,8 +53,7 @@ class Decisions:
 
     def deployed_w(self, problem: Problem) -> Array:
         """Cumulative accepted power on the commitment's own basis [W]. Shape (T,)."""
-        added = np.cumsum(self.added, axis=2)
-        return np.asarray(np.einsum("skt,sk->t", added, problem.deployed_w_per_rack))
+        return np.asarray(accepted_w(problem, self).sum(axis=(0, 1)))
 
     def held_w(self, problem: Problem) -> Array:
         """IT power that sites hold: nameplate of what is online, less what caps leave free [W]. Shape (S, K, T)."""
@@ -88,6 +101,14 @@ class Plan:
         return f"<h4>{s['title']}: {last:.1f} GW, NPV ${s['npv_usd'] / 1e9:.1f}B</h4>{frame.to_html()}"
 
 
+def accepted_w(problem: Problem, decisions: Decisions) -> Array:
+    """Cumulative power accepted on the commitment's own basis [W]; a backlog counts from now on. Shape (S, K, T)."""
+    out = np.cumsum(decisions.added, axis=2) * problem.deployed_w_per_rack[..., None]
+    if problem.past is not None:
+        out[..., : problem.past.quarters] -= problem.past.not_accepted_w
+    return np.asarray(out)
+
+
 def _read(programme: Programme, solution: Solution) -> dict[str, Array]:
     """Values of every variable, shaped as declared."""
     by_label = np.zeros(int(solution.labels.max()) + 1)
@@ -104,6 +125,8 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
     p, v = programme.problem, _read(programme, solution)
     block, count = float(p.scenario.block), len(p.quarters)
     added, retired = (np.rint(v[name]) * block + 0.0 for name in ("add", "retire"))
+    if p.past is not None:  # as it was, whole blocks or not
+        added[..., : p.past.quarters], retired[..., : p.past.quarters] = p.past.added, p.past.retired
     online = np.cumsum(added - retired, axis=2) + 0.0  # never a negative zero
 
     def tidy(name: str, shape: tuple[int, ...], scale: float) -> Array:
@@ -122,10 +145,9 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
         debt_usd=tidy("debt", (count,), USD),
         tranches=np.zeros(count, dtype=int),
     )
-    due = np.zeros(count, dtype=int)
-    if p.tranche_count:
-        due = np.floor(out.deployed_w(p) / p.tranche_w * (1 + 1e-9)).astype(int)
-    return Decisions(**{**out.__dict__, "tranches": np.minimum(due, p.tranche_count)})
+    ends = {run: run_end(p, r, out.training_racks[p.train_run == r]) for r, run in enumerate(p.runs)}
+    delivered = np.cumsum(delivered_usd(p, out).sum(axis=0))
+    return replace(out, tranches=due_tranches(p, out.deployed_w(p), delivered, ends))
 
 
 def plan_from(programme: Programme, solution: Solution) -> Plan:
@@ -135,18 +157,20 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
     cash = cash_table(p, d)
     tables = {
         "deployment": _deployment(p, d),
-        "sites": _sites(p, d),
-        "supply": _supply(p),
+        "sites": sites_table(p, d),
+        "supply": supply_table(p),
         "allocation": _allocation(p, d),
         "cash": cash.table,
         "tranches": _tranches(p, d),
         "operating_points": _points(p),
-        "demand": _demand(p, d),
+        "demand": demand_table(p, d),
     }
     held_w = d.held_w(p)
     it_w = held_w.sum(axis=(0, 1))
     facility_w = np.einsum("skt,s->t", held_w, p.pue_peak)
-    runs = _training_runs(p, d)
+    parties = parties_of(p, d, cash)
+    tables["parties"] = parties_table(parties)
+    runs = training_runs(p, d)
     zero = np.zeros(len(p.quarters))
     unit = USD if p.scenario.objective in ("npv", "cost") else 1.0
     summary = {
@@ -177,6 +201,12 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
         "dollars": p.scenario.finance.dollars,
         "commitment": {"power_w": p.scenario.commitment.power, "basis": p.scenario.commitment.basis},
         "debt_limit_usd": (step(debt.limit, p.quarters) if (debt := p.scenario.finance.debt) else zero).tolist(),
+        "parties": parties,
+        "circularity": circularity(p, d, cash),
+        "annual_cost": annual_summary(p, d),
+        "owed_usd": cash.owed_usd,
+        "terms": terms_summary(p),
+        **environment(p, d),
         "shadow_prices": {},
     }
     return Plan(_clean(summary), tables, p, d)
@@ -210,40 +240,13 @@ def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
             "it_power_w": held_w.ravel(),
             "facility_power_w": (held_w * p.pue_peak[:, None, None]).ravel(),
             "nameplate_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
-            "deployed_w": (np.cumsum(d.added, axis=2) * p.deployed_w_per_rack[..., None]).ravel(),
+            "deployed_w": accepted_w(p, d).ravel(),
         },
         index=_index(p, "site", "system", "quarter"),
     ).reset_index()
     used = frame.groupby(["site", "system"])["racks_online"].transform("max") > 0
     frame = frame[used].sort_values(["quarter", "site", "system"], kind="stable").reset_index(drop=True)
     return frame[["quarter", "site", "system", *frame.columns[3:]]]
-
-
-def _sites(p: Problem, d: Decisions) -> pd.DataFrame:
-    index = _index(p, "site", "quarter")
-    frame = pd.DataFrame(
-        {
-            "energised_w": p.energised_w.ravel(),
-            "built_w": d.built_w.ravel(),
-            "facility_power_w": (d.held_w(p).sum(axis=1) * p.pue_peak[:, None]).ravel(),
-            "pue": np.repeat(p.pue_peak, len(p.quarters)),
-            "pue_mean": np.repeat(p.pue_mean, len(p.quarters)),
-        },
-        index=index,
-    ).reset_index()
-    frame["partner"] = frame["site"].map(dict(zip(p.sites, p.partners, strict=True)))
-    frame["tenure"] = frame["site"].map(dict(zip(p.sites, p.tenures, strict=True)))
-    return frame[["quarter", "site", *[c for c in frame.columns if c not in ("quarter", "site")]]]
-
-
-def _supply(p: Problem) -> pd.DataFrame:
-    """Systems that a quarter's supply allows, whichever configuration of the line is bought."""
-    rows = [
-        {"quarter": str(q), "system": s, "line": p.lines[p.line_of[k]], "racks_available": p.supply[p.line_of[k], t]}
-        for k, s in enumerate(p.systems)
-        for t, q in enumerate(p.quarters)
-    ]
-    return pd.DataFrame(rows)
 
 
 def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
@@ -264,13 +267,14 @@ def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
 
 def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
     rows = []
-    for number in range(1, p.tranche_count + 1):
+    pairs = zip(p.tranche_thresholds_w, p.tranche_amounts_usd, strict=True)
+    for number, (threshold, amount) in enumerate(pairs, 1):
         reached = np.flatnonzero(d.tranches >= number)
         rows.append(
             {
                 "index": number,
-                "threshold_w": number * p.tranche_w,
-                "amount_usd": p.tranche_usd,
+                "threshold_w": float(threshold),
+                "amount_usd": float(amount),
                 "released": str(p.quarters[reached[0]]) if len(reached) else None,
             }
         )
@@ -287,39 +291,3 @@ def _points(p: Problem) -> pd.DataFrame:
         for q in every
     ]
     return pd.DataFrame(rows)
-
-
-def _demand(p: Problem, d: Decisions) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {
-            "tokens_demanded": p.demand.ravel(),
-            "tokens_served": d.served.ravel(),
-            "usd_per_token": (p.token_usd / (1 - p.scenario.operations.overhead_of_revenue)).ravel(),
-        },
-        index=_index(p, "workload", "quarter"),
-    ).reset_index()
-    return frame[["quarter", "workload", "tokens_demanded", "tokens_served", "usd_per_token"]]
-
-
-def _training_runs(p: Problem, d: Decisions) -> list[dict[str, Any]]:
-    out = []
-    for r, run in enumerate(p.scenario.training):
-        mine = p.train_run == r
-        racks = d.training_racks[mine]
-        active = np.flatnonzero(racks.sum(axis=(0, 1)))
-        sites = [p.sites[s] for s in np.flatnonzero(racks.sum(axis=(0, 2)))]
-        systems = [p.systems[k] for k in p.train_system[mine][racks.sum(axis=(1, 2)) > 0]]
-        out.append(
-            {
-                "name": run.name,
-                "model": run.model,
-                "system": systems[0] if systems else None,
-                "sites": sites,
-                "start": str(p.quarters[active[0]]) if len(active) else None,
-                "end": str(p.quarters[active[-1]]) if len(active) else None,
-                "racks": math.ceil(racks.sum(axis=(0, 1)).max()) if len(active) else 0,
-                "tokens": float(p.run_tokens[r]),
-                "window": [str(run.start), str(run.end)],
-            }
-        )
-    return out

@@ -9,18 +9,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from gigaforge.buildout.actuals import past_from, with_past
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.crosscheck import cross_checks
+from gigaforge.buildout.demand_basis import demand_basis
 from gigaforge.buildout.dive import first_plan
 from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
+from gigaforge.buildout.reasons import reasons
+from gigaforge.buildout.replan import start_from
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
+from gigaforge.codesign.models import Choice
+from gigaforge.codesign.models.resolve import resolve_models
 from gigaforge.codesign.operating_points import operating_points
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import GigaforgeError, NoAnswerError
@@ -53,6 +60,8 @@ def plan(
     *,
     options: SolverOptions | None = None,
     points: Sequence[OperatingPoint] | None = None,
+    actuals: pd.DataFrame | None = None,
+    standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
     watch: Callable[[Stage], None] | None = None,
 ) -> Plan:
     """Plan the build-out of a scenario.
@@ -67,6 +76,11 @@ def plan(
         Gap, time limit, threads.
     points : sequence of OperatingPoint
         Ways to run the workloads; default: found by the performance model.
+    actuals : DataFrame
+        What happened in the quarters that are over, from `gigaforge.buildout.actuals.read_actuals`: it is fixed, and the
+        rest planned.
+    standing : (summary, tables)
+        A plan that stands; the search starts from it.
     watch : callable
         Told of each stage.
 
@@ -88,12 +102,17 @@ def plan(
     options = options or SolverOptions()
     started = time.perf_counter()
     check_against(scenario, catalog, scenario.name)
+    scenario, catalog, choices = _with_models(scenario, catalog, tell)
     if points is None:
         tell(Stage("finding operating points"))
         points = operating_points(scenario, catalog)
-    return plan_problem(
-        problem_from(scenario, catalog, points), catalog, options=options, watch=watch, started=started
-    )
+    problem = problem_from(scenario, catalog, points)
+    if actuals is not None:
+        problem = with_past(problem, past_from(actuals, problem))
+    result = plan_problem(problem, catalog, options=options, standing=standing, watch=watch, started=started)
+    if choices:
+        result.summary["model_choices"] = {run: choice.to_dict() for run, choice in choices.items()}
+    return result
 
 
 def plan_problem(
@@ -101,6 +120,7 @@ def plan_problem(
     catalog: Catalog,
     *,
     options: SolverOptions | None = None,
+    standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
     watch: Callable[[Stage], None] | None = None,
     started: float | None = None,
     dive: bool = False,
@@ -128,7 +148,9 @@ def plan_problem(
     if not relaxation.feasible:
         raise _infeasible(problem, tell)
     tell(Stage("searching for the best plan"))
-    start = first_plan(programme.model, options) if dive else None
+    start = start_from(programme, *standing) if standing else None
+    if dive and start is None:
+        start = first_plan(programme.model, options)
     solution = solve(
         programme.model, options, start=start, progress=lambda p: tell(Stage("searching for the best plan", p))
     )
@@ -145,10 +167,12 @@ def plan_problem(
     extra = {
         "shadow_prices": prices,
         "milestones": marks,
+        "reasons": reasons(programme, result.decisions, relaxation),
         "explanations": sentences(problem, result.decisions, prices, marks),
         "warnings": _warnings(problem, result, prices),
         "checks": {"passed": len(checks), "failed": []},
         "fleet_check": _fleet_check(problem, result),
+        "demand_basis": demand_basis(scenario, catalog),
         "cross_checks": cross_checks(problem, result.decisions),
         "description": scenario.description.strip(),
         "finance": {
@@ -162,10 +186,21 @@ def plan_problem(
         "sources": sources_used(scenario, catalog),
         "options": {**options.__dict__, "objective": scenario.objective, "block": scenario.block},
         "versions": _versions(),
+        "actual_quarters": problem.past.quarters if problem.past else 0,
         "relaxation_value": relaxation.objective,
         "plan_s": time.perf_counter() - started,
     }
     return replace(result, summary=result.summary | extra)
+
+
+def _with_models(
+    scenario: Scenario, catalog: Catalog, tell: Callable[[Stage], None]
+) -> tuple[Scenario, Catalog, dict[str, Choice]]:
+    """Answer the runs that ask which model to train."""
+    if any(run.choose for run in scenario.training):
+        tell(Stage("choosing models to train"))
+    resolved = resolve_models(scenario, catalog)
+    return resolved.scenario, resolved.catalog, resolved.choices
 
 
 def _infeasible(problem: Problem, tell: Callable[[Stage], None]) -> NoAnswerError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.problem import Array, Mask, Problem
 from gigaforge.buildout.programme import GW, PETA, USD, most_online
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.quarters import SECONDS_PER_QUARTER
@@ -92,22 +92,23 @@ def reduced_costs(problem: Problem, prices: PointPrices) -> tuple[Array, Array]:
 
     """
     p, block = problem, float(problem.scenario.block)
-    energy = p.energy_usd_per_j * p.pue_mean * SECONDS_PER_QUARTER * block / USD  # (S,) per W
+    price = p.energy_usd_per_j * p.pue_quarter * SECONDS_PER_QUARTER * block / USD
+    energy = price * prices.dollar  # (S, T) per W
     held = p.pue_peak * block / GW  # (S,) per W
-    can = np.asarray(p.can_host.any(axis=2))
+    can: Mask = np.asarray(p.can_host.any(axis=2))
     k = p.point_system
     serve = prices.tokens[p.point_workload][None] * (p.point_tokens * block / PETA)[None]
     serve = serve - prices.racks[:, k]
     serve = serve + (prices.power * held[:, None])[:, None, :] * (p.rack_it_w[k] - p.point_held_w)[None, :, None]
-    watts = (p.point_power_w - p.rack_idle_w[k])[None, :, None]
-    serve = serve - (energy[:, None] * prices.dollar)[:, None, :] * watts
+    watts = (p.point_power_w - p.rack_idle_w[k]) * p.serving_price_factor[:, p.point_workload]
+    serve = serve - energy[:, None, :] * watts[..., None]
     serve = np.where(can[:, k][..., None], serve, -np.inf)
 
     r, k = p.train_run, p.train_system
     train = (prices.work[r, :, k] * (p.train_rate * block / PETA)[:, None])[..., None]
     train = train - prices.racks[:, k].transpose(1, 0, 2) - prices.together[r, :, k]
     train = train + (prices.power * held[:, None])[None] * (p.rack_it_w[k] - p.train_held_w)[:, None, None]
-    train = train - (energy[:, None] * prices.dollar)[None] * (p.train_power_w - p.rack_idle_w[k])[:, None, None]
+    train = train - energy[None] * (p.train_power_w - p.rack_idle_w[k])[:, None, None]
     possible = p.run_sites[r][:, :, None] & p.run_window[r][:, None, :] & can[:, k].T[..., None]
     return serve, np.where(possible, train, -np.inf)
 

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.buildout.market import demanded_tokens, products_of, sum_by_workload
+from gigaforge.buildout.places import place_of, why_not
+from gigaforge.buildout.spans import Span, spans_of
 from gigaforge.catalog import Catalog, Figure, Site, System
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.errors import InputError
 from gigaforge.operations import expected_availability, expected_goodput
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
-from gigaforge.scenario import Scenario, interpolate, step
-from gigaforge.scenario.schema import Platform, ScenarioSite, Serving
+from gigaforge.scenario import Scenario, peak_over_mean, step
+from gigaforge.scenario.schema import Platform, ScenarioSite
+
+if TYPE_CHECKING:
+    from gigaforge.buildout.actuals import Past
 
 __all__ = ["Problem", "problem_from"]
 
@@ -53,6 +59,7 @@ class Problem:
     accelerators: Array  # (K,)
     counts: Mask  # (S, K) towards the commitment
     can_host: Mask  # (S, K, T)
+    unfit: list[dict[str, str]]  # systems that cannot stand at a site, and why
     energised_w: Array  # (S, T) facility power
     pue_peak: Array  # (S,)
     pue_mean: Array  # (S,)
@@ -62,7 +69,7 @@ class Problem:
     facility_usd_per_w: Array  # (S,) owned sites
     lease_usd_per_w: Array  # (S,) leased sites, per quarter
     cloud_usd_per_rack: Array  # (S, K, T) cloud sites, per quarter
-    energy_usd_per_j: Array  # (S,)
+    energy_usd_per_j: Array  # (S, T) paid by the operator
     point_workload: NDArray[np.int_]  # (P,)
     point_system: NDArray[np.int_]  # (P,)
     point_tokens: Array  # (P, T) per rack and quarter at full load, availability included
@@ -81,11 +88,24 @@ class Problem:
     train_held_w: Array  # (J,) as point_held_w
     train_max_racks: Array  # (J,)
     run_sites: Mask  # (R, S)
-    run_window: Mask  # (R, T)
+    run_window: Mask  # (R, T) in which it may work: to its deadline, or to where that may slip
+    run_due: NDArray[np.int_]  # (R,) quarter of the deadline
+    spans: list[Span]  # pairs of sites that a run may share
+    # What the world adds: climate, hours, other parties
+    pue_quarter: Array  # (S, T) mean
+    site_energy_usd_per_j: Array  # (S, T) paid by whoever runs the site
+    serving_price_factor: Array  # (S, W) energy price in the hours that serving works over its mean
+    work_share: Array  # (S, T) share of a site's work that curtailment leaves
+    curtailment_usd_per_w: Array  # (S, T) credit per quarter
+    carbon_kg_per_j: Array  # (S, T) of facility energy
+    water_l_per_j: Array  # (S,) of IT energy
+    partner_facility_usd_per_w: Array  # (S,) what a site's partner pays to build
+    products: list[tuple[int, tuple[str, Array]]]  # workload, and a product's name and revenue per output token (T,)
     discount: Array  # (T,) to the middle of each quarter
     discount_end: float
     economic_quarters: int
     service_quarters: int
+    past: Past | None = None  # what happened already
 
     @property
     def deployed_w_per_rack(self) -> Array:
@@ -110,13 +130,13 @@ class Problem:
 
     @property
     def tranche_w(self) -> float:
-        """Deployed power that releases one tranche [W]; 0 without tranches."""
+        """Power that releases one of equal tranches [W]; 0 without them."""
         investment = self.scenario.investment
         return investment.per or 0.0 if investment else 0.0
 
     @property
     def tranche_usd(self) -> float:
-        """Sum of one tranche [USD]."""
+        """Sum of one of equal tranches [USD]."""
         investment = self.scenario.investment
         if investment is None or investment.per is None:
             return 0.0
@@ -126,9 +146,27 @@ class Problem:
     def tranche_count(self) -> int:
         """Tranches that the ceiling allows."""
         investment = self.scenario.investment
+        if investment is not None and investment.schedule:
+            return len(investment.schedule)
         if investment is None or not self.tranche_usd:
             return 0
         return int((investment.ceiling - sum(investment.upfront.values())) / self.tranche_usd + 1e-9)
+
+    @property
+    def tranche_thresholds_w(self) -> Array:
+        """Power that releases each tranche [W]. Shape (tranche,)."""
+        investment = self.scenario.investment
+        if investment is not None and investment.schedule:
+            return np.array([s.at for s in investment.schedule])
+        return np.asarray(np.arange(1, self.tranche_count + 1) * self.tranche_w, dtype=np.float64)
+
+    @property
+    def tranche_amounts_usd(self) -> Array:
+        """Sum of each tranche [USD]. Shape (tranche,)."""
+        investment = self.scenario.investment
+        if investment is not None and investment.schedule:
+            return np.array([s.amount for s in investment.schedule])
+        return np.full(self.tranche_count, self.tranche_usd)
 
 
 def _need(figure: Figure | None, what: str, name: str) -> float:
@@ -160,16 +198,24 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
     own_cost = price / 4 * (1 / life + scenario.finance.discount_rate / 2 + scenario.operations.maintenance)
     availability = np.array([_availability(scenario, s) for s in systems])
     runs = _runs(scenario, points, systems, availability, rack_it)
-    demand = np.array([_demand(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
+    demand = np.array([demanded_tokens(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
+    products = [(w, row) for w, s in enumerate(scenario.serving) for row in products_of(s, quarters, demand[w])]
     workload_index = {s.name: w for w, s in enumerate(scenario.serving)}
     _require_points(scenario, serving, runs["training_points"])
-    peak = np.array([s.peak_to_mean / s.utilisation for s in scenario.serving])
+    peak = np.array([peak_over_mean(s, catalog) / s.utilisation for s in scenario.serving])
     idle = np.array([_idle_power(s, catalog) for s in systems])
+    load = scenario.operations.load
+    if load is not None:  # power is stated: racks draw it whatever they do
+        idle = load * rack_it
+        runs["train_power_w"] = idle[runs["train_system"]]
     point_system = np.array([system_index[p.system] for p in serving], dtype=int)
     point_workload = np.array([workload_index[p.workload] for p in serving], dtype=int)
     full = np.array([p.it_power_w_per_rack for p in serving])
-    load = 1 / peak[point_workload] if serving else np.zeros(0)
+    busy = 1 / peak[point_workload] if serving else np.zeros(0)
     pue_mean = np.array([s.pue_mean.value for s in sites])
+    places = [place_of(scenario, i, s, catalog) for i, s in enumerate(sites)]
+    rented = np.array([s.tenure == "cloud" for s in sites])
+    site_energy = np.array([p.energy_usd_per_j for p in places])
     time = np.arange(len(quarters))
     return Problem(
         scenario=scenario,
@@ -189,7 +235,13 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         accelerators=np.array([s.accelerators for s in systems], dtype=float),
         counts=np.array([[_counts(s, site, scenario, catalog) for s in systems] for site in scenario.sites]),
         can_host=_can_host(scenario, sites, systems, quarters),
-        energised_w=np.array([_energised(s, o, quarters) for s, o in zip(sites, scenario.sites, strict=True)]),
+        unfit=[
+            {"site": site.name, "system": system.name, "why": why}
+            for site, override in zip(sites, scenario.sites, strict=True)
+            for system in systems
+            if (why := why_not(site, override, system))
+        ],
+        energised_w=np.array([p.energised_w for p in places]),
         pue_peak=np.array([s.pue_peak.value for s in sites]),
         pue_mean=pue_mean,
         line_of=line_of,
@@ -198,24 +250,35 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         facility_usd_per_w=np.array([_tenure_price(s, "owned", s.facility_cost) for s in sites]),
         lease_usd_per_w=np.array([_tenure_price(s, "leased", s.lease_price) for s in sites]) * SECONDS_PER_QUARTER,
         cloud_usd_per_rack=np.array([_cloud_price(s, own_cost, rack_it, pue_mean[i]) for i, s in enumerate(sites)]),
-        energy_usd_per_j=np.array([0.0 if s.tenure == "cloud" else s.energy_price.value for s in sites]),
+        energy_usd_per_j=np.where(rented[:, None], 0.0, site_energy),
+        pue_quarter=np.array([p.pue for p in places]),
+        site_energy_usd_per_j=site_energy,
+        serving_price_factor=np.array([p.serving_price_factor for p in places]),
+        work_share=np.array([p.work_share for p in places]),
+        curtailment_usd_per_w=np.array([p.curtailment_usd_per_w for p in places]) * ~rented[:, None],
+        carbon_kg_per_j=np.array([p.carbon_kg_per_j for p in places]),
+        water_l_per_j=np.array([p.water_l_per_j for p in places]),
+        partner_facility_usd_per_w=np.array([_partner_facility(s, catalog) for s in sites]),
+        products=products,
         point_workload=point_workload,
         point_system=point_system,
         point_tokens=np.array([_yields(p, len(quarters)) for p in serving]).reshape(-1, len(quarters))
         * (SECONDS_PER_QUARTER * availability[point_system])[:, None],
         availability=availability,
-        point_power_w=idle[point_system] + (full - idle[point_system]) * load if serving else np.zeros(0),
+        point_power_w=_mean_power(idle[point_system], full, busy, stated=load is not None),
         point_held_w=_held(serving, rack_it[point_system]),
         demand=demand,
-        token_usd=np.array([_token_price(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
+        token_usd=sum_by_workload(products, len(scenario.serving), len(quarters))
         * (1 - scenario.operations.overhead_of_revenue),
         peak_to_mean=peak,
         run_sites=np.array(
             [[not r.sites or s.name in r.sites for s in sites] for r in scenario.training], dtype=bool
         ).reshape(-1, len(sites)),
         run_window=np.array(
-            [[r.start <= q <= r.end for q in quarters] for r in scenario.training], dtype=bool
+            [[r.start <= q <= (r.latest or r.end) for q in quarters] for r in scenario.training], dtype=bool
         ).reshape(-1, len(quarters)),
+        run_due=np.array([r.end - quarters[0] for r in scenario.training], dtype=int),
+        spans=spans_of(scenario, catalog),
         discount=(1 + scenario.finance.discount_rate) ** (-(time + 0.5) / 4),
         discount_end=float((1 + scenario.finance.discount_rate) ** (-len(quarters) / 4)),
         economic_quarters=round(min(life, scenario.finance.service_life_years) * 4),
@@ -236,11 +299,6 @@ def _site(site: Site, override: ScenarioSite) -> Site:
     return site.model_copy(update=changes)
 
 
-def _energised(site: Site, override: ScenarioSite, quarters: list[Quarter]) -> Array:
-    series = override.power or {s.quarter: s.power.value for s in site.energised}
-    return step(series, quarters)
-
-
 def _can_host(scenario: Scenario, sites: list[Site], systems: list[System], quarters: list[Quarter]) -> Mask:
     """Where and when systems may be installed: power per rack, the site's own list, ship dates."""
     out = np.zeros((len(sites), len(systems), len(quarters)), dtype=bool)
@@ -248,10 +306,7 @@ def _can_host(scenario: Scenario, sites: list[Site], systems: list[System], quar
     for s, site in enumerate(sites):
         first = scenario.sites[s].first or quarters[0]
         for k, system in enumerate(systems):
-            limit = site.rack_power_limit.value if site.rack_power_limit else np.inf
-            fits = (not site.systems or system.name in site.systems) and _need(
-                system.power, "power", system.name
-            ) <= limit
+            fits = not why_not(site, scenario.sites[s], system)
             for t, quarter in enumerate(quarters):
                 ships = lines[k].ships <= quarter <= (lines[k].last or quarters[-1])
                 out[s, k, t] = fits and ships and quarter >= first
@@ -265,8 +320,11 @@ def _supply(line: Platform, quarters: list[Quarter]) -> Array:
 
 
 def _rack_price(system: System, line: Platform, quarters: list[Quarter]) -> Array:
-    price = _need(system.price, "price", system.name)
-    price += system.network_price.value if system.network_price else 0.0
+    if line.price is not None:
+        price = line.price
+    else:
+        price = _need(system.price, "price", system.name)
+        price += system.network_price.value if system.network_price else 0.0
     years = np.maximum(0.0, np.array([q - line.ships for q in quarters]) / 4)
     return np.asarray(price * (1 - (line.price_change or 0.0)) ** years)
 
@@ -282,6 +340,11 @@ def _idle_power(system: System, catalog: Catalog) -> float:
     limit = (system.accelerator_power or chip.power or Figure(value=0, low=0, high=0, assumption="none")).value
     idle = chip.idle_power.value if chip.idle_power else 0.25 * limit
     return max(_rack_power(system) - system.accelerators * (limit - idle), 0.2 * _rack_power(system))
+
+
+def _mean_power(idle: Array, full: Array, busy: Array, *, stated: bool) -> Array:
+    """Mean power of a rack that serves [W]: between idle and full by how busy it is. Shape (P,)."""
+    return idle if stated else np.asarray(idle + (full - idle) * busy)
 
 
 def _counts(system: System, site: ScenarioSite, scenario: Scenario, catalog: Catalog) -> bool:
@@ -302,22 +365,13 @@ def _cloud_price(site: Site, own_cost: Array, rack_it: Array, pue: float) -> Arr
     return np.asarray((own_cost + (facility + energy)[:, None]) * site.cloud_price_multiple.value)
 
 
-def _demand(serving: Serving, quarters: list[Quarter]) -> Array:
-    """Output tokens wanted in each quarter."""
-    weeks = SECONDS_PER_QUARTER / (7 * 86400)
-    users = interpolate(serving.weekly_users, quarters)
-    messages = interpolate(serving.messages_per_user_week, quarters)
-    return np.asarray(users * messages * weeks * interpolate(serving.output_tokens, quarters))
-
-
-def _token_price(serving: Serving, quarters: list[Quarter]) -> Array:
-    """Revenue per output token, with the input tokens that come with it [USD]. Shape (T,)."""
-    prices = serving.prices
-    ratio = interpolate(serving.input_tokens, quarters) / interpolate(serving.output_tokens, quarters)
-    cached = serving.cached_share
-    per_output = prices.output + ratio * (cached * prices.cached + (1 - cached) * prices.input)
-    years = np.array([q - (prices.since or quarters[0]) for q in quarters]) / 4
-    return np.asarray(per_output * (1 + prices.change_per_year) ** years)
+def _partner_facility(site: Site, catalog: Catalog) -> float:
+    """What a partner pays to build a site that we do not own [USD/W]: the site's figure, else the catalogue's fact."""
+    if site.tenure == "owned":
+        return 0.0
+    if site.facility_cost:
+        return site.facility_cost.value
+    return catalog.facts["facility-cost"].value if "facility-cost" in catalog.facts else 0.0
 
 
 def _supplier(systems: list[System], catalog: Catalog) -> str:

@@ -19,6 +19,10 @@ import pandas as pd
 import xarray as xr
 
 from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.programme_runs import late_runs, span_ends, spanned_runs
+from gigaforge.buildout.programme_terms import profit_tax, system_payments
+from gigaforge.buildout.spans import Span
+from gigaforge.buildout.tranches import state_tranches
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
 
@@ -62,8 +66,18 @@ def _frame(problem: Problem) -> dict[str, pd.Index]:
     }
 
 
-class _Builder:
+class Builder:
     """Adds one subject after another to the model; each method reads as its paragraph of the docstring."""
+
+    GW, USD = GW, USD
+    debt: Any = None
+    tranches: Any = None
+    tranche: Any = None
+    slip: Any = None
+    delivered_total: Any = None
+    construction: Any = None
+    pairs: list[Span]
+    settlement: Any = 0  # instalments still owed at the end, in today's money
 
     def __init__(self, problem: Problem, *, tight: bool) -> None:
         linopy.options["semantics"] = "v1"
@@ -81,6 +95,13 @@ class _Builder:
     def variable(self, name: str, *dims: str, **options: Any) -> Any:
         return self.m.add_variables(coords=[self.i[d] for d in dims], name=name, **{"lower": 0.0, **options})
 
+    def lag(self, variable: Any, quarters: int) -> Any:
+        return lagged(variable, quarters)
+
+    def extend(self, dim: str, labels: list[Any]) -> None:
+        """A further dimension."""
+        self.i[dim] = pd.Index(labels, name=dim)
+
     def rule(self, statement: str, name: str, condition: Any, **options: Any) -> None:
         self.m.add_constraints(condition, name=f"{statement}|{name}", **options)
 
@@ -92,11 +113,13 @@ class _Builder:
         if not self.tight:
             most = np.where(np.any(p.can_host, axis=2, keepdims=True), 1e6, np.zeros_like(most))
             power = np.full_like(most, 1e6)
-        self.add = self.variable("add", *dims, integer=True, upper=self.data(np.minimum(most, power), *dims))
-        total = self.data(np.minimum(np.cumsum(most, axis=2), power), *dims)
+        least, most_added = self._past("added", np.minimum(most, power))
+        self.add = self.variable("add", *dims, integer=True, lower=least, upper=most_added)
+        total = self.data(np.minimum(np.cumsum(most, axis=2), power) + (p.past is not None), *dims)
         # Systems retire between the end of their economic life and the end of their service life.
         old = np.cumsum(most, axis=2) * (np.arange(len(p.quarters)) >= p.economic_quarters)
-        self.retire = self.variable("retire", *dims, integer=True, upper=self.data(old, *dims))
+        least, most_retired = self._past("retired", old)
+        self.retire = self.variable("retire", *dims, integer=True, lower=least, upper=most_retired)
         self.online = self.variable("online", *dims, upper=total)
         self.rule("", "online", self.online == previous(self.online) + self.add - self.retire)
         life = p.service_quarters
@@ -104,14 +127,33 @@ class _Builder:
         self.retired = self.variable("retired", *dims)
         self.rule("", "added", self.added == previous(self.added) + self.add)
         self.rule("", "retired", self.retired == previous(self.retired) + self.retire)
-        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters))
+        early = self.data(early_retirements(p) / self.block, *dims)
+        self.rule("", "economic life", self.retired <= lagged(self.added, p.economic_quarters) + early)
         if life < len(p.quarters):
-            self.rule("finance.service_life_years", "retire", self.retired >= lagged(self.added, life))
+            ahead = {"quarter": slice(p.past.quarters if p.past else 0, None)}
+            broken = np.zeros((len(p.sites), len(p.systems)))  # blocks that no whole retirement can empty
+            if p.past is not None:
+                broken[(p.past.added - p.past.retired).sum(axis=2) % self.block > 0] = 1.0
+            aged = lagged(self.added, life).isel(**ahead) - self.data(broken, "site", "system")
+            kept = self.retired.isel(**ahead) >= aged
+            self.rule("finance.service_life_years", "retire", kept)
         for line, label in enumerate(p.lines):
             systems = [p.systems[k] for k in np.flatnonzero(p.line_of == line)]
             bought = self.add.sel(system=systems).sum(["site", "system"])
-            available = self.data(np.floor(p.supply[line] / self.block), "quarter")
+            available = self.data(_whole(p.supply[line] / self.block, p), "quarter")
             self.rule(f"platforms.{label}.supply", "supply", bought <= available)
+
+    def _past(self, field: str, most: Array) -> tuple[xr.DataArray, xr.DataArray]:
+        """Bounds of racks added or retired: what happened already is fixed (racks may then be no whole blocks)."""
+        least = np.zeros_like(most)
+        if self.p.past is not None:
+            done = getattr(self.p.past, field) / self.block
+            most = most.copy()
+            most[..., : self.p.past.quarters] = least[..., : self.p.past.quarters] = (
+                done if self.tight else np.rint(done)
+            )
+        dims = ("site", "system", "quarter")
+        return self.data(least, *dims), self.data(most, *dims)
 
     def power(self) -> None:
         """Facility power held for everything online stays within what is paid for, and that within what is energised.
@@ -145,7 +187,11 @@ class _Builder:
         p, c = self.p, self.p.scenario.commitment
         per_block = self.data(p.deployed_w_per_rack * self.block / GW, "site", "system")
         self.deployed = self.variable("deployed", "quarter")
-        self.rule("", "deployed", self.deployed == (self.added * per_block).sum(["site", "system"]))
+        backlog = np.zeros(len(p.quarters))  # installed and not accepted yet; taken as accepted from now on
+        if p.past is not None:
+            backlog[: p.past.quarters] = p.past.not_accepted_w.sum(axis=(0, 1)) / GW
+        installed = (self.added * per_block).sum(["site", "system"])
+        self.rule("", "deployed", self.deployed == installed - self.data(backlog, "quarter"))
         for milestone in c.milestones:
             t = milestone.by - p.quarters[0]
             statement = f"commitment.milestones.{milestone.by}"
@@ -204,25 +250,38 @@ class _Builder:
             limit = most[..., None] * p.run_window[:, None, None, :]
             enough = limit.any(axis=3)
         # No bound but "only there" below: a bound of a variable's own would hide part of its price.
-        upper = self.data((limit > 0)[p.train_run, :, p.train_system] * 1e6, "job", "site", "quarter")
+        upper = self.data(np.where((limit > 0)[p.train_run, :, p.train_system], 1e6, 0.0), "job", "site", "quarter")
         self.train = self.variable("train", "job", "site", "quarter", upper=upper)
         self.chosen = self.variable("chosen", *dims, integer=True, upper=self.data(enough.astype(float), *dims))
         rate = self.data(p.train_rate * self.block / PETA, "job")
+        spanned = spanned_runs(self, limit.any(axis=3))
         for r, run in enumerate(p.runs):
-            statement, chosen = f"training.{run}", self.chosen.sel(run=run)
+            statement = f"training.{run}"
             jobs = np.flatnonzero(p.train_run == r)
             systems = sorted({int(k) for k in p.train_system[jobs]})
             here = self.train.isel(job=jobs)
             group = xr.DataArray(
                 np.array(p.systems)[p.train_system[jobs]], coords={"job": self.i["job"][jobs]}, name="system"
             )
-            chosen_here = chosen.isel(system=systems)
             done = _by_system(here * rate.isel(job=jobs), group, p).isel(system=systems).sum("quarter")
-            self.rule(statement, "one place", chosen.sum(["site", "system"]) == 1)
-            self.rule(statement, "work", done >= chosen_here * (p.run_tokens[r] / PETA))
+            at: Any = self.chosen.sel(run=run).isel(system=systems)
+            needed = float(p.run_tokens[r] / PETA)
+            self.rule(statement, "work", done >= at * needed)
+            places = self.chosen.sel(run=run).sum(["site", "system"])
+            pairs = [i for i, span in enumerate(self.pairs) if span.run == r]
+            if pairs:
+                both = spanned.sel(pair=pairs).isel(system=systems)
+                places = places + both.sum(["pair", "system"])
+                # The exchange between sites makes the same work take longer.
+                share = np.array([self.pairs[i].efficiency for i in pairs])
+                more = xr.DataArray(needed / share, coords={"pair": pairs}, dims="pair")
+                self.rule(statement, f"spanned work {run}", done.sum("site") >= (both * more).sum("pair"))
+                at = at + (both * span_ends(self, pairs)).sum("pair")
+            self.rule(statement, "one place", places == 1)
             at_once = _by_system(here, group, p).isel(system=systems)
             together = self.data(limit, *dims, "quarter").isel(run=r, system=systems)
-            self.rule(statement, "only there", at_once <= chosen_here * together)
+            self.rule(statement, "only there", at_once <= at * together)
+        late_runs(self, limit)
 
     def capacity(self) -> None:
         """Racks in use are online; those added in a quarter work half of it."""
@@ -237,19 +296,20 @@ class _Builder:
             group = xr.DataArray(np.array(p.systems)[p.train_system], coords={"job": self.i["job"]}, name="system")
             used = used + _by_system(self.train, group, p)
         if p.workloads or p.runs:
-            self.rule("", "racks in use", used <= self.online - 0.5 * self.add)
+            free: Any = self.online - 0.5 * self.add
+            if (self.p.work_share < 1).any():
+                free = free * self.data(self.p.work_share, "site", "quarter")
+            self.rule("", "racks in use", used <= free)
 
     # -- what it costs -----------------------------------------------------------------------------------------
 
     def money(self) -> None:
-        p, f, o = self.p, self.p.scenario.finance, self.p.scenario.operations
+        p, o = self.p, self.p.scenario.operations
         owned = self.data(np.array([t != "cloud" for t in p.tenures], dtype=float), "site")
         price = self.data(p.rack_price_usd * self.block / USD, "system", "quarter")
-        value = (self.add * price * owned).sum(["site", "system"])
-        deposit = f.deposit
-        ahead = (1 * value).shift(quarter=-1).fillna(0) * deposit
-        first = self.data(np.eye(1, len(p.quarters))[0], "quarter") * deposit
-        self.flows["system_purchase"] = value * (1 - deposit) + ahead + value * first
+        self.delivered = self.variable("delivered", "quarter")
+        self.rule("", "delivered", self.delivered == (self.add * price * owned).sum(["site", "system"]))
+        system_payments(self)
         cost = self.data(p.facility_usd_per_w * GW / USD, "site")
         self.flows["facility_construction"] = ((self.built - previous(self.built)) * cost).sum("site")
         lease = self.data(p.lease_usd_per_w * GW / USD, "site")
@@ -265,6 +325,9 @@ class _Builder:
             np.array([t != "cloud" for t in p.tenures]) * o.staff * SECONDS_PER_QUARTER * GW / USD, "site"
         )
         self.flows["staff"] = (self.built * staff).sum("site")
+        if p.curtailment_usd_per_w.any():
+            credit = self.data(p.curtailment_usd_per_w * GW / USD, "site", "quarter")
+            self.flows["curtailment_credit"] = (self.built * credit).sum("site") * -1.0
         income: Any = None
         if self.served is not None:
             per_unit = self.data(p.token_usd * PETA / USD, "workload", "quarter")
@@ -272,43 +335,45 @@ class _Builder:
         self.income = income
 
     def _energy(self) -> Any:
-        """Cost of energy: idle power of all racks, and what work adds to it, at mean PUE."""
+        """Cost of energy: idle power of all racks, and what work adds to it, at the PUE of the quarter."""
         p = self.p
-        price = p.energy_usd_per_j * p.pue_mean * SECONDS_PER_QUARTER * self.block / USD
-        idle = self.data(np.outer(price, p.rack_idle_w), "site", "system")
+        price = p.energy_usd_per_j * p.pue_quarter * SECONDS_PER_QUARTER * self.block / USD  # (S, T)
+        idle = self.data(np.einsum("st,k->skt", price, p.rack_idle_w), "site", "system", "quarter")
         total = (self.online * idle).sum(["site", "system"])
         if p.workloads:
-            extra = p.point_power_w - p.rack_idle_w[p.point_system]
-            total = total + (self.serve * self.data(np.outer(price, extra), "site", "point")).sum(["site", "point"])
+            extra = (p.point_power_w - p.rack_idle_w[p.point_system]) * p.serving_price_factor[:, p.point_workload]
+            cost = self.data(np.einsum("st,sp->spt", price, extra), "site", "point", "quarter")
+            total = total + (self.serve * cost).sum(["site", "point"])
         if p.runs:
             extra = p.train_power_w - p.rack_idle_w[p.train_system]
-            total = total + (self.train * self.data(np.outer(extra, price), "job", "site")).sum(["job", "site"])
+            each = self.data(np.einsum("st,j->jst", price, extra), "job", "site", "quarter")
+            total = total + (self.train * each).sum(["job", "site"])
         return total
 
     def financing(self) -> None:
-        """Tranches, debt and a purse that is never negative."""
+        """Tranches, debt, tax and a purse that is never negative."""
         p, f, investment = self.p, self.p.scenario.finance, self.p.scenario.investment
-        spent: Any = sum(self.flows.values(), 0)
-        fixed = _funding(
-            f.opening_cash, step_once(f.other_funding, p), step_once(investment.upfront, p) if investment else 0
-        )
-        balance: Any = -1 * spent if self.income is None else self.income - spent
-        self.tranches = None
-        if p.tranche_count:
-            self.tranches = self.variable("tranches", "quarter", integer=True, upper=float(p.tranche_count))
-            self.rule("", "tranches stay", self.tranches >= previous(self.tranches))
-            self.rule("investment.per", "release", self.tranches * (p.tranche_w / GW) <= self.deployed)
-            balance = balance + (self.tranches - previous(self.tranches)) * (p.tranche_usd / USD)
-            if investment and investment.carry:
-                worth = p.tranche_usd / USD * investment.carry / 4 * p.discount
-                self.penalties.append((self.tranches * self.data(-worth, "quarter")).sum())
-        self.debt = None
         if f.debt is not None:
             limit = self.data(step(f.debt.limit, p.quarters) / USD, "quarter")
             self.debt = self.variable("debt", "quarter", upper=limit)
+        self.cash = self.variable("cash", "quarter")
+        if f.interest_on_cash:
+            self.flows["interest_received"] = lagged(self.cash, 1) * (-f.interest_on_cash / 4)
+        profit_tax(self)
+        spent: Any = sum(self.flows.values(), 0)
+        fixed = _funding(
+            f.opening_cash, step_once(f.other_funding, p), step_once(investment.upfront, p) if investment else 0
+        ) - step(f.dividends, p.quarters)
+        balance: Any = -1 * spent if self.income is None else self.income - spent
+        released = state_tranches(self)
+        if released is not None:
+            balance = balance + released - lagged(released, 1)
+            if investment and investment.carry:
+                worth = investment.carry / 4 * p.discount
+                self.penalties.append((released * self.data(-worth, "quarter")).sum())
+        if self.debt is not None and f.debt is not None:
             interest = previous(self.debt) * (f.debt.interest / 4)
             balance = balance + self.debt - previous(self.debt) - interest
-        self.cash = self.variable("cash", "quarter")
         self.rule("finance", "cash", self.cash == previous(self.cash) + balance + self.data(fixed / USD, "quarter"))
 
     def objective(self) -> Any:
@@ -316,7 +381,7 @@ class _Builder:
         p, f = self.p, self.p.scenario.finance
         discount = self.data(p.discount, "quarter")
         spent: Any = sum(self.flows.values(), 0)
-        cost = (spent * discount).sum() - self._salvage()
+        cost = (spent * discount).sum() - self._salvage() + self.settlement
         income: Any = 0 if self.income is None else (self.income * discount).sum()
         if self.debt is not None and f.debt is not None:
             last = len(p.quarters) - 1
@@ -390,6 +455,24 @@ def _funding(opening: float, *payments: Any) -> Array:
     return out
 
 
+def _whole(blocks: Array, problem: Problem) -> Array:
+    """Whole blocks of a supply, except where it is what was really bought."""
+    over = problem.past.quarters if problem.past else 0
+    return np.concatenate([blocks[:over], np.floor(blocks[over:])])
+
+
+def early_retirements(problem: Problem) -> Array:
+    """Racks of the past retired before the end of their economic life, so far [racks]. Shape (S, K, T)."""
+    past, count = problem.past, len(problem.quarters)
+    out = np.zeros((len(problem.sites), len(problem.systems), count))
+    if past is None:
+        return out
+    t = np.arange(count)
+    retired = np.cumsum(past.retired, axis=2)[..., np.minimum(t, past.quarters - 1)]
+    aged = np.cumsum(past.added, axis=2)[..., np.clip(t - problem.economic_quarters, 0, past.quarters - 1)]
+    return np.maximum(retired - np.where(t >= problem.economic_quarters, aged, 0.0), 0.0)
+
+
 def _by_system(serve: Any, group: xr.DataArray, problem: Problem) -> Any:
     """Sum points or jobs into their systems. Shape (site, system, quarter)."""
     total = (1 * serve).groupby(group).sum()
@@ -408,7 +491,7 @@ def build(problem: Problem, *, tight: bool = True) -> Programme:
         conflict can be traced to statements of the scenario.
 
     """
-    b = _Builder(problem, tight=tight)
+    b = Builder(problem, tight=tight)
     for part in (b.installation, b.commitment, b.serving, b.training, b.power, b.capacity, b.money, b.financing):
         part()
     value = b.objective()

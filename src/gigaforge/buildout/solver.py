@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from gigaforge.errors import GigaforgeError
 
-__all__ = ["Progress", "Relaxation", "Solution", "SolverOptions", "make_highs", "relax", "solve"]
+__all__ = ["Progress", "Relaxation", "Solution", "SolverOptions", "make_highs", "quiet_highs", "relax", "solve"]
 
 Array = NDArray[np.float64]
 Status = Literal["optimal", "time_limit", "interrupted", "infeasible"]
 _POLL_S = 0.05
 _COARSE_GAP = 0.005
+_BANNER = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,11 @@ def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) ->
     lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = a.indptr, a.indices, a.data
     lp.sense_ = highspy.ObjSense.kMaximize if model.objective.sense == "max" else highspy.ObjSense.kMinimize
     if not relaxed:
-        kinds = np.asarray(matrices.vtypes)
+        # What is fixed need not be whole: racks of the past may be no whole blocks.
+        choice = (np.asarray(matrices.vtypes) != "C") & (np.asarray(matrices.lb) != np.asarray(matrices.ub))
         whole, free = highspy.HighsVarType.kInteger, highspy.HighsVarType.kContinuous
-        lp.integrality_ = [free if kind == "C" else whole for kind in kinds]
-    highs = _quiet_highs()
+        lp.integrality_ = [whole if chosen else free for chosen in choice]
+    highs = quiet_highs()
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("mip_rel_gap", options.gap)
     highs.setOptionValue("time_limit", options.time_limit_s)
@@ -135,8 +137,13 @@ def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) ->
     return highs, matrices
 
 
-def _quiet_highs() -> Any:
+def quiet_highs() -> Any:
     """Make a HiGHS object; its constructor prints a banner on the first call, which would spoil ``--json``."""
+    with _BANNER:  # a descriptor belongs to all threads
+        return _silently()
+
+
+def _silently() -> Any:
     sys.stdout.flush()
     saved = os.dup(1)
     try:
@@ -194,7 +201,7 @@ def solve(
     model: linopy.Model,
     options: SolverOptions | None = None,
     *,
-    start: Array | None = None,
+    start: Array | tuple[NDArray[np.int32], Array] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Solution:
     """Find the best whole-number plan.
@@ -205,8 +212,8 @@ def solve(
         What `gigaforge.buildout.programme.build` states.
     options : SolverOptions
         Gap and time limit.
-    start : array
-        Values of all columns to start from, e.g. a standing plan.
+    start : array, or (columns, values)
+        Values of all columns to start from, or of some (e.g. a standing plan's decisions).
     progress : callable
         Called with a `Progress` a few times a second.
 
@@ -232,9 +239,12 @@ def solve(
         start = coarse.values
     highs, matrices = make_highs(model, options, relaxed=False)
     if start is not None:
-        guess = highspy.HighsSolution()
-        guess.col_value = list(start)
-        highs.setSolution(guess)
+        if isinstance(start, tuple):
+            highs.setSolution(len(start[0]), *start)
+        else:
+            guess = highspy.HighsSolution()
+            guess.col_value = list(start)
+            highs.setSolution(guess)
     started = time.perf_counter()
     if progress is not None:
         _report(highs, progress, started)

@@ -25,7 +25,7 @@ from gigaforge.catalog.schema import (
 )
 from gigaforge.errors import InputError
 
-__all__ = ["Catalog", "load_catalog", "read_yaml", "validation_problem"]
+__all__ = ["Catalog", "keys_at", "load_catalog", "read_yaml", "validation_problem"]
 
 # Folder in the catalogue -> type of its entries. One entry a file, or a list of them.
 KINDS: Final[dict[str, type[BaseModel]]] = {
@@ -134,6 +134,13 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{line}is not valid YAML: {what}", str(path)) from None
     except RecursionError:
         raise InputError("is not valid YAML: nested too deeply", str(path)) from None
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as problem:  # a day such as 2026-02-30, a mapping as a key
+        raise InputError(f"is not valid YAML: {str(problem)[:200]}", str(path)) from None
 
 
 def validation_problem(error: ValidationError, model: type[BaseModel], where: str) -> InputError:
@@ -142,7 +149,7 @@ def validation_problem(error: ValidationError, model: type[BaseModel], where: st
     for item in error.errors(include_url=False):
         path = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            known = _keys_at(model, item["loc"][:-1])
+            known = keys_at(model, item["loc"][:-1])
             near = difflib.get_close_matches(str(item["loc"][-1]), known, 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else (f"; known: {', '.join(known)}" if known else "")
             lines.append(f"{path}: unknown key{hint}")
@@ -168,7 +175,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+def keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """Field names that would have been known at a place inside a model."""
     import typing  # noqa: PLC0415
 

@@ -15,7 +15,10 @@ from gigaforge.errors import GigaforgeError, NoAnswerError
 __all__ = ["app", "main"]
 
 # Each module registers its own commands; they import what is heavy only when they run.
-_VERBS: Final = ("plan", "init", "catalog", "train", "infer", "validate", "calibrate", "simulate", "codesign")
+_VERBS: Final = (
+    "plan", "compare", "diff", "risk", "codesign", "init", "catalog", "train", "infer", "validate", "calibrate", "simulate",
+    "ledger", "web",
+)  # fmt: skip
 
 app = typer.Typer(
     name="gigaforge",

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from gigaforge.perf.calibration.inference import Calibration
+    from gigaforge.perf.validation.runs import Run
 
 __all__ = ["register"]
 
@@ -26,6 +30,9 @@ def register(app: typer.Typer) -> None:
 def training(
     file: Annotated[Path | None, typer.Argument(help="Measured runs; default: only the shipped ones.")] = None,
     out: Out = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Or the acceptance tests of a ledger: ledger:FILE or ledger:ADDRESS.")
+    ] = None,
     only: Annotated[bool, typer.Option("--only", help="Fit this file alone, without the shipped runs.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -38,8 +45,11 @@ def training(
     from gigaforge.perf.validation.runs import read_runs
     from gigaforge.perf.validation.training import shipped_runs
 
-    runs, skipped = read_runs(file) if file else shipped_runs()
-    if file and not only:
+    if source is not None:
+        runs, skipped = _recorded_runs(source, file)
+    else:
+        runs, skipped = read_runs(file) if file else shipped_runs()
+    if (file or source) and not only:
         seen = {r.identifier for r in runs}
         runs = [*runs, *(r for r in shipped_runs()[0] if r.identifier not in seen)]
     if not runs:
@@ -53,6 +63,30 @@ def training(
                           "spread": dict(study.parameters.spread)}))  # fmt: skip
         return
     _show(fitted, study.parameters, len(runs), out)
+
+
+def _recorded_runs(source: str, file: Path | None) -> tuple[list[Run], dict[str, str]]:
+    """Acceptance tests of a ledger as runs."""
+    from gigaforge.perf.validation.runs import UnpredictableError, run_of
+
+    runs, skipped = [], {}
+    for row in _recorded(source, file, "training"):
+        try:
+            runs.append(run_of(row, str(row["id"])))
+        except UnpredictableError as why:
+            skipped[str(row["id"])] = str(why)
+    return runs, skipped
+
+
+def _recorded(source: str, file: Path | None, kind: str) -> list[dict[str, Any]]:
+    from gigaforge.errors import InputError
+    from gigaforge.ledger.actuals import read_measured
+
+    if file is not None:
+        raise InputError("give FILE or --from, one of the two", "--from")
+    if not source.startswith("ledger:"):
+        raise InputError(f"{source!r} is not a ledger; write ledger:FILE or ledger:ADDRESS", "--from")
+    return read_measured(source, kind)
 
 
 def _show(fitted: dict[str, Any], parameters: Any, rows: int, out: Path | None) -> None:
@@ -72,13 +106,38 @@ def _show(fitted: dict[str, Any], parameters: Any, rows: int, out: Path | None) 
 
 def inference(
     file: Annotated[Path | None, typer.Argument(help="Measured serving rows; default: the shipped ones.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Also the measurements of a ledger: ledger:FILE or ledger:ADDRESS.")
+    ] = None,
     out: Out = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for the cross-validation.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Serving measurements."""
+    """Serving measurements: about ten CPU-minutes for the shipped rows."""
     from gigaforge.perf.calibration.inference import calibrate_inference
 
-    result = calibrate_inference(file) if file else calibrate_inference()
+    def told(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    if source is not None:
+        result = _calibrate_recorded(_recorded(source, file, "inference"), workers)
+    else:
+        result = calibrate_inference(file, workers=workers, progress=told)
     if out:
         result.write(out)
     print(json.dumps(result.to_dict()) if as_json else "\n".join(f"{k}: {v}" for k, v in result.to_dict().items()))
+
+
+def _calibrate_recorded(rows: list[dict[str, Any]], workers: int) -> Calibration:
+    """The shipped measurements and a ledger's, fitted together."""
+    import tempfile
+
+    import pandas as pd
+
+    from gigaforge.perf.calibration.inference import calibrate_inference, shipped_measurements
+
+    table = pd.concat([pd.read_parquet(shipped_measurements()), pd.DataFrame(rows)], ignore_index=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "measurements.parquet"
+        table.to_parquet(file, index=False)
+        return calibrate_inference(file, workers=workers, progress=lambda text: print(text, file=sys.stderr))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
+from gigaforge.cli.roadmaps import add_roadmaps, limits_from, print_roadmaps
 from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ def codesign(
         str | None, typer.Option("--objective", help="npv or cost, instead of the scenario's")
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=0, help="Solver threads (0: let it choose)")] = 0,
+    roadmaps: Annotated[
+        bool,
+        typer.Option("--roadmaps/--no-roadmaps", help="Also ask for the next accelerator and model at its prices"),
+    ] = True,
+    technology: Annotated[
+        str, typer.Option("--technology", help="What the next accelerator is built in, e.g. n3-hbm4")
+    ] = "n2-hbm4e",
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", help="Range of the next accelerator, e.g. 'power=..1500 W', 'hbm=200 GB..600 GB'"),
+    ] = None,
+    pareto: Annotated[bool, typer.Option("--pareto", help="Also search designs between cost and energy")] = False,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,6 +68,7 @@ def codesign(
         raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
     if time_limit_s <= 0:
         raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
+    limits = limits_from(limit, technology)
     chosen = load_scenario(scenario)
     if objective is not None:
         chosen = with_objective(chosen, objective)
@@ -65,6 +79,7 @@ def codesign(
 
     from gigaforge.buildout.cooptimise import codesign as solve_together
     from gigaforge.buildout.folder import check_destination, write_plan_folder
+    from gigaforge.buildout.planner import Stage
     from gigaforge.buildout.provenance import input_hashes
     from gigaforge.buildout.solver import SolverOptions
     from gigaforge.cli.plan import progress
@@ -75,8 +90,16 @@ def codesign(
     options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
     with progress(Console(stderr=True)) as watch:
         result = solve_together(chosen, figures, options=options, caps=caps, watch=watch)
-    answer = dict(result.summary)
-    # Further questions at the same prices add their answer here: a key of the JSON, a section of the report.
+        answer = dict(result.summary)
+        if roadmaps:
+            add_roadmaps(
+                result,
+                answer,
+                built_in=technology,
+                limits=limits,
+                pareto=pareto,
+                tell=lambda what: watch(Stage(what)),
+            )
     if out is not None:
         plan = result.plan
         plan.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
@@ -133,5 +156,6 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         f"Searched  {answer['evaluated']:,} evaluations, {answer['candidates']:,} candidates, {answer['wall_s']:.0f} s",
         highlight=False,
     )
+    print_roadmaps(answer, console)
     if folder is not None:
         console.print(f"Report    {folder / 'report.html'}", highlight=False, soft_wrap=True)

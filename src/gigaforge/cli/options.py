@@ -12,11 +12,15 @@ from gigaforge.errors import InputError
 if TYPE_CHECKING:
     from gigaforge.catalog import Catalog
 
-__all__ = ["CatalogOption", "JsonOption", "catalog_from", "quantity"]
+__all__ = ["CatalogOption", "JsonOption", "SetOption", "catalog_from", "quantity"]
 
 CatalogOption = Annotated[
     list[Path] | None,
     typer.Option("--catalog", help="Folder of your own figures, laid over the shipped catalogue; may be repeated."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one figure: sites.abilene.power.2027-Q2='600 MW'; may be repeated."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 

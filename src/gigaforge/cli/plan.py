@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
+from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, catalog_from, quantity
 from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +42,14 @@ def plan(
         bool, typer.Option("--operate", help="Simulate the planned fleet and plan again until both agree.")
     ] = False,
     threads: Annotated[int, typer.Option("--threads", min=0, help="Solver threads (0: let it choose)")] = 0,
+    settings: SetOption = None,
+    actuals: Annotated[
+        str | None,
+        typer.Option("--actuals", help="What happened in quarters that are over: a CSV or Parquet file or folder"),
+    ] = None,
+    standing: Annotated[
+        Path | None, typer.Option("--standing", help="Plan folder that stands: the search starts from it")
+    ] = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,9 +58,12 @@ def plan(
     Writes a plan folder (plan.json, Parquet tables, report.html) and prints a summary. Ctrl-C during the search keeps
     the best plan so far.
 
+    With --actuals, what happened is fixed and the rest planned; --standing starts from the plan that stands and ends
+    with what changes.
+
     Example: gigaforge plan scenarios/single-site.yaml --out plans/one --gap "1 %"
     """
-    from gigaforge.scenario import check_against, load_scenario, with_objective
+    from gigaforge.scenario import check_against, load_scenario, scenario_files, with_objective
 
     gap_share = quantity(gap, "fraction", "--gap")
     time_limit_s = quantity(time_limit, "duration", "--time-limit")
@@ -60,17 +71,18 @@ def plan(
         raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
     if time_limit_s <= 0:
         raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
-    chosen = load_scenario(scenario)
+    figures = catalog_from(catalog)
+    chosen = load_scenario(scenario, settings or (), figures)
     if objective is not None:
         chosen = with_objective(chosen, objective)
-    figures = catalog_from(catalog)
     check_against(chosen, figures, str(scenario))
     target = out or Path("plans") / chosen.name
 
     # What is wrong with the input has been said by now; the solver and its libraries take a second to load.
     from rich.console import Console
 
-    from gigaforge.buildout.folder import check_destination, write_plan_folder
+    from gigaforge.buildout.actuals import read_actuals
+    from gigaforge.buildout.folder import check_destination, read_plan_folder, write_plan_folder
     from gigaforge.buildout.planner import Stage
     from gigaforge.buildout.planner import plan as make_plan
     from gigaforge.buildout.provenance import input_hashes
@@ -79,6 +91,10 @@ def plan(
     from gigaforge.report.html import write_report
 
     check_destination(target)
+    happened = None if actuals is None else read_actuals(actuals)
+    before = None if standing is None else read_plan_folder(standing)
+    if operate and (actuals or standing):
+        raise InputError("cannot be combined with --actuals or --standing", "--operate")
     options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
     with progress(Console(stderr=True)) as watch:
         if operate:
@@ -86,16 +102,22 @@ def plan(
 
             result = plan_and_operate(chosen, figures, options=options, watch=watch)
         else:
-            result = make_plan(chosen, figures, options=options, watch=watch)
-        result.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
+            result = make_plan(chosen, figures, options=options, actuals=happened, standing=before, watch=watch)
+        result.summary["inputs"] = input_hashes([*scenario_files(scenario), *(catalog or [])])
+        result.summary["settings"] = settings or []
         watch(Stage("writing the report"))
         write_plan_folder(
             result, target, {"report.html": lambda path: write_report((result.summary, result.tables), path)}
         )
     if as_json:
         sys.stdout.write(json.dumps(result.summary) + "\n")
-    else:
-        print_summary(result.summary, result.tables, Console(), folder=target)
+        return
+    print_summary(result.summary, result.tables, Console(), folder=target)
+    if before is not None:
+        from gigaforge.buildout.diff import diff_plans
+        from gigaforge.cli.diff import print_diff
+
+        print_diff(diff_plans(before, (result.summary, result.tables), (str(standing), "this plan")), Console())
 
 
 @contextmanager

@@ -46,6 +46,8 @@ def print_summary(
     console.print(_years(plan, console.width))
     for line in (*_facts(sentences(plan)), *_wants(scarcities(plan))):
         console.print(line, highlight=False)
+    for line in _circle(plan):
+        console.print(line, highlight=False)
     for line in _fleet(plan):
         console.print(line, highlight=False)
     console.print(_search(plan), highlight=False)
@@ -136,6 +138,14 @@ def _wants(lines: list[str]) -> list[RenderableType]:
     if not lines:
         return []
     return [_row("Worth most" if i == 0 else "", line[0].upper() + line[1:]) for i, line in enumerate(lines)]
+
+
+def _circle(plan: PlanView) -> list[RenderableType]:
+    """How much of the investor's money comes back to it."""
+    from gigaforge.report.money_tables import circle_sentence
+
+    told = circle_sentence(plan)
+    return [_row("Circle", told)] if told else []
 
 
 def _fleet(plan: PlanView) -> list[RenderableType]:

@@ -13,7 +13,7 @@ from gigaforge.errors import InputError
 from gigaforge.quarters import Quarter
 
 if TYPE_CHECKING:
-    from gigaforge.operations import Comparison, Fleet, Replications, SimulationResult
+    from gigaforge.operations import Fleet, SimulationResult
     from gigaforge.operations.validation import Row
 
 __all__ = ["register"]
@@ -37,7 +37,8 @@ def simulate(
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     scheduler: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
     compare: Annotated[
-        str, typer.Option(help="A second fleet YAML or plan, or a policy: mode=elastic,spares=8.")
+        str,
+        typer.Option(help="A second fleet YAML or plan, or a policy: mode=elastic,spares=8 or autoscale=forecast."),
     ] = "",
     validate: Annotated[bool, typer.Option("--validate", help="Reproduce published outcomes.")] = False,
     replay: Annotated[Path | None, typer.Option(help="Job or request trace to replay.")] = None,
@@ -49,6 +50,7 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Operate a fleet: failures, repair, training, serving, power and cooling."""
+    from gigaforge.cli import simulate_print as show
     from gigaforge.operations import run as runs
 
     if validate:
@@ -66,10 +68,10 @@ def simulate(
         done = runs.compare(
             fleet, other, replications=max(replications, 5), seed=seed, workers=workers, scheduler=scheduler
         )
-        _print_comparison(done, as_json)
+        show.comparison(done, as_json)
         return
     if replications > 1:
-        _print_replications(
+        show.replications(
             runs.replicate(fleet, replications, seed=seed, workers=workers, scheduler=scheduler), as_json
         )
         return
@@ -79,7 +81,7 @@ def simulate(
     if as_json:
         print(json.dumps(result.summary()))
     else:
-        _print_result(result)
+        show.result(result)
 
 
 def _run(fleet: Fleet, seed: int, out: Path | None, events: bool, quiet: bool) -> SimulationResult:
@@ -138,109 +140,7 @@ def _other(fleet: Fleet, text: str, years: float | None, first: str) -> Fleet:
         return runs.load_fleet(text, years=years, first=first)
     if "=" not in text:
         raise InputError(f"{text!r} is neither a fleet nor a policy such as mode=elastic,spares=8", "--compare")
-    return runs.with_policy(fleet, **runs.policy_changes(text))
-
-
-def _bar(share: float, width: int = 28) -> str:
-    return "█" * round(share * width) or "▏"
-
-
-def _print_result(result: SimulationResult) -> None:
-    from rich.columns import Columns
-    from rich.console import Console
-    from rich.table import Table
-
-    from gigaforge.units import format_quantity
-
-    console, summary = Console(), result.summary()
-    years = summary["simulated_s"] / (365.25 * 86400.0)
-    console.print(
-        f"[bold]{summary['name']}[/]  {summary['racks']:,} racks, {summary['accelerators']:,} accelerators, {years:.2g} years, "
-        f"{summary['events']:,} failures in {summary['wall_s']:.1f} s"
-    )
-    facts = Table.grid(padding=(0, 2))
-    for label, value in (
-        ("goodput", f"[bold green]{summary['goodput']:.1%}[/]"),
-        ("availability", f"{summary['availability']:.2%}"),
-        ("peak power", format_quantity(summary["peak_power_w"], "power")),
-        ("energy", format_quantity(summary["energy_j"], "energy")),
-        ("PUE", f"{summary['pue']:.3f}"),
-        ("energy cost", format_quantity(summary["cost_usd"], "money")),
-        ("carbon", f"{summary['carbon_kg'] / 1e6:,.0f} kt"),
-        ("trained", format_quantity(summary["tokens_trained"], "tokens")),
-        (
-            "served",
-            f"{format_quantity(summary['tokens_served'], 'tokens')} of {format_quantity(summary['tokens_demanded'], 'tokens')}",
-        ),
-        ("between stops", _stops(summary["mttf_s"])),
-        ("missed target", f"{summary['slo_violations']:.3%}"),
-    ):
-        facts.add_row(f"[dim]{label}[/]", value)
-    fall = Table(box=None, show_header=False, padding=(0, 1), title="training rack time", title_style="dim")
-    for name, share in summary["waterfall"].items():
-        colour = "green" if name == "productive" else "red" if share > 0.02 else "yellow"
-        fall.add_row(name, f"{share:7.2%}", f"[{colour}]{_bar(share)}[/]")
-    console.print(Columns([facts, fall], padding=(0, 4)))
-    _print_runs(console, summary)
-    if summary["out"]:
-        console.print(f"[dim]tables and simulation.html in {summary['out']}[/]")
-
-
-def _stops(mttf_s: dict[str, float]) -> str:
-    """Mean time between interruptions by size of job, past the first months."""
-    sizes = {n: v for n, v in mttf_s.items() if int(n) > 8}
-    return ", ".join(f"{v / 3600:.2g} h at {int(n):,}" for n, v in sizes.items())
-
-
-def _print_runs(console: Any, summary: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    if not summary["training"]:
-        return
-    table = Table(box=None, header_style="dim", padding=(0, 1))
-    for name in ("run", "mode", "racks", "goodput", "expected", "stops", "save every", "best", "spares", "best"):
-        table.add_column(name, justify="left" if name in ("run", "mode") else "right")
-    shown = sorted(summary["training"], key=lambda r: -r["racks"])[:12]
-    for run in shown:
-        table.add_row(run["name"], run["mode"], f"{run['racks']:,}", f"{run['goodput']:.1%}", f"{run['expected_goodput']:.1%}",
-                      f"{run['interruptions']:,}", f"{run['checkpoint_interval_s']:.0f} s",
-                      f"{run['best_checkpoint_interval_s']:.0f} s", str(run["spares"]), str(run["best_spares"]))  # fmt: skip
-    console.print(table)
-
-
-def _print_replications(done: Replications, as_json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = {name: dict(zip(("mean", "half_width_95"), done.interval(name), strict=True)) for name in done.values}
-    if as_json:
-        print(json.dumps({"replications": len(done.seeds), "seeds": list(done.seeds), "values": rows}))
-        return
-    table = Table("figure", "mean", "± 95 %", box=None)
-    for name, row in rows.items():
-        table.add_row(name, f"{row['mean']:.6g}", f"{row['half_width_95']:.2g}")
-    Console().print(table)
-
-
-def _print_comparison(done: Comparison, as_json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    names = list(done.difference)
-    if as_json:
-        print(json.dumps({
-            "replications": len(done.first.seeds),
-            "difference": {n: {
-                "first": done.first.interval(n)[0], "second": done.second.interval(n)[0], "mean": done.difference[n][0],
-                "half_width_95": done.difference[n][1], "half_width_95_independent": done.alone[n],
-            } for n in names},
-        }))  # fmt: skip
-        return
-    table = Table("figure", "first", "second", "second - first", "± 95 %", "± if independent", box=None)
-    for n in names:
-        table.add_row(n, f"{done.first.interval(n)[0]:.6g}", f"{done.second.interval(n)[0]:.6g}", f"{done.difference[n][0]:+.4g}",
-                      f"{done.difference[n][1]:.2g}", f"{done.alone[n]:.2g}")  # fmt: skip
-    Console().print(table)
+    return runs.with_changes(fleet, text)
 
 
 def _validate(as_json: bool, out: Path | None) -> None:
@@ -261,11 +161,13 @@ def _validate(as_json: bool, out: Path | None) -> None:
     if as_json:
         print(json.dumps({"cases": _rows(rows), "reproduced": sum(r.reproduced for r in rows), "rows": len(rows)}))
         return
-    table = Table("published outcome", "published", "simulated", "95 %", "", "role", box=None, header_style="dim")
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    for name in ("published outcome", "published", "simulated", "", "role"):
+        table.add_column(name, no_wrap=name in ("simulated", "", "role"))
     for r in rows:
         mark = "[green]yes[/]" if r.reproduced else "[red]no[/]"
-        table.add_row(r.case.name, r.case.published, f"{r.simulated:.4g} {r.case.unit}", f"{r.simulated_low:.3g}-{r.simulated_high:.3g}",
-                      mark, r.case.role)  # fmt: skip
+        unit = "" if r.case.unit in ("count", "ratio") else f" {r.case.unit}"
+        table.add_row(r.case.name, r.case.published, f"{r.simulated:.4g}{unit}", mark, r.case.role)
     console = Console()
     console.print(table)
     untouched = [r for r in rows if r.case.role == "untouched"]
@@ -297,8 +199,6 @@ def _replay(path: Path, form: str, racks: int, domain: int, seed: int, as_json: 
     if as_json:
         print(json.dumps(summary))
         return
-    console = Console()
-    for name, value in summary.items():
-        console.print(
-            f"[dim]{name:22s}[/] {value:,.4g}" if isinstance(value, float) else f"[dim]{name:22s}[/] {value}"
-        )
+    from gigaforge.cli.simulate_print import replayed
+
+    replayed(Console(), summary)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from
+from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
 from gigaforge.errors import InputError, NoAnswerError
 
 if TYPE_CHECKING:
@@ -48,6 +49,22 @@ def train(
     schedule: Annotated[
         str | None, typer.Option(help="1f1b (interleaved with --vpp), zero-bubble-1p, zero-bubble-2p, v-half or all.")
     ] = None,
+    context_mode: Annotated[
+        str | None, typer.Option(help="Context parallelism by ring (default), all-gather, ulysses or all.")
+    ] = None,
+    sharding_group: Annotated[
+        int | None, typer.Option(min=1, help="Ranks that share states, replicated beyond (hybrid sharding, HSDP).")
+    ] = None,
+    expert_load: Annotated[
+        float, typer.Option(help="Work of the fullest expert rank over the mean (1: balanced routing).")
+    ] = 1.0,
+    oversubscription: Annotated[float, typer.Option(help="Of the fat tree beyond --pod accelerators.")] = 1.0,
+    pod: Annotated[int | None, typer.Option(min=1, help="Accelerators below one non-blocking part.")] = None,
+    site_gpus: Annotated[int | None, typer.Option(min=1, help="Accelerators of one site, of several.")] = None,
+    site_bandwidth: Annotated[
+        str | None, typer.Option(help="Between sites, one way, per accelerator, e.g. '1 GB/s'.")
+    ] = None,
+    site_latency: Annotated[str | None, typer.Option(help="Between sites, one way, e.g. '5 ms'.")] = None,
     software: Annotated[
         str, typer.Option(help="Software family whose measured overheads apply.")
     ] = "megatron-bridge",
@@ -67,13 +84,16 @@ def train(
     machine = books.system(system)
     hardware = Hardware.from_catalog(machine, books.accelerator(machine.accelerator))
     transformer = Transformer.from_catalog(books.model(model))
-    job = TrainingJob(gpus, global_batch, seq, precision, software)
+    hardware = _beyond_the_pod(hardware, oversubscription, pod, site_gpus, site_bandwidth, site_latency)
+    job = TrainingJob(gpus, global_batch, seq, precision, software, expert_load)
     given = {
         "tensor_parallel": tensor_parallel, "pipeline_parallel": pipeline_parallel,
         "virtual_pipeline": virtual_pipeline, "context_parallel": context_parallel, "expert_parallel": expert_parallel,
         "expert_tensor_parallel": expert_tensor_parallel, "data_parallel": data_parallel, "micro_batch": micro_batch,
     }  # fmt: skip
-    space = _space(given, recompute, sharding, schedule)
+    space = _space(given, recompute, sharding, schedule, context_mode)
+    if sharding_group is not None:
+        space = replace(space, sharding_group=(_group(sharding_group, gpus),))
     refuse_degrees(transformer, job, space)
     own = TrainingParameters.read(parameters) if parameters else None
     cap = None if power_cap is None else _cap(power_cap, hardware)
@@ -90,6 +110,42 @@ def train(
     _show(results, f"{model} on {gpus} x {system}", hardware.hbm_bytes, top)
     if problem:
         raise problem
+
+
+def _beyond_the_pod(
+    hardware: Hardware,
+    oversubscription: float,
+    pod: int | None,
+    site_gpus: int | None,
+    bandwidth: str | None,
+    latency: str | None,
+) -> Hardware:
+    """The machine on a network that is narrower beyond a pod, or spread over sites."""
+    if not 1.0 <= oversubscription < math.inf:
+        raise InputError(f"{oversubscription:g} must be at least 1", "--oversubscription")
+    if oversubscription > 1 and pod is None:
+        raise InputError("beyond how many accelerators? give --pod", "--oversubscription")
+    if (site_gpus is None) != (bandwidth is None):
+        raise InputError("sites need both --site-gpus and --site-bandwidth", "--site-gpus")
+    if site_gpus is None and latency is not None:
+        raise InputError("needs --site-gpus and --site-bandwidth", "--site-latency")
+    between = math.inf if bandwidth is None else quantity(bandwidth, "bandwidth", "--site-bandwidth")
+    if not between > 0:
+        raise InputError(f"{bandwidth!r} must be above 0", "--site-bandwidth")
+    return replace(
+        hardware,
+        oversubscription=oversubscription,
+        pod=pod or math.inf,
+        site_bytes_s=between,
+        site_accelerators=site_gpus or math.inf,
+        site_latency_s=0.0 if latency is None else quantity(latency, "duration", "--site-latency"),
+    )
+
+
+def _group(size: int, gpus: int) -> int:
+    if gpus % size:
+        raise InputError(f"{size} does not divide {gpus:,} GPUs", "--sharding-group")
+    return size
 
 
 def _cap(text: str, hardware: Hardware) -> float:
@@ -120,23 +176,32 @@ def _problem(results: TrainingResults) -> NoAnswerError | None:
     return NoAnswerError(f"no strategy fits in memory; the nearest is {over:.1f} GB over", [nearest])
 
 
-def _space(given: dict[str, int | None], recompute: str | None, sharding: str | None, schedule: str | None) -> Any:
-    from gigaforge.perf.training import RECOMPUTE, SCHEDULES, SHARDING, SearchSpace
+def _space(
+    given: dict[str, int | None],
+    recompute: str | None,
+    sharding: str | None,
+    schedule: str | None,
+    context_mode: str | None,
+) -> Any:
+    from gigaforge.perf.training import CONTEXT_MODES, RECOMPUTE, SCHEDULES, SHARDING, SearchSpace
 
     fixed: dict[str, Any] = {name: (value,) for name, value in given.items() if value is not None}
     for name, word, words in (
         ("recompute", recompute, RECOMPUTE),
         ("sharding", sharding, SHARDING),
         ("schedule", None if schedule == "all" else schedule, SCHEDULES),
+        ("context_mode", None if context_mode == "all" else context_mode, CONTEXT_MODES),
     ):
         if word is not None:
             fixed[name] = (_choice(name, word, words),)
-    return SearchSpace(**fixed) if schedule else SearchSpace.usual(**fixed)
+    usual: dict[str, Any] = {} if schedule else {"schedule": (0,), "vocab_parallel": (0,)}
+    usual |= {} if context_mode else {"context_mode": (0,)}
+    return SearchSpace(**(usual | fixed))
 
 
 def _choice(name: str, word: str, words: tuple[str, ...]) -> int:
     if word not in words:
-        raise InputError(f"{word!r} is none of {', '.join(words)}", f"--{name}")
+        raise InputError(f"{word!r} is none of {', '.join(words)}", f"--{name.replace('_', '-')}")
     return words.index(word)
 
 
@@ -171,9 +236,11 @@ def _words(row: dict[str, Any]) -> str:
         f"{short}={row[name]}" for name, short in names.items() if row[name] > 1 or short in {"tp", "dp"}
     )
     again = row["recompute"] + (f" {row['recompute_share']:.0%}" if row["recompute"] == "full" else "")
-    extra = ["sp"] * row["sequence_parallel"] + ["vocab-parallel"] * row["vocab_parallel"]
+    modes = [] if row["context_mode"] == "ring" else [row["context_mode"]]
+    group = f" in {row['sharding_group']}" if row["sharding_group"] else ""
+    extra = modes + ["sp"] * row["sequence_parallel"] + ["vocab-parallel"] * row["vocab_parallel"]
     plan = [] if row["schedule"] == "1f1b" else [row["schedule"]]
-    return ", ".join([degrees, f"recompute {again}", f"sharding {row['sharding']}", *plan, *extra])
+    return ", ".join([degrees, f"recompute {again}", f"sharding {row['sharding']}{group}", *plan, *extra])
 
 
 def _show(results: TrainingResults, title: str, hbm_bytes: Any, top: int) -> None:
@@ -181,13 +248,13 @@ def _show(results: TrainingResults, title: str, hbm_bytes: Any, top: int) -> Non
     from rich.table import Table
 
     console = Console()
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("strategy", overflow="fold")
-    for head in ("step", "tokens/s/GPU", "MFU", "memory", "W/GPU", "J/token"):
-        table.add_column(head, justify="right")
+    for head in ("step", "tok/s/GPU", "MFU", "memory", "W/GPU", "J/tok"):
+        table.add_column(head, justify="right", no_wrap=True)
     for r in results.records(top):
         over = r["memory_over_bytes"] / 1e9
-        memory = f"{r['memory_bytes'] / 1e9:.0f} GB" + (f" [red]({over:.1f} GB over)[/red]" if over else "")
+        memory = f"{r['memory_bytes'] / 1e9:.0f} GB" + (f"\n[red]{over:.1f} over[/red]" if over else "")
         table.add_row(
             _words(r), _seconds(r["step_time_s"]), f"{r['tokens_per_s_per_gpu']:,.0f}", f"{r['mfu']:.1%}", memory,
             f"{r['power_w']:,.0f}", f"{r['joules_per_token']:.3g}",

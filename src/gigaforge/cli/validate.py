@@ -49,8 +49,11 @@ def training(
         from gigaforge.report.performance_figures import parity_plot, write_figure
 
         write_figure(parity_plot(result.scored), figure)
+    furthest = result.worst(worst)
     if as_json:
         # One object whatever happens: the reason travels in it.
+        columns = ["id", "source", "off", "reason", "note"]
+        summary["worst"] = furthest[columns].to_dict("records")
         print(json.dumps(summary | ({"error": str(problem)} if problem else {})))
         if problem:
             raise typer.Exit(problem.exit_code)
@@ -58,9 +61,9 @@ def training(
     if problem:
         print(f"0 of {summary['rows']} rows predicted")
         raise problem
-    _show_training(summary)
+    _show_training(summary, result.table if file else None)
     if worst:
-        _show_worst(result.worst(worst))
+        _show_worst(furthest)
 
 
 def inference(
@@ -105,8 +108,18 @@ def _save(table: Any, out: Path | None) -> None:
     table[columns].to_csv(out, index=False, float_format="%.6g")
 
 
-def _show_training(summary: dict[str, Any]) -> None:
+_LISTED = 20
+"""Rows that are named before the rest is left to --out."""
+
+
+def _show_training(summary: dict[str, Any], table: Any = None) -> None:
     _show_totals(summary)
+    if table is not None:
+        left = table[table["predicted"].isna()]
+        for row in left.head(_LISTED).itertuples():
+            print(f"    {row.id}: {row.note}")
+        if len(left) > _LISTED:
+            print(f"    and {len(left) - _LISTED} more (--out FILE.csv lists every row)")
     for by in ("gpu_precision", "model_kind", "software", "scale", "source"):
         _table(by.replace("_", " "), summary["by"][by])
     memory = summary["memory"]
@@ -154,14 +167,17 @@ def _table(title: str, groups: dict[str, dict[str, float]]) -> None:
 
 def _show_worst(rows: Any) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
 
-    table = Table(title="furthest off", title_justify="left")
-    for head in ("row", "source", "predicted / measured - 1", "what had to be assumed"):
-        table.add_column(head)
+    console = Console()
+    console.print(
+        "\nfurthest off: predicted / measured - 1, why that may be, what had to be assumed", highlight=False
+    )
     for row in rows.itertuples():
-        table.add_row(row.id, row.source, f"{row.off:+.0%}", row.note or "nothing")
-    Console().print(table)
+        console.print(f"  {row.off:+5.0%}  {row.id}, {row.source}", highlight=False, markup=False, soft_wrap=False)
+        for line in (row.reason, f"assumed: {row.note}" if row.note else ""):
+            if line:
+                console.print(Padding(line, (0, 0, 0, 9)), highlight=False, markup=False, style="dim")
 
 
 def _show_worst_serving(rows: list[dict[str, Any]]) -> None:

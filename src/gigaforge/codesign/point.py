@@ -32,6 +32,8 @@ class OperatingPoint:
         Most systems that a training run can use: its gang, times the gangs of its experiments.
     ttft_s, tpot_s : float
         Mean latency [s]; NaN for training.
+    ttft_target_s, tpot_target_s, output_tokens : float
+        What the workload promises [s], and the mean answer over the horizon [token]; NaN for training.
     mfu : float
         Model FLOP/s over dense peak [fraction]; NaN for serving.
     low, high : float
@@ -60,6 +62,9 @@ class OperatingPoint:
     max_racks: float = float("inf")
     ttft_s: float = float("nan")
     tpot_s: float = float("nan")
+    ttft_target_s: float = float("nan")
+    tpot_target_s: float = float("nan")
+    output_tokens: float = float("nan")
     mfu: float = float("nan")
     low: float = 1.0
     high: float = 1.0

@@ -12,7 +12,7 @@ from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import ServingConfigurations, ServingResults, Traffic, evaluate, search
 from gigaforge.perf.transformer import Transformer
 from gigaforge.quarters import Quarter
-from gigaforge.scenario import interpolate
+from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving
 
 __all__ = ["PRECISIONS", "join", "layout_words", "serving_points", "traffic_by_quarter"]
@@ -25,7 +25,7 @@ _MOMENTS = 4  # searches over the horizon; lengths in between change little
 def traffic_by_quarter(serving: Serving, quarters: list[Quarter]) -> list[Traffic]:
     """The requests of each quarter: lengths, cache hits and targets on the mean."""
     prompt = interpolate(serving.input_tokens, quarters)
-    answer = interpolate(serving.output_tokens, quarters)
+    answer = output_tokens(serving, quarters)
     return [
         Traffic(
             float(np.round(i)),
@@ -74,8 +74,9 @@ def serving_points(
     # Latency and power of each point are those of the quarter in which it yields most.
     best = [results[traffic[t].input_len, traffic[t].output_len] for t in yields.argmax(axis=1)]
     power_w = np.array([r.power_w[i] for i, r in enumerate(best)])
+    answer = float(np.mean([t.output_len for t in traffic]))
     return [
-        _point(number, i, chosen, best[i], yields[i], hardware, serving, precision)
+        _point(number, i, chosen, best[i], yields[i], hardware, serving, precision, answer)
         for number, i in enumerate(_worth_having(yields, power_w))
     ]
 
@@ -128,6 +129,7 @@ def _point(
     hardware: Hardware,
     serving: Serving,
     precision: str,
+    output_tokens: float,
 ) -> OperatingPoint:
     row: dict[str, Any] = {name: float(column[i]) for name, column in vars(chosen).items()}
     low, high = ((bounds or {}).get("throughput", 1.0) for bounds in (results.low, results.high))
@@ -143,6 +145,9 @@ def _point(
         racks_per_unit=int(np.ceil(row["accelerators"] / hardware.accelerators)),
         ttft_s=float(results.ttft_s[i]),
         tpot_s=float(results.tpot_s[i]),
+        ttft_target_s=serving.ttft,
+        tpot_target_s=serving.tpot,
+        output_tokens=output_tokens,
         low=low,
         high=high,
         tokens_per_s_by_quarter=tuple(float(y) for y in yields),

@@ -12,7 +12,7 @@ from gigaforge.perf.transformer import Transformer
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario.schema import TrainingRun
 
-__all__ = ["SPACE", "Searches", "gang_of", "job_of", "strategy_words", "training_points"]
+__all__ = ["SPACE", "Searches", "batch_tokens", "gang_of", "job_of", "strategy_words", "training_points"]
 
 _LARGEST = 4096  # systems in one gang: 300,000 accelerators, beyond every published run
 _FIRST_GUESS_MFU = 0.4
@@ -71,6 +71,11 @@ def training_points(
     ]
 
 
+def batch_tokens(run: TrainingRun) -> float:
+    """Tokens of one optimizer step: the run's own, or what its data let a batch be."""
+    return run.global_batch_tokens or _BATCH_TOKENS * (run.tokens / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT
+
+
 def gang_of(
     transformer: Transformer, hardware: Hardware, run: TrainingRun, known: Searches, power_cap_w: float | None
 ) -> tuple[int, TrainingResults] | None:
@@ -86,8 +91,7 @@ def gang_of(
 
 def job_of(hardware: Hardware, run: TrainingRun, racks: int) -> TrainingJob:
     """The run on so many systems, with a batch that divides evenly over gangs of many sizes."""
-    tokens = run.global_batch_tokens or _BATCH_TOKENS * (run.tokens / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT
-    batch = max(int(tokens // run.seq_len), 1)
+    batch = max(int(batch_tokens(run) // run.seq_len), 1)
     batch = max(2 ** int(np.log2(batch)), 1)
     if hardware.accelerators % 9 == 0:
         batch = max(batch // 16 * 18, 1)  # NVL72 racks hold 2^3 x 3^2 accelerators

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from gigaforge.operations.sitepower import SiteWindow
     from gigaforge.operations.window import GroupWindow, SiteFailures
 
-__all__ = ["WATERFALL", "Books", "GroupBook", "ServingBook", "SiteBook", "balance"]
+__all__ = ["SERVING_FALL", "WATERFALL", "Books", "GroupBook", "ServingBook", "SiteBook", "balance"]
 
 WATERFALL: Final = ("productive", "checkpoint", "rework", "restart", "wait", "straggler", "power", "idle")
+SERVING_FALL: Final = ("productive", "headroom", "backfill", "idle", "repair", "power")
+_ACCOUNTS: Final = (*WATERFALL, "headroom", "backfill", "repair")
 _TOLERANCE: Final = 1e-9
 
 
@@ -37,7 +39,7 @@ class GroupBook:
     interval_s: float = 0.0
     spares: int = 0
     racks: int = 0
-    accounts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WATERFALL, 0.0))
+    accounts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_ACCOUNTS, 0.0))
 
 
 @dataclass
@@ -53,6 +55,9 @@ class ServingBook:
     needed_s: float = 0.0
     backfill_s: float = 0.0
     up_s: float = 0.0
+    short: float = 0.0
+    ttft_token_s: float = 0.0
+    tpot_token_s: float = 0.0
 
 
 @dataclass
@@ -72,6 +77,7 @@ class SiteBook:
     waited_s: float = 0.0
     repairs: int = 0
     ramp_w: float = 0.0
+    feeder_cut_j: float = 0.0
 
 
 class Books:
@@ -82,6 +88,7 @@ class Books:
         self.serving = {w.name: ServingBook() for w in fleet.serving}
         self.sites = [SiteBook() for _ in fleet.sites]
         self.modes: dict[str, int] = {k.kind: 0 for k in fleet.table.kinds()}
+        self.quarters: list[dict[str, Any]] = []
         self.peak_w = 0.0
         self.events = 0
         self.time_s = 0.0
@@ -93,6 +100,7 @@ class Books:
             "serving": {name: asdict(w) for name, w in self.serving.items()},
             "sites": [asdict(s) for s in self.sites],
             "modes": self.modes,
+            "quarters": self.quarters,
             "peak_w": self.peak_w,
             "events": self.events,
             "time_s": self.time_s,
@@ -106,7 +114,7 @@ class Books:
         books.serving = {name: ServingBook(**w) for name, w in data["serving"].items()}
         books.sites = [SiteBook(**s) for s in data["sites"]]
         books.modes, books.peak_w, books.events = data["modes"], data["peak_w"], data["events"]
-        books.time_s = data["time_s"]
+        books.time_s, books.quarters = data["time_s"], data["quarters"]
         return books
 
     def add(self, fleet: Fleet, window: int, groups: list[GroupWindow | None],
@@ -114,14 +122,15 @@ class Books:
             failures: list[SiteFailures]) -> None:  # fmt: skip
         """Book one window and check that it balances."""
         step = fleet.step_s
-        self.time_s += fleet.window_s
+        before = self._totals()
+        self.time_s += fleet.length_s(window)
         for index, found in enumerate(groups):
             if found is not None:
                 self._group(fleet, index, found, window)
         for workload, result in serving:
             _book_serving(self.serving[workload.name], result, step, workload.name)
         _book_energy(fleet, self.groups, groups, serving, sites)
-        facility = np.zeros(round(fleet.window_s / step))
+        facility = np.zeros(round(fleet.length_s(window) / step))
         for book, site in zip(self.sites, sites, strict=True):
             _book_site(book, site, step)
             facility += site.facility_w
@@ -137,8 +146,39 @@ class Books:
             for group, count in enumerate(np.bincount(down.events.group, minlength=len(groups)).tolist()):
                 self.groups[group].failures += count
 
+        self._close(fleet, window, before, float(facility.max()))
+
+    def _totals(self) -> dict[str, float]:
+        """What a quarter's line is made of."""
+        serving, trained = self.serving.values(), [b for b in self.groups if b.interval_s > 0.0]
+        return {
+            "failures": float(self.events),
+            "energy_j": sum(s.facility_j for s in self.sites),
+            "cost_usd": sum(s.cost_usd for s in self.sites),
+            "tokens_demanded": sum(w.demanded for w in serving),
+            "tokens_served": sum(w.served_paid + w.served_free for w in serving),
+            "shed": sum(w.shed for w in serving),
+            "late": sum(w.late for w in serving),
+            "beyond_all_racks": sum(w.short for w in serving),
+            "training_rack_s": sum(b.rack_s for b in trained),
+            "productive_rack_s": sum(b.accounts["productive"] for b in trained),
+        }
+
+    def _close(self, fleet: Fleet, window: int, before: dict[str, float], peak_w: float) -> None:
+        """One line for the quarter."""
+        line = {name: value - before[name] for name, value in self._totals().items()}
+        demanded, scheduled = line["tokens_demanded"], line.pop("training_rack_s")
+        productive = line.pop("productive_rack_s")
+        shares = {name: line.pop(name) / demanded if demanded > 0.0 else 0.0
+                  for name in ("shed", "late", "beyond_all_racks")}  # fmt: skip
+        self.quarters.append({
+            "quarter": str(fleet.start + window), **line, "failures": int(line["failures"]), "peak_power_w": peak_w,
+            "goodput": productive / scheduled if scheduled > 0.0 else None, "slo_violations": shares["shed"] + shares["late"],
+            "shed_share": shares["shed"], "late_share": shares["late"], "beyond_all_racks_share": shares["beyond_all_racks"],
+        })  # fmt: skip
+
     def _group(self, fleet: Fleet, index: int, found: GroupWindow, window: int) -> None:
-        book, length = self.groups[index], fleet.window_s
+        book, length = self.groups[index], fleet.length_s(window)
         book.rack_s += found.racks * length
         book.down_s += found.down_rack_s
         book.tokens += float(found.tokens.sum())
@@ -171,6 +211,10 @@ def _book_serving(book: ServingBook, result: ServingWindow, step: float, name: s
     book.served_free += free
     book.shed += shed
     book.late += float(((result.served_paid + result.served_free) * result.late).sum()) * step
+    served = result.served_paid + result.served_free
+    book.short += float(np.minimum(result.short, result.shed).sum()) * step
+    book.ttft_token_s += float((served * result.ttft_s).sum()) * step
+    book.tpot_token_s += float((served * result.tpot_s).sum()) * step
     book.active_s += float(result.active.sum()) * step
     book.needed_s += float(result.needed.sum()) * step
     book.backfill_s += float(result.backfill.sum()) * step
@@ -217,4 +261,5 @@ def _book_site(book: SiteBook, site: SiteWindow, step: float) -> None:
     book.over_limit_s += site.over_limit_s
     book.responses += site.responses
     book.solar_j += site.solar_j
+    book.feeder_cut_j += site.feeder_cut_j
     book.ramp_w = max(book.ramp_w, float(np.abs(np.diff(site.facility_w)).max(initial=0.0)))

@@ -11,7 +11,7 @@ import numpy as np
 from gigaforge.errors import InputError
 from gigaforge.operations.closed_form import best_policy
 from gigaforge.operations.failures import Cohort
-from gigaforge.operations.fleet import Fleet, Group, GroupKind, ServingWorkload, Site
+from gigaforge.operations.fleet import Fleet, Group, GroupKind, ServingWorkload, Site, last_window_s
 from gigaforge.operations.modes import FailureTable, RackClass, default_failures
 from gigaforge.operations.policy import CheckpointPolicy, RestartStages, Tier, TrainingPolicy
 from gigaforge.operations.power import PowerPolicy, Storage
@@ -89,13 +89,13 @@ def fleet_of(spec: FleetSpec) -> Fleet:
     groups: list[Group] = []
 
     def add(name: str, kind: GroupKind, site: str, system: str, workload: str, count: int, tokens: float,
-            policy: TrainingPolicy | None = None) -> None:  # fmt: skip
+            policy: TrainingPolicy | None = None, ttft_s: float = math.nan, tpot_s: float = math.nan) -> None:  # fmt: skip
         s = spec.systems[system]
         idle = s.power * IDLE_SHARE if s.idle_power is None else s.idle_power
         cohorts = tuple([Cohort(0, count, 0.0)] for _ in range(windows))
         groups.append(Group(
             name, index[site], racks[system], kind, workload, np.full(windows, count, dtype=np.int64), np.full(windows, tokens),
-            s.power, idle, cohorts, policy or TrainingPolicy(), spec.research_use,
+            s.power, idle, cohorts, policy or TrainingPolicy(), spec.research_use, ttft_s, tpot_s,
         ))  # fmt: skip
 
     left = {(site.name, system): n for site in spec.sites for system, n in site.racks.items()}
@@ -107,14 +107,17 @@ def fleet_of(spec: FleetSpec) -> Fleet:
     for workload in spec.serving:
         for pool in workload.pools:
             name = f"{workload.name}@{pool.site}/{pool.system}"
-            add(name, "serving", pool.site, pool.system, workload.name, pool.racks, pool.tokens_per_second)
+            add(name, "serving", pool.site, pool.system, workload.name, pool.racks, pool.tokens_per_second,
+                ttft_s=_given(pool.ttft), tpot_s=_given(pool.tpot))  # fmt: skip
             left[pool.site, pool.system] -= pool.racks
     for (site, system), count in left.items():
         if count > 0:
             add(f"research@{site}/{system}", "research", site, system, "research", count, 0.0)
     serving = tuple(_workload(w, windows) for w in spec.serving)
     sites = tuple(_site(s, spec, racks, table, windows) for s in spec.sites)
-    return Fleet(spec.name, spec.start, sites, tuple(groups), serving, table)
+    return Fleet(
+        spec.name, spec.start, sites, tuple(groups), serving, table, last_s=last_window_s(spec.years, windows)
+    )
 
 
 def training_policy(run: TrainingSpec, rack: RackClass, table: FailureTable) -> TrainingPolicy:
@@ -143,16 +146,13 @@ def _workload(spec: ServingSpec, windows: int) -> ServingWorkload:
         np.full(windows, spec.demand),
         DemandShape(spec.shape, spec.time_zones, spec.noise, bursts_per_day=spec.bursts_per_day),
         ServingPolicy(spec.autoscale, spec.headroom, spec.start, spec.paid, spec.request, spec.patience, spec.slots_per_rack,
-                      spec.backfill),
+                      spec.backfill, ttft_target_s=_given(spec.ttft_target), tpot_target_s=_given(spec.tpot_target),
+                      output_tokens=_given(spec.output_tokens)),
     )  # fmt: skip
 
 
-def _limit_w(site: SiteSpec) -> float:
-    """What the grid connection and all halls' feeders let through, racks spread evenly over halls [W]."""
-    if site.feeder_power is None:
-        return site.power
-    halls = -(-sum(site.racks.values()) // site.hall_racks)
-    return min(site.power, halls * site.feeder_power)
+def _given(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _site(site: SiteSpec, spec: FleetSpec, racks: dict[str, RackClass], table: FailureTable, windows: int) -> Site:
@@ -166,7 +166,11 @@ def _site(site: SiteSpec, spec: FleetSpec, racks: dict[str, RackClass], table: F
     response = site.demand_response
     return Site(
         name=site.name,
-        limit_w=np.full(windows, _limit_w(site)),
+        limit_w=np.full(windows, site.power),
+        feeder_w=site.feeder_power,
+        ramp_w_per_s=None if site.ramp_per_minute is None else site.ramp_per_minute / 60.0,
+        swing_limit_w=site.swing_limit,
+        share_spares=site.share_spares,
         pue_mean=np.full(windows, site.pue),
         built_w=np.full(windows, max(built, 1.0)),
         climate=climate,

@@ -218,11 +218,15 @@ def best_policy(accelerators: int, racks: int, *, replica_racks: int = 1, table:
 def best_spares(
     accelerators: int, racks: int, policy: TrainingPolicy, *, table: FailureTable | None = None, tray: int = 0
 ) -> int:
-    """Hot spares within the allocation that give the highest expected goodput."""
+    """Hot spares within the allocation that give the highest expected goodput; what is left makes whole replicas."""
     rates = _table(table)
     mean = rates.mean_down_s(RackClass("rack", accelerators, tray)) * racks
     most = min(racks // 2, math.ceil(3.0 * mean + 6.0 * math.sqrt(mean) + 4.0))
     steps = sorted({round(x) for x in np.linspace(0, most, min(most + 1, 48))})
+    replica = max(policy.replica_racks, 1)
+    if policy.mode != "synchronous" and replica > 1 and racks > replica:
+        first = racks % replica
+        steps = list(range(first, max(most, first) + replica, replica))[:48]
 
     def value(spares: int) -> float:
         return expected_goodput(

@@ -6,6 +6,8 @@ window is exact in time or on the 5-minute grid.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -24,7 +26,7 @@ from gigaforge.operations.traffic import DemandShape
 from gigaforge.operations.weather import Climate
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 
-__all__ = ["STEP_S", "Fleet", "Group", "ServingWorkload", "Site", "gang_shape"]
+__all__ = ["STEP_S", "Fleet", "Group", "ServingWorkload", "Site", "gang_shape", "hall_shares", "last_window_s"]
 
 STEP_S: Final = 300.0
 GroupKind = Literal["training", "serving", "research"]
@@ -48,6 +50,12 @@ class Site:
         Racks that share a scale-out pod, and a hall's feeds and loop.
     solar_w, firm_w : float
         On-site generation: peak of the sun's, and constant. [W]
+    feeder_w : float or None
+        Facility power that one hall's feeders carry [W]; None for no limit.
+    ramp_w_per_s, swing_limit_w : float or None
+        What the grid accepts: change of power [W/s], and swing within a training step [W]; None for no limit.
+    share_spares : bool
+        Runs on like racks lend each other hot spares.
 
     """
 
@@ -70,6 +78,10 @@ class Site:
     storage: Storage | None = None
     solar_w: float = 0.0
     firm_w: float = 0.0
+    feeder_w: float | None = None
+    ramp_w_per_s: float | None = None
+    swing_limit_w: float | None = None
+    share_spares: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,8 @@ class Group:
         Racks by date of delivery, for each window.
     use : float
         Share of up racks that work (research). [fraction]
+    ttft_s, tpot_s : float
+        Mean latency of the operating point at full batch (serving); NaN where unknown. [s]
 
     """
 
@@ -103,6 +117,8 @@ class Group:
     cohorts: tuple[list[Cohort], ...]
     policy: TrainingPolicy = field(default_factory=TrainingPolicy)
     use: float = 0.9
+    ttft_s: float = math.nan
+    tpot_s: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -117,7 +133,7 @@ class ServingWorkload:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Everything one simulation needs."""
+    """Everything one simulation needs; ``last_s`` is the length of the last window where it is not a whole one [s]."""
 
     name: str
     start: Quarter
@@ -127,6 +143,7 @@ class Fleet:
     table: FailureTable = field(default_factory=default_failures)
     window_s: float = SECONDS_PER_QUARTER
     step_s: float = STEP_S
+    last_s: float | None = None
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail far away."""
@@ -135,6 +152,11 @@ class Fleet:
         if abs(self.window_s / self.step_s - round(self.window_s / self.step_s)) > 1e-9:
             raise InputError(
                 f"a window of {self.window_s:g} s is not a whole number of {self.step_s:g} s steps", self.name
+            )
+        last = self.length_s(self.windows - 1)
+        if not 0.0 < last <= self.window_s or abs(last / self.step_s - round(last / self.step_s)) > 1e-9:
+            raise InputError(
+                f"a last window of {last:g} s is not a whole number of {self.step_s:g} s steps", self.name
             )
         counts = np.array([g.racks for g in self.groups])
         if (counts < 0).any():
@@ -145,6 +167,11 @@ class Fleet:
         """How many."""
         return int(self.groups[0].racks.size)
 
+    def length_s(self, window: int) -> float:
+        """Of one window: all alike but the last, which a horizon between quarters cuts short [s]."""
+        last = window == self.windows - 1 and self.last_s is not None
+        return self.last_s if last and self.last_s is not None else self.window_s
+
     def offsets(self) -> IntArray:
         """First rack number of each group at its site, shape (group,)."""
         used = dict.fromkeys(range(len(self.sites)), 0)
@@ -153,6 +180,32 @@ class Fleet:
             out.append(used[group.site])
             used[group.site] += int(group.racks.max(initial=0))
         return np.array(out, dtype=np.int64)
+
+
+def hall_shares(fleet: Fleet, site: int, window: int) -> dict[tuple[tuple[int, float], ...], int]:
+    """Halls of a site by what stands in them: (group, share of its racks in the hall), and how many halls are alike.
+
+    Racks fill the halls group by group, as outages count them.
+    """
+    size, halls, first = fleet.sites[site].hall_racks, {}, 0  # type: int, dict[int, list[tuple[int, float]]], int
+    for g, group in enumerate(fleet.groups):
+        count = int(group.racks[window])
+        if group.site != site or count == 0:
+            continue
+        for hall in range(first // size, (first + count - 1) // size + 1):
+            inside = min(first + count, (hall + 1) * size) - max(first, hall * size)
+            halls.setdefault(hall, []).append((g, inside / count))
+        first += count
+    return dict(Counter(tuple(parts) for parts in halls.values()))
+
+
+def last_window_s(years: float | None, windows: int) -> float | None:
+    """Length of the last window where a horizon ends within it, in whole steps; None for a whole one [s]."""
+    if years is None:
+        return None
+    left = years * 4.0 * SECONDS_PER_QUARTER - (windows - 1) * SECONDS_PER_QUARTER
+    steps = max(1, round(left / STEP_S))
+    return None if steps * STEP_S >= SECONDS_PER_QUARTER else steps * STEP_S
 
 
 def gang_shape(group: Group, racks: int, table: FailureTable) -> GangShape:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from gigaforge.operations.intervals import Array, IntArray, above, count_at, union
+from gigaforge.operations.intervals import Array, IntArray, count_at, union
 from gigaforge.operations.modes import FailureTable, Mode, Outage, RackClass
 from gigaforge.operations.policy import RestartStages, TrainingPolicy
 from gigaforge.operations.training import Interruptions, Shares
@@ -125,34 +125,39 @@ def _stalls(rng: np.random.Generator, times: Array, kind: IntArray, kinds: list[
     # a fault that began earlier, or one that took the near snapshots, rolls back in every mode
     whole = np.ones(count, dtype=np.bool_) if policy.mode == "synchronous" else rng.random(count) < policy.fallback
     whole |= (back > 0.0) & ~plan
-    stall = np.where(whole | plan, full, policy.hiccup_s) + policy.ramp_s
+    stall = np.where(whole | plan, full, policy.hiccup_s)
+    # in a short stop power falls no further than the grid lets it, so no further must it climb
+    stall = stall + policy.ramp_s + np.minimum(policy.grid_ramp_s, 0.5 * stall)
     hits = Interruptions(times, stall, whole & ~plan, tier.astype(np.int64), back)
     return hits, np.where(plan, 0.0, full)
 
 
-def incomplete(down: tuple[Array, Array], shape: GangShape, policy: TrainingPolicy) -> tuple[Array, Array]:
+def incomplete(lacks: Shares, policy: TrainingPolicy) -> tuple[Array, Array]:
     """Times in which a synchronous gang lacks racks; the other modes go on smaller."""
     if policy.mode != "synchronous":
         return np.empty(0), np.empty(0)
-    return above(*down, shape.spares)
+    return union(lacks[0], lacks[1])
 
 
-def missing_replicas(length_s: float, hits: Interruptions, restart_s: Array, down: tuple[Array, Array], shape: GangShape,
+def missing_replicas(length_s: float, hits: Interruptions, restart_s: Array, lacks: Shares, shape: GangShape,
                      policy: TrainingPolicy) -> Shares | None:  # fmt: skip
-    """Share of the gang that is away while the rest goes on, as disjoint pieces."""
+    """Share of the gang that is away while the rest goes on, as disjoint pieces.
+
+    ``lacks``: start, end and number of racks beyond the spares, disjoint pieces too.
+    """
     if policy.mode == "synchronous":
         return None
-    start, end = down
+    start, end, racks_gone = lacks
     away = (np.empty(0), np.empty(0))
     if policy.mode == "fault_tolerant":
         alone = ~hits.rolls_back & (restart_s > 0.0)
         away = (hits.time_s[alone], hits.time_s[alone] + restart_s[alone])
     times = np.concatenate((start, end, *away))
-    racks = np.concatenate((np.ones(start.size), -np.ones(end.size), np.zeros(2 * away[0].size)))
+    racks = np.concatenate((racks_gone, -racks_gone, np.zeros(2 * away[0].size)))
     restarting = np.concatenate((np.zeros(2 * start.size), np.ones(away[0].size), -np.ones(away[0].size)))
     times = np.clip(times, 0.0, length_s)
     order = np.argsort(times, kind="stable")
-    lacking = np.maximum(np.cumsum(racks[order]) - shape.spares, 0.0)
+    lacking = np.maximum(np.cumsum(racks[order]), 0.0)
     group = max(policy.replica_racks, 1)
     gone = np.ceil(lacking / group) if policy.mode == "elastic" else lacking + np.cumsum(restarting[order])
     share = np.clip(gone / shape.replicas, 0.0, 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from gigaforge.errors import InputError
 from gigaforge.operations.build import IDLE_SHARE, default_parts, default_technicians
 from gigaforge.operations.closed_form import best_policy
 from gigaforge.operations.failures import Cohort
-from gigaforge.operations.fleet import Fleet, Group, GroupKind, ServingWorkload, Site
+from gigaforge.operations.fleet import Fleet, Group, GroupKind, ServingWorkload, Site, last_window_s
 from gigaforge.operations.modes import FailureTable, RackClass, default_failures
 from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.serving import ServingPolicy
@@ -98,7 +99,8 @@ def fleet_of_plan(folder: Path | str, *, years: float | None = None, first: str 
     quarters = _quarters(tables["deployment"], plan, years, first, folder)
     rates = table or default_failures()
     known = load_catalog() if catalog is None else catalog
-    return _Builder(folder, plan, tables, quarters, rates, known, policies or {}).fleet()
+    fleet = _Builder(folder, plan, tables, quarters, rates, known, policies or {}).fleet()
+    return replace(fleet, last_s=last_window_s(years, fleet.windows))
 
 
 def _quarters(
@@ -192,8 +194,16 @@ class _Builder:
                 workload=str(workload), racks=racks, tokens_per_s=np.divide(tokens, share, out=np.zeros(racks.size), where=racks > 0),
                 full_w=watts, idle_w=watts * IDLE_SHARE, cohorts=self._cohorts(str(site), str(system), racks),
                 policy=self._policy(str(workload), rack, int(racks.max()), replica) if kind == "training" else TrainingPolicy(),
+                ttft_s=self._mean(rows, "ttft_s"), tpot_s=self._mean(rows, "tpot_s"),
             ))  # fmt: skip
         return out
+
+    def _mean(self, rows: pd.DataFrame, column: str) -> float:
+        """Mean of a column of the points, weighted by racks; NaN where the plan has none."""
+        if column not in self.points.columns:
+            return math.nan
+        values = self.points[column].reindex(rows["point"]).to_numpy(dtype=np.float64)
+        return float(np.average(values, weights=rows["racks"].to_numpy(dtype=np.float64)))
 
     def _rate(self, rows: pd.DataFrame) -> Any:
         """Tokens/s of one rack, in the row's quarter where points change with time."""
@@ -287,7 +297,13 @@ class _Builder:
             else:
                 tokens = self._by_window(rows, rows["racks"] * self._rate(rows)) * SECONDS_PER_QUARTER
             asked = tokens * self._shortfall()
-        return ServingWorkload(name, asked / SECONDS_PER_QUARTER, DemandShape(), ServingPolicy())
+        rows = self.allocation[self.allocation["workload"] == name]
+        policy = ServingPolicy(
+            ttft_target_s=self._mean(rows, "ttft_target_s"),
+            tpot_target_s=self._mean(rows, "tpot_target_s"),
+            output_tokens=self._mean(rows, "output_tokens"),
+        )
+        return ServingWorkload(name, asked / SECONDS_PER_QUARTER, DemandShape(), policy)
 
     def _asked(self, name: str) -> Any:
         """Demand by quarter from the plan's own table, None where it has none."""

@@ -120,7 +120,9 @@ class TrainingPolicy:
     stall_s : float or None
         Given mean stall instead of the stages (constant), where a source prints it. [s]
     ramp_s : float
-        Extra time to ramp power up after each stop, where the grid limits it. [s]
+        Extra time to ramp power up after each stop. [s]
+    grid_ramp_s : float
+        The same where the grid limits it, at most half of the stop; the simulator sets it from the site. [s]
 
     """
 
@@ -136,3 +138,4 @@ class TrainingPolicy:
     planned_s: float = 300.0
     stall_s: float | None = None
     ramp_s: float = 0.0
+    grid_ramp_s: float = 0.0

@@ -108,7 +108,7 @@ def delay_probability(servers: Array, utilisation: Array) -> Array:
     return np.asarray(1.0 / (1.0 + slack * ndtr(slack) / density))
 
 
-def wait_exceeds(servers: Array, utilisation: Array, service_s: float, patience_s: float) -> Array:
+def wait_exceeds(servers: Array, utilisation: Array, service_s: Array | float, patience_s: Array | float) -> Array:
     """Probability that a wait is longer than the patience; M/M/c with many servers [fraction]."""
     drain = np.clip(1.0 - utilisation, 0.0, None) * servers * (patience_s / service_s)
     return delay_probability(servers, utilisation) * np.exp(-np.minimum(drain, 700.0))

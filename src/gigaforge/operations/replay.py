@@ -52,7 +52,9 @@ def replay(path: Path | str, form: str = "", *, racks: int = 64, domain: int = 8
     if jobs:
         table = read_jobs(path, form)
         outcome = replay_jobs(table, racks, RackClass("rack", domain), seed=seed)
-        return {**outcome.summary(), "longest_gap_s": longest_gap_s(table["submit_s"])}, outcome.jobs
+        submit = table["submit_s"]
+        span = float(submit.max() - submit.min()) if len(table) else 0.0
+        return {**outcome.summary(), "span_s": span, "longest_gap_s": longest_gap_s(submit)}, outcome.jobs
     requests = read_requests(path, form)
     demand = replay_requests(requests, engine)
     bins = demand.to_pandas()
@@ -63,6 +65,7 @@ def replay(path: Path | str, form: str = "", *, racks: int = 64, domain: int = 8
         "peak_over_mean": float(demand.requests_per_s.max() / max(demand.requests_per_s.mean(), 1e-12)),
         "engines_at_peak": float(demand.engines.max()),
         "engines_mean": float(demand.engines.mean()),
+        "span_s": float(requests["time_s"].max()),
         "longest_gap_s": demand.longest_gap_s,
     }, bins
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gigaforge.operations.books import WATERFALL, Books, balance
+from gigaforge.operations.books import SERVING_FALL, WATERFALL, Books, balance
 from gigaforge.operations.closed_form import best_spares, expected_goodput, mttf_s
 from gigaforge.operations.fleet import Fleet, Group
-from gigaforge.operations.power import synchronous_swing
+from gigaforge.operations.ramps import ramp_need
 
 __all__ = ["SimulationResult", "feedback", "fleet_factors"]
-
-# assumption: a large run's step of ten seconds, 15 % of it exposed communication at idle power
-SWING_STEP_S: Final = 10.0
-SWING_EXCHANGE_SHARE: Final = 0.15
 
 
 @dataclass(frozen=True)
@@ -51,12 +47,23 @@ class SimulationResult:
 
     @property
     def waterfall(self) -> dict[str, float]:
-        """Training rack time by account, shares that sum to 1; empty without training."""
-        books = [b for b, g in zip(self.books.groups, self.fleet.groups, strict=True) if g.kind == "training"]
+        """Training rack time by account, shares that sum to 1; of serving racks where nothing trains."""
+        return self.training_waterfall or self.serving_waterfall
+
+    @property
+    def training_waterfall(self) -> dict[str, float]:
+        """Training rack time by account; empty without training."""
+        return self._fall("training", WATERFALL)
+
+    @property
+    def serving_waterfall(self) -> dict[str, float]:
+        """Serving rack time: at work, ready for more, lent, off, in repair, held back by power; empty without any."""
+        return self._fall("serving", SERVING_FALL)
+
+    def _fall(self, kind: str, names: tuple[str, ...]) -> dict[str, float]:
+        books = [b for b, _ in self._pairs(kind)]
         total = sum(b.rack_s for b in books)
-        if total <= 0.0:
-            return {}
-        return {name: sum(b.accounts[name] for b in books) / total for name in WATERFALL}
+        return {name: sum(b.accounts[name] for b in books) / total for name in names} if total > 0.0 else {}
 
     @property
     def availability(self) -> float:
@@ -67,7 +74,7 @@ class SimulationResult:
     @property
     def goodput(self) -> float:
         """Productive share of training rack time; without training, the availability [fraction]."""
-        return self.waterfall.get("productive", self.availability)
+        return self.training_waterfall.get("productive", self.availability)
 
     def summary(self) -> dict[str, Any]:
         """The object that ``gigaforge simulate --json`` prints."""
@@ -86,7 +93,9 @@ class SimulationResult:
             "events": books.events,
             "goodput": self.goodput,
             "availability": self.availability,
+            "goodput_of": "training" if self.training_waterfall else "racks in service",
             "waterfall": self.waterfall,
+            "serving_waterfall": self.serving_waterfall,
             "energy_j": facility,
             "it_energy_j": it,
             "grid_energy_j": sum(s.grid_j for s in books.sites),
@@ -102,6 +111,7 @@ class SimulationResult:
             "training": [self._training(i) for i, g in enumerate(self.fleet.groups) if g.kind == "training"],
             "serving": {name: _serving(w) for name, w in books.serving.items()},
             "sites": {s.name: _site(b) for s, b in zip(self.fleet.sites, books.sites, strict=True)},
+            "quarters": books.quarters,
             "mttf_s": {str(n): mttf_s(n, self.fleet.table) for n in (8, 1024, 16384, 131072)},
             "feedback": feedback(self),
             "out": self.out,
@@ -117,10 +127,8 @@ class SimulationResult:
     def _training(self, index: int) -> dict[str, Any]:
         book, group = self.books.groups[index], self.fleet.groups[index]
         total = max(book.rack_s, 1e-9)
-        active, count = max(book.racks - book.spares, 0), group.rack.accelerators
-        swing = synchronous_swing(
-            active * count, group.full_w / count, group.idle_w / count, SWING_STEP_S, SWING_EXCHANGE_SHARE
-        )
+        active = max(book.racks - book.spares, 0)
+        ramp = ramp_need(self.fleet.sites[group.site], group, active, self.fleet.windows - 1)
         estimate = expected_goodput(group.rack.accelerators, max(book.racks, 1), policy=group.policy, table=self.fleet.table,
                                     tray=group.rack.tray)  # fmt: skip
         return {
@@ -143,9 +151,14 @@ class SimulationResult:
                 tray=group.rack.tray,
             ),
             "tokens": book.tokens,
-            "stop_step_w": active * (group.full_w - group.idle_w),
-            "swing_w": swing.high_w - swing.low_w,
-            "swing_after_storage_w": swing.after_storage_w,
+            "stop_step_w": ramp.stop_step_w,
+            "ramp_storage_w": ramp.storage_w,
+            "ramp_storage_j": ramp.storage_j,
+            "ramp_s": ramp.ramp_s,
+            "swing_w": ramp.swing_w,
+            "swing_after_storage_w": ramp.swing_after_w,
+            "swing_storage_j": ramp.swing_storage_j,
+            "swing_hold_w": ramp.hold_w,
             "waterfall": {name: value / total for name, value in book.accounts.items()},
         }
 
@@ -176,21 +189,27 @@ class SimulationResult:
 
     def check(self) -> None:
         """Check the books once more as a whole; each window was checked when it was booked."""
-        for book, group in self._pairs("training"):
+        for book, group in [*self._pairs("training"), *self._pairs("serving")]:
             balance(sum(book.accounts.values()), book.rack_s, f"time of {group.name}")
         balance(
             sum(b.energy_j for b in self.books.groups), sum(s.it_j for s in self.books.sites), "energy of all groups"
         )
 
 
-def _serving(book: Any) -> dict[str, float]:
+def _serving(book: Any) -> dict[str, float | None]:
     up = max(book.up_s, 1e-9)
+    served = book.served_paid + book.served_free
+    known = book.tpot_token_s > 0.0
     return {
         "tokens_demanded": book.demanded,
         "tokens_served": book.served_paid + book.served_free,
         "served_share": (book.served_paid + book.served_free) / book.demanded if book.demanded else 1.0,
         "shed_share": book.shed / book.demanded if book.demanded else 0.0,
         "late_share": book.late / book.demanded if book.demanded else 0.0,
+        "slo_violations": (book.shed + book.late) / book.demanded if book.demanded else 0.0,
+        "beyond_all_racks_share": book.short / book.demanded if book.demanded else 0.0,
+        "ttft_s": book.ttft_token_s / served if served > 0.0 and known else None,
+        "tpot_s": book.tpot_token_s / served if served > 0.0 and known else None,
         "active_share": book.active_s / up,
         "backfill_rack_s": book.backfill_s,
     }
@@ -205,6 +224,7 @@ def _site(book: Any) -> dict[str, float]:
         "cost_usd": book.cost_usd,
         "carbon_kg": book.carbon_g / 1e3,
         "over_limit_s": book.over_limit_s,
+        "feeder_cut_j": book.feeder_cut_j,
         "demand_responses": book.responses,
         "largest_ramp_w": book.ramp_w,
         "mean_repair_wait_s": book.waited_s / book.repairs if book.repairs else 0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from scipy.stats import t as student
 from gigaforge.errors import InputError
 from gigaforge.executor import map_ordered, open_executor
 from gigaforge.operations.build import fleet_of
+from gigaforge.operations.changes import with_changes, with_policy
 from gigaforge.operations.engine import RunState, WindowResult, fresh_state, run_windows
 from gigaforge.operations.fleet import Fleet
 from gigaforge.operations.intervals import Array
@@ -28,11 +29,11 @@ __all__ = [
     "Replications",
     "compare",
     "load_fleet",
-    "policy_changes",
     "replicate",
     "simulate",
     "simulate_fleet",
     "simulate_plan",
+    "with_changes",
     "with_policy",
 ]
 
@@ -214,41 +215,3 @@ def compare(first: Fleet, second: Fleet, *, replications: int = 10, seed: int = 
     difference = {name: _interval(b.values[name] - a.values[name]) for name in _HEADLINES}
     alone = {name: math.hypot(a.interval(name)[1], b.interval(name)[1]) for name in _HEADLINES}
     return Comparison(a, b, difference, alone)
-
-
-def with_policy(fleet: Fleet, **changes: Any) -> Fleet:
-    """The same fleet with changes to every training policy (fields of `TrainingPolicy`)."""
-    groups = tuple(
-        replace(g, policy=replace(g.policy, **changes)) if g.kind == "training" else g for g in fleet.groups
-    )
-    return replace(fleet, groups=groups)
-
-
-def policy_changes(text: str) -> dict[str, Any]:
-    """Read ``mode=elastic,spares=8`` into fields of a training policy.
-
-    Raises
-    ------
-    InputError
-        An unknown field, or a value of the wrong kind.
-
-    """
-    kinds: dict[str, Callable[[str], Any]] = {
-        "mode": str, "spares": int, "replica_racks": int, "hiccup_s": float, "fallback": float, "planned_s": float, "ramp_s": float,
-    }  # fmt: skip
-    out: dict[str, Any] = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        name = name.strip()
-        if name not in kinds:
-            raise InputError(f"unknown field {name!r}; known: {', '.join(kinds)}", "--compare")
-        try:
-            out[name] = kinds[name](value.strip())
-        except ValueError:
-            raise InputError(f"{name}: {value!r} is not a number", "--compare") from None
-    if out.get("mode", "elastic") not in ("synchronous", "elastic", "fault_tolerant"):
-        raise InputError(f"mode {out['mode']!r}; known: synchronous, elastic, fault_tolerant", "--compare")
-    for name, value in out.items():
-        if name != "mode" and value < 0:
-            raise InputError(f"{name} {value} is below zero", "--compare")
-    return out

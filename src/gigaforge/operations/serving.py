@@ -8,12 +8,13 @@ law), so that waits stay within the target.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 
 from gigaforge.operations.intervals import Array
+from gigaforge.operations.latency import LatencyTarget, latency
 from gigaforge.operations.queueing import wait_exceeds
 
 __all__ = ["ServingPolicy", "ServingWindow", "engines_needed", "serve"]
@@ -42,6 +43,10 @@ class ServingPolicy:
         Racks that demand does not need run work that may stop at any time.
     idle_share : float
         Power of an idle rack over its full power. [fraction]
+    ttft_target_s, tpot_target_s : float
+        What requests are promised, on the mean; NaN where nothing is. [s]
+    output_tokens : float
+        Of a request; with the operating point's time per token it replaces `request_s`. [token]
 
     """
 
@@ -54,14 +59,33 @@ class ServingPolicy:
     slots_per_rack: float = 1000.0
     backfill: bool = True
     idle_share: float = 0.35
+    ttft_target_s: float = math.nan
+    tpot_target_s: float = math.nan
+    output_tokens: float = math.nan
+
+    def at_point(self, ttft_s: float, tpot_s: float, tokens_per_s: float) -> tuple[ServingPolicy, LatencyTarget]:
+        """The policy on racks of an operating point, and its latency.
+
+        By Little's law a rack that yields so many tokens/s, each request one token every TPOT, holds their product in
+        requests; a request stays for its output tokens, and may wait for what the TTFT target leaves.
+        """
+        target = LatencyTarget(ttft_s, tpot_s, self.ttft_target_s, self.tpot_target_s, self.patience_s)
+        if math.isnan(tpot_s) or tpot_s <= 0.0:
+            return self, target
+        hold = self.request_s if math.isnan(self.output_tokens) else max(self.output_tokens * tpot_s, 1e-3)
+        left = self.ttft_target_s - ttft_s
+        patience = self.patience_s if math.isnan(left) else max(left, 0.0)
+        slots = max(tokens_per_s * tpot_s, 1e-3)
+        return replace(self, request_s=hold, slots_per_rack=slots, patience_s=patience), target
 
 
 @dataclass(frozen=True)
 class ServingWindow:
     """One workload in one window. Rates in tokens/s, each (bin,); racks and power by (site, bin).
 
-    ``needed`` and ``active`` racks; ``late`` share of the served that waited beyond the target; ``backfill`` racks
-    lent out; ``usable`` capacity of the active racks by pool [token/s].
+    ``needed`` and ``active`` racks; ``late`` share of the served that missed a latency target; ``backfill`` racks
+    lent out; ``usable`` capacity of the active racks by pool [token/s]; ``use`` share of it that served;
+    ``ttft_s, tpot_s`` mean latency [s]; ``short`` shed although every rack allocated had been up [token/s].
     """
 
     demand: Array
@@ -74,6 +98,10 @@ class ServingWindow:
     backfill: Array
     power_w: Array
     usable: Array
+    use: Array
+    ttft_s: Array
+    tpot_s: Array
+    short: Array
 
 
 def engines_needed(rate: Array | float, engine_rate: float, slots: float, request_s: float, patience_s: float,
@@ -153,7 +181,7 @@ def _scaled(demand: Array, policy: ServingPolicy, step_s: float) -> Array:
 
 
 def serve(demand: Array, up: Array, rate: Array, full_power_w: Array, backfill_power_w: Array, policy: ServingPolicy,
-          step_s: float) -> ServingWindow:  # fmt: skip
+          step_s: float, promise: LatencyTarget | None = None, racks: Array | None = None) -> ServingWindow:  # fmt: skip
     """Serve one workload for one window.
 
     Parameters
@@ -170,6 +198,10 @@ def serve(demand: Array, up: Array, rate: Array, full_power_w: Array, backfill_p
         Autoscaling, priorities, latency target.
     step_s : float
         Bin [s].
+    promise : LatencyTarget, optional
+        Of the operating points behind the pools; default the policy's patience alone.
+    racks : (pool,) array, optional
+        Allocated, up or not; default the most ever up.
 
     """
     capacity = rate @ up
@@ -183,14 +215,14 @@ def serve(demand: Array, up: Array, rate: Array, full_power_w: Array, backfill_p
     use = np.divide(served, usable, out=np.zeros_like(served), where=usable > 0.0)
     active = up * share
     slots = active.sum(axis=0) * policy.slots_per_rack
-    late = np.where(
-        served > 0.0, wait_exceeds(slots, np.minimum(use, 0.9999), policy.request_s, policy.patience_s), 0.0
-    )
+    speed = latency(promise or LatencyTarget(patience_s=policy.patience_s), slots, use, policy.request_s)
+    late = np.where(served > 0.0, speed.late, 0.0)
     lent = up - active if policy.backfill and policy.autoscale != "none" else np.zeros_like(up)
     busy = policy.idle_share + (1.0 - policy.idle_share) * use
     idle = (up - active - lent) * policy.idle_share
     power = full_power_w[:, None] * (active * busy + idle) + backfill_power_w[:, None] * lent
     mean_rate = np.divide(capacity, up.sum(axis=0), out=np.zeros_like(capacity), where=up.sum(axis=0) > 0)
     needed = np.divide(demand / safe, mean_rate, out=np.zeros_like(demand), where=mean_rate > 0.0)
+    whole = float(rate @ (up.max(axis=1) if racks is None else racks)) if rate.size else 0.0
     return ServingWindow(demand, paid, free, np.maximum(demand - served, 0.0), late, needed, active, lent, power,
-                         rate[:, None] * active)  # fmt: skip
+                         rate[:, None] * active, use, speed.ttft_s, speed.tpot_s, np.maximum(demand - whole, 0.0))  # fmt: skip

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Final
 
 import numpy as np
 
 from gigaforge.operations.fleet import Fleet, Site
 from gigaforge.operations.intervals import Array
 from gigaforge.operations.power import dispatch_storage, pace_under_cap, price_factor, pue_of, solar_factor
+from gigaforge.operations.ramps import reserve_j
 from gigaforge.operations.streams import stream
 from gigaforge.operations.weather import Climate, dry_bulb_c, wet_bulb_c
 from gigaforge.quarters import SECONDS_PER_QUARTER
 
-__all__ = ["Loads", "SiteWindow", "run_site", "year_offset_s"]
+__all__ = ["KINDS", "Loads", "SiteWindow", "run_site", "year_offset_s"]
 
 _HOURS = 8766
+KINDS: Final = ("backfill", "research", "training", "serving")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class SiteWindow:
     """One site on the grid, each (bin,).
 
     ``pace``: what is left of each load's work after throttling. ``over_limit_s``: time above the limit although
-    everything that can give way did.
+    everything that can give way did; ``feeder_cut_j``: IT energy that halls' feeders did not let through [J].
     """
 
     it_w: Array
@@ -56,6 +59,7 @@ class SiteWindow:
     responses: int
     solar_j: float
     firm_j: float
+    feeder_cut_j: float = 0.0
 
 
 def year_offset_s(fleet: Fleet, window: int) -> float:
@@ -88,7 +92,8 @@ def _responses(
     return [slice(b, min(b + length, dry_c.size)) for b in begins if b < dry_c.size]
 
 
-def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, charge_j: float) -> SiteWindow:
+def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, charge_j: float,
+             halls: list[tuple[int, Loads]] | None = None) -> SiteWindow:  # fmt: skip
     """Power of one site in one window.
 
     Parameters
@@ -103,6 +108,8 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
         IT power asked for.
     charge_j : float
         Left in the battery [J].
+    halls : list of (int, Loads), optional
+        How many halls draw which part of the loads, where feeders have a limit.
 
     """
     site, step = fleet.sites[index], fleet.step_s
@@ -116,9 +123,13 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
     pue = pue_of(
         site.cooling, wet, it / built, float(site.pue_mean[window]), np.array(_typical_wet_bulb(site.climate))
     )
+    asked, fed = it, {name: np.ones(bins) for name in KINDS}
+    if halls is not None and site.feeder_w is not None:
+        loads, fed = _through_feeders(loads, halls, pue, site)
+        it = loads.total
     facility = it * pue
     limit = np.full(bins, float(site.limit_w[window]))
-    responses = _responses(site, dry, start, step, fleet.window_s, rng)
+    responses = _responses(site, dry, start, step, fleet.length_s(window), rng)
     for event in responses:
         limit[event] = np.minimum(limit[event], facility[max(event.start - 1, 0)] * (1.0 - site.power.response_depth))
     sun = site.solar_w * solar_factor(start, bins, step, site.latitude, site.climate.utc_offset_h)
@@ -127,9 +138,13 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
     grid = facility - onsite
     shaved = grid
     if site.storage is not None:
-        shaved, charge_j = dispatch_storage(grid, limit, site.storage, step, charge_j)
+        room = max(site.storage.energy_j - reserve_j(fleet, index, window), 0.0)
+        battery = replace(site.storage, energy_j=room)
+        shaved, charge_j = dispatch_storage(grid, limit, battery, step, min(charge_j, room))
     short = np.maximum(shaved - limit, 0.0) / pue
-    cut, pace = _give_way(loads, short, site)
+    cuts, pace = _give_way(loads, short, site)
+    cut = sum(cuts.values(), np.zeros(bins))
+    pace = {name: pace[name] * fed[name] for name in KINDS}
     grid = shaved - cut * pue
     hours = price_factor(start, bins, step, site.climate.utc_offset_h, site.price_daily)
     clean = price_factor(start, bins, step, site.climate.utc_offset_h, site.carbon_daily)
@@ -149,22 +164,49 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
         responses=len(responses),
         solar_j=float(solar.sum()) * step,
         firm_j=float((onsite - solar).sum()) * step,
+        feeder_cut_j=float((asked - it).sum()) * step,
     )
 
 
-def _give_way(loads: Loads, short: Array, site: Site) -> tuple[Array, dict[str, Array]]:
-    """Cut backfill and research to nothing first, then slow training, then serving."""
+def _give_way(loads: Loads, short: Array, site: Site) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Cut backfill and research to nothing first, then slow training, then serving; what is cut [W], and the pace."""
     total = np.zeros(short.size)
-    pace = {}
     if not short.any():
-        return total, {name: np.ones(short.size) for name in ("backfill", "research", "training", "serving")}
+        return {}, {name: np.ones(short.size) for name in KINDS}
+    cuts, pace = {}, {}
     for name in ("backfill", "research"):
         power = getattr(loads, name)
-        cut = np.minimum(short - total, power)
-        pace[name] = 1.0 - np.divide(cut, power, out=np.zeros_like(cut), where=power > 0.0)
-        total = total + cut
+        cuts[name] = np.minimum(short - total, power)
+        pace[name] = 1.0 - np.divide(cuts[name], power, out=np.zeros_like(power), where=power > 0.0)
+        total = total + cuts[name]
     for name in ("training", "serving"):
         power = getattr(loads, name)
         left, pace[name] = pace_under_cap(power, power - (short - total), site.power)
-        total = total + (power - left)
-    return total, pace
+        cuts[name] = power - left
+        total = total + cuts[name]
+    return cuts, pace
+
+
+def _through_feeders(
+    loads: Loads, halls: list[tuple[int, Loads]], pue: Array, site: Site
+) -> tuple[Loads, dict[str, Array]]:
+    """What the halls' feeders let through, and the pace of each load.
+
+    A gang goes at the pace of its slowest hall; the other loads at the mean of theirs.
+    """
+    power = {name: getattr(loads, name) for name in KINDS}
+    cut = {name: np.zeros_like(pue) for name in KINDS}
+    kept = {name: np.zeros_like(pue) for name in KINDS}
+    slowest = np.ones_like(pue)
+    limit = np.inf if site.feeder_w is None else site.feeder_w
+    for count, hall in halls:
+        cuts, pace = _give_way(hall, np.maximum(hall.total - limit / pue, 0.0), site)
+        for name in KINDS:
+            cut[name] = cut[name] + count * cuts.get(name, 0.0)
+            kept[name] = kept[name] + count * getattr(hall, name) * pace[name]
+        slowest = np.where(hall.training > 0.0, np.minimum(slowest, pace["training"]), slowest)
+    mean = {
+        n: np.clip(np.divide(kept[n], power[n], out=np.ones_like(pue), where=power[n] > 0.0), 0.0, 1.0) for n in KINDS
+    }
+    left = {name: np.maximum(power[name] - cut[name], 0.0) for name in KINDS}
+    return Loads(**left), mean | {"training": slowest}

@@ -79,7 +79,7 @@ class SiteSpec(Part):
     name: str = Field(min_length=1)
     power: Power = Field(description="facility power that the grid connection and feeders allow")
     feeder_power: Power | None = Field(
-        None, gt=0, description="facility power of one hall's feeders; racks are spread evenly"
+        None, gt=0, description="facility power of one hall's feeders; halls fill up job by job"
     )
     racks: dict[str, Racks] = Field(description="system: racks")
     pue: float = Field(1.15, ge=1.0, le=3.0, description="mean over a year at full load")
@@ -100,6 +100,11 @@ class SiteSpec(Part):
     solar: Power = 0.0
     generation: Power = Field(0.0, description="constant on-site generation")
     demand_response: ResponseSpec | None = None
+    ramp_per_minute: Power | None = Field(
+        None, gt=0, description="change of facility power that the grid accepts in a minute"
+    )
+    swing_limit: Power | None = Field(None, gt=0, description="swing within a training step that the grid accepts")
+    share_spares: bool = Field(True, description="runs on like racks lend each other hot spares")
     throttle_floor: Share = Field(0.5, description="lowest share of its power at which a rack still works")
 
 
@@ -152,6 +157,8 @@ class PoolSpec(Part):
     system: str
     racks: int = Field(gt=0)
     tokens_per_second: TokenRate = Field(gt=0, description="of one rack at full use")
+    ttft: Duration | None = Field(None, gt=0, description="mean time to first token at full batch")
+    tpot: Duration | None = Field(None, gt=0, description="mean time per output token at full batch")
 
 
 class ServingSpec(Part):
@@ -172,6 +179,13 @@ class ServingSpec(Part):
     patience: Duration = 1.0
     slots_per_rack: float = Field(1000.0, gt=0)
     backfill: bool = True
+    ttft_target: Duration | None = Field(
+        None, gt=0, description="promised; with the pools' ttft it replaces patience"
+    )
+    tpot_target: Duration | None = Field(None, gt=0, description="promised; a request slower than it is late")
+    output_tokens: float | None = Field(
+        None, gt=0, description="a request's; with the pools' tpot it replaces request"
+    )
 
 
 class ModeSpec(Part):
@@ -202,7 +216,7 @@ class FleetSpec(Part):
     schema_version: Literal[1] = 1
     name: str = Field(min_length=1)
     start: Quarter = Quarter.parse("2027-Q1")
-    years: float = Field(1.0, gt=0, le=30, description="rounded up to quarters")
+    years: float = Field(1.0, gt=0, le=30, description="of any length, in 5-minute steps")
     systems: dict[str, SystemSpec] = Field(min_length=1)
     sites: list[SiteSpec] = Field(min_length=1)
     training: list[TrainingSpec] = []

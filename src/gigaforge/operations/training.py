@@ -43,13 +43,28 @@ class GangState:
     """What a run carries from one window to the next; times since the window began [s].
 
     ``segment_s``: start of the running segment, or when it will resume. ``credited``: what was already booked of an
-    open segment (productive, checkpoint). ``snapshots``: kept since the run began, closed segments only.
+    open segment (productive, checkpoint). ``snapshots``: kept since the run began, closed segments only. ``kept_s``,
+    ``absent_s``, ``slow_s``: work kept since the run began, and what missing replicas and slow members took of it:
+    a rollback that reaches into an earlier window gives back in these proportions.
     """
 
     segment_s: float = 0.0
     credited_work_s: float = 0.0
     credited_checkpoint_s: float = 0.0
     snapshots: int = 0
+    kept_s: float = 0.0
+    absent_s: float = 0.0
+    slow_s: float = 0.0
+
+    @property
+    def absent_share(self) -> float:
+        """Share of the work kept so far that missing replicas took [fraction]."""
+        return self.absent_s / self.kept_s if self.kept_s > 0.0 else 0.0
+
+    @property
+    def slow_share(self) -> float:
+        """Share of the work kept so far that slow members took [fraction]."""
+        return self.slow_s / self.kept_s if self.kept_s > 0.0 else 0.0
 
     def shifted(self, window_s: float) -> GangState:
         """The same in the next window's time."""
@@ -145,8 +160,11 @@ def run_gang(
         checkpoint -= state.credited_checkpoint_s
     productive = float(kept.sum())
     wait = _overlap(blocked, length_s)
+    kept, debt = _last_lost_first(kept)
     kept, absent = _reduced(kept, begin, end, missing)
     kept, slow = _reduced(kept, begin, end, slowed)
+    absent, slow = absent - debt * state.absent_share, slow - debt * state.slow_share
+    kept = _repaid(kept, debt * (1.0 - state.absent_share - state.slow_share))
     accounts = {
         "productive": productive - absent - slow,
         "checkpoint": checkpoint,
@@ -155,8 +173,34 @@ def run_gang(
         "wait": wait + absent,
         "straggler": slow,
     }
-    after = _carry(ran, resume, start, everything, length, total, length_s)
+    after = replace(_carry(ran, resume, start, everything, length, total, length_s), kept_s=state.kept_s + productive,
+                    absent_s=state.absent_s + absent, slow_s=state.slow_s + slow)  # fmt: skip
     return GangWindow(accounts, begin, end, kept, int(hits.time_s.size), after, int(end.size))
+
+
+def _last_lost_first(kept: Array) -> tuple[Array, float]:
+    """Take work that a rollback undid off the segments that had done it, latest first.
+
+    A rollback deeper than its own segment leaves that segment negative. What reaches back beyond the window is
+    returned as a debt [s].
+    """
+    if kept.size == 0 or not (kept < 0.0).any():
+        return kept, 0.0
+    done = np.cumsum(kept)
+    final = np.minimum.accumulate(done[::-1])[::-1]
+    debt = max(0.0, -float(final[0]))
+    final = np.maximum(final, -debt) + debt
+    return np.diff(final, prepend=0.0), debt
+
+
+def _repaid(kept: Array, debt: float) -> Array:
+    """Work done again before anything new is kept; a debt beyond the window's work stays in its first segment."""
+    if debt <= 0.0 or kept.size == 0:
+        return kept
+    total = np.cumsum(kept)
+    left = np.diff(np.maximum(total - debt, 0.0), prepend=0.0)
+    left[0] -= max(debt - float(total[-1]), 0.0)
+    return left
 
 
 def _reduced(kept: Array, begin: Array, end: Array, shares: Shares | None) -> tuple[Array, float]:

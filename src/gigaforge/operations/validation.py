@@ -18,13 +18,14 @@ from typing import Final
 
 import numpy as np
 
+from gigaforge.operations.validation_bounds import BOUND_CASES
 from gigaforge.operations.validation_case import Case
 from gigaforge.operations.validation_jobs import JOB_CASES
 from gigaforge.operations.validation_site import SITE_CASES
 
 __all__ = ["CASES", "Case", "Row", "validate"]
 
-CASES: Final[tuple[Case, ...]] = (*JOB_CASES, *SITE_CASES)
+CASES: Final[tuple[Case, ...]] = (*JOB_CASES, *BOUND_CASES, *SITE_CASES)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,17 @@ from gigaforge.operations.modes import FailureTable, RackClass, default_failures
 from gigaforge.operations.policy import CheckpointPolicy, RestartStages, Tier, TrainingPolicy
 from gigaforge.operations.validation_case import Case
 
-__all__ = ["JOB_CASES", "UNATTENDED_S"]
+__all__ = [
+    "JOB_CASES",
+    "UNATTENDED_S",
+    "cluster_job",
+    "cluster_table",
+    "gemini25_job",
+    "in_memory",
+    "llama_job",
+    "megascale_job",
+    "to_storage",
+]
 
 DAY: Final = 86400.0
 UNATTENDED_S: Final = 3.2 * 3600.0  # fitted to HLAT's manual restarts; the rest of an unattended restart is shared
@@ -38,7 +48,7 @@ AEGIS: Final = "https://www.usenix.org/conference/nsdi25"
 BLOOM: Final = "https://github.com/stas00/ml-engineering/blob/master/training/fault-tolerance/README.md"
 
 
-def _table(node_rate: float | None = None) -> FailureTable:
+def cluster_table(node_rate: float | None = None) -> FailureTable:
     """The shared table; scaled to a published rate per 1,000 node-days where a cluster has one.
 
     Racks of these clusters are 8-GPU nodes; outages and planned rack service are not part of the published counts.
@@ -56,18 +66,18 @@ def _saving_s(parameters: float, bytes_s: float = STORAGE_BYTES_S) -> float:
     return SAVE_BYTES_PER_PARAMETER * parameters / bytes_s
 
 
-def _to_storage(blocking_s: float, interval_s: float | None = None, load_s: float | None = None) -> CheckpointPolicy:
+def to_storage(blocking_s: float, interval_s: float | None = None, load_s: float | None = None) -> CheckpointPolicy:
     """Synchronous snapshots to storage; loading takes as long as saving plus a fixed two minutes of a cold read."""
     load = 120.0 if load_s is None else load_s
     return CheckpointPolicy(blocking_s, interval_s, 30.0, (Tier(1, 0.0, load),))
 
 
-def _in_memory(share: float = 0.009, step_s: float = 20.0) -> CheckpointPolicy:
+def in_memory(share: float = 0.009, step_s: float = 20.0) -> CheckpointPolicy:
     """Every step to peers' memory, at a published cost."""
     return CheckpointPolicy(share * step_s, step_s, step_s, (Tier(1, step_s, 15.0), Tier(90, 120.0, 120.0)))
 
 
-def _run(
+def cluster_job(
     accelerators: int,
     days: float,
     policy: TrainingPolicy,
@@ -75,19 +85,21 @@ def _run(
     node_rate: float | None = None,
     spares: int | None = None,
 ) -> JobOutcome:
+    """One run on a cluster of 8-accelerator nodes, with a hundredth of spares."""
     nodes = math.ceil(accelerators / 8)
     extra = math.ceil(0.01 * nodes) + 4 if spares is None else spares
     policy = replace(policy, spares=extra)
-    return simulate_job(_NODE, nodes + extra, days * DAY, policy, _table(node_rate), seed)
+    return simulate_job(_NODE, nodes + extra, days * DAY, policy, cluster_table(node_rate), seed)
 
 
-def _llama(seed: int) -> JobOutcome:
+def llama_job(seed: int) -> JobOutcome:
+    """Llama 3 405B's 54 days."""
     policy = TrainingPolicy(
-        checkpoint=_to_storage(_saving_s(405e9, 2e12)),
+        checkpoint=to_storage(_saving_s(405e9, 2e12)),
         planned_per_s=47 / (54 * DAY),
         planned_s=RestartStages().mean_s(120.0),
     )
-    return _run(16384, 54, policy, seed)
+    return cluster_job(16384, 54, policy, seed)
 
 
 def _unplanned(job: JobOutcome) -> float:
@@ -100,69 +112,71 @@ def _share(job: JobOutcome, *kinds: str) -> float:
 
 
 def _rsc_ettr(seed: int) -> float:
-    policy = TrainingPolicy(checkpoint=_to_storage(300.0, 3600.0), stall_s=300.0, planned_per_s=0.0)
-    return 100.0 * _run(4096, 60, policy, seed, 6.5).effective
+    policy = TrainingPolicy(checkpoint=to_storage(300.0, 3600.0), stall_s=300.0, planned_per_s=0.0)
+    return 100.0 * cluster_job(3072, 60, policy, seed, 6.5).effective
 
 
 def _rsc_12k(seed: int) -> float:
-    policy = TrainingPolicy(checkpoint=_to_storage(300.0, 3600.0), stall_s=300.0, planned_per_s=0.0)
-    return 100.0 * _run(12000, 60, policy, seed, 1.0).effective
+    policy = TrainingPolicy(checkpoint=to_storage(300.0, 3600.0), stall_s=300.0, planned_per_s=0.0)
+    return 100.0 * cluster_job(12000, 60, policy, seed, 1.0).effective
 
 
 def _mttf_h(accelerators: int, node_rate: float, days: float, seed: int) -> float:
-    policy = TrainingPolicy(checkpoint=_to_storage(30.0), stall_s=1.0, planned_per_s=0.0)
-    job = _run(accelerators, days, policy, seed, node_rate)
+    policy = TrainingPolicy(checkpoint=to_storage(30.0), stall_s=1.0, planned_per_s=0.0)
+    job = cluster_job(accelerators, days, policy, seed, node_rate)
     return days * 24.0 / max(job.interruptions, 1)
 
 
 def _hsdp(mode: str, seed: int) -> float:
     saving = _saving_s(2e12)
     if mode == "synchronous":
-        policy = TrainingPolicy("synchronous", _to_storage(saving), stall_s=600.0, planned_per_s=0.0)
+        policy = TrainingPolicy("synchronous", to_storage(saving), stall_s=600.0, planned_per_s=0.0)
     else:
         # 3 minutes for the gang; the struck replica is back after the synchronous stall
-        policy = TrainingPolicy("fault_tolerant", _to_storage(saving), stall_s=600.0, hiccup_s=180.0, fallback=0.0,
+        policy = TrainingPolicy("fault_tolerant", to_storage(saving), stall_s=600.0, hiccup_s=180.0, fallback=0.0,
                                 replica_racks=256, planned_per_s=0.0)  # fmt: skip
     nodes = 12288 if mode != "synchronous" else 12500
-    return 100.0 * _run(nodes * 8, 20, policy, seed, 6.5, spares=256).effective
+    return 100.0 * cluster_job(nodes * 8, 20, policy, seed, 6.5, spares=256).effective
 
 
 def _robust(seed: int) -> float:
-    return 100.0 * _run(9600, 90, TrainingPolicy(checkpoint=_in_memory(), planned_per_s=0.0), seed).effective
+    return 100.0 * cluster_job(9600, 90, TrainingPolicy(checkpoint=in_memory(), planned_per_s=0.0), seed).effective
 
 
-def _megascale(seed: int) -> JobOutcome:
-    return _run(12288, 30, TrainingPolicy(checkpoint=_to_storage(_saving_s(175e9)), planned_per_s=0.0), seed)
+def megascale_job(seed: int) -> JobOutcome:
+    """MegaScale's 175B run for a month."""
+    return cluster_job(12288, 30, TrainingPolicy(checkpoint=to_storage(_saving_s(175e9)), planned_per_s=0.0), seed)
 
 
-def _gemini25(seed: int) -> float:
+def gemini25_job(seed: int) -> JobOutcome:
+    """Gemini 2.5's run: slices of 64 hosts drop out while the rest goes on."""
     # slices of 64 hosts drop out while the rest goes on; one fault in ten needs a full restart
     policy = TrainingPolicy(
-        "elastic", _to_storage(_saving_s(1e12)), replica_racks=16, hiccup_s=60.0, fallback=0.10, planned_per_s=0.0
+        "elastic", to_storage(_saving_s(1e12)), replica_racks=16, hiccup_s=60.0, fallback=0.10, planned_per_s=0.0
     )
-    return 100.0 * _run(8960 * 4, 60, policy, seed, spares=0).effective
+    return cluster_job(8960 * 4, 60, policy, seed, spares=0)
 
 
 def _gemini1(memory: bool, seed: int) -> float:
     if memory:
-        policy = TrainingPolicy(checkpoint=_in_memory(), planned_per_s=0.0)
+        policy = TrainingPolicy(checkpoint=in_memory(), planned_per_s=0.0)
     else:
-        policy = TrainingPolicy(checkpoint=_to_storage(40.0, 1800.0), planned_per_s=0.0)
-    return 100.0 * _run(4096 * 4, 60, policy, seed).effective
+        policy = TrainingPolicy(checkpoint=to_storage(40.0, 1800.0), planned_per_s=0.0)
+    return 100.0 * cluster_job(4096 * 4, 60, policy, seed).effective
 
 
 def _hlat(manual: bool, seed: int) -> float:
     stages = RestartStages()
     if manual:
         stages = replace(stages, attended_share=1.0, attended_s=UNATTENDED_S)
-    policy = TrainingPolicy(checkpoint=_to_storage(_saving_s(70e9)), restart=stages, planned_per_s=0.0)
-    return 100.0 * _run(4096, 90, policy, seed).effective
+    policy = TrainingPolicy(checkpoint=to_storage(_saving_s(70e9)), restart=stages, planned_per_s=0.0)
+    return 100.0 * cluster_job(4096, 90, policy, seed).effective
 
 
 def _opt(seed: int) -> float:
     stages = replace(RestartStages(), attended_share=1.0, attended_s=UNATTENDED_S)
-    policy = TrainingPolicy(checkpoint=_to_storage(60.0, 3600.0), restart=stages, planned_per_s=0.0)
-    return 100.0 * _run(992, 60, policy, seed, 1.25 * 1e3 / 124).effective
+    policy = TrainingPolicy(checkpoint=to_storage(60.0, 3600.0), restart=stages, planned_per_s=0.0)
+    return 100.0 * cluster_job(992, 60, policy, seed, 1.25 * 1e3 / 124).effective
 
 
 def _delta_spares(recovery_h: float, seed: int) -> float:
@@ -181,7 +195,7 @@ def _delta_spares(recovery_h: float, seed: int) -> float:
 
 def _delta_availability(seed: int) -> float:
     """152 nodes of 4 H100, an error every 1.9 h among them, 2.2 h each to recover."""
-    table = replace(_table(), modes=tuple(replace(m, auto=1.0, cordon=True) for m in _table().modes))
+    table = replace(cluster_table(), modes=tuple(replace(m, auto=1.0, cordon=True) for m in cluster_table().modes))
     rate = 24.0 / 1.9 / 152 * 1e3
     node = RackClass("gh200", 4)
     table = table.scaled(rate / (table.interrupt_rate(node) * DAY * 1e3))
@@ -195,14 +209,14 @@ def _delta_availability(seed: int) -> float:
 def _standby(seed: int) -> float:
     """P99 of machines that one working shift's failures take among 1,024; replaced every 8 hours."""
     rng = np.random.default_rng(seed)
-    rate = _table().interrupt_rate(_NODE)
-    per = [m for m in _table().modes if m.per == "accelerator"]
+    rate = cluster_table().interrupt_rate(_NODE)
+    per = [m for m in cluster_table().modes if m.per == "accelerator"]
     cordoned = sum(m.rate for m in per if m.cordon) / sum(m.rate for m in per)
     return float(np.quantile(rng.binomial(1024, rate * cordoned * 8 * 3600.0, 200_000), 0.99))
 
 
 def _xid(seed: int) -> float:
-    rate = sum(m.rate for m in _table().modes if m.kind in ("gpu", "hbm", "silent_data_corruption"))
+    rate = sum(m.rate for m in cluster_table().modes if m.kind in ("gpu", "hbm", "silent_data_corruption"))
     return float(np.random.default_rng(seed).poisson(rate * 504 * 55 * DAY))
 
 
@@ -216,37 +230,37 @@ def _lemons_found(seed: int) -> float:
 
 
 def _network_crashes(seed: int) -> float:
-    rate = sum(m.rate for m in _table().modes if m.kind in ("network", "nic"))
+    rate = sum(m.rate for m in cluster_table().modes if m.kind in ("network", "nic"))
     return float(np.random.default_rng(seed).poisson(rate * 1000 * 30 * DAY * 12)) / 12
 
 
 def _node_mttf_days(seed: int) -> float:
-    policy = TrainingPolicy(spares=0, planned_per_s=0.0, checkpoint=_to_storage(30.0), stall_s=1.0)
-    job = simulate_job(_NODE, 1000, 60 * DAY, policy, _table(), seed)
+    policy = TrainingPolicy(spares=0, planned_per_s=0.0, checkpoint=to_storage(30.0), stall_s=1.0)
+    job = simulate_job(_NODE, 1000, 60 * DAY, policy, cluster_table(), seed)
     return 1000 * 60 / max(sum(job.failures.values()), 1)
 
 
 def _bloom_saving(seed: int) -> float:
-    policy = TrainingPolicy(checkpoint=_to_storage(40.0, 3 * 3600.0), planned_per_s=0.0)
-    job = _run(384, 110, policy, seed)
+    policy = TrainingPolicy(checkpoint=to_storage(40.0, 3 * 3600.0), planned_per_s=0.0)
+    job = cluster_job(384, 110, policy, seed)
     return 100.0 * job.accounts["checkpoint"] / (1.0 - job.accounts["idle"])
 
 
 def _slow(seed: int) -> float:
-    table = replace(_table(), degraded_rate=default_failures().degraded_rate)
+    table = replace(cluster_table(), degraded_rate=default_failures().degraded_rate)
     job = simulate_job(_NODE, 630, 60 * DAY, TrainingPolicy(spares=5, planned_per_s=0.0), table, seed)
     return 100.0 * job.accounts["straggler"] / (job.accounts["straggler"] + job.accounts["productive"])
 
 
 JOB_CASES: Final[tuple[Case, ...]] = (
     Case("Llama 3 405B: unexpected interruptions", LLAMA, "16,384 H100, 54 days, causes per accelerator", "419 (Poisson 379-459)",
-         "count", 379, 459, "fitted", lambda s: _unplanned(_llama(s)), "the table is this count; simulated with restarts, repairs and spares"),
+         "count", 379, 459, "fitted", lambda s: _unplanned(llama_job(s)), "the table is this count; simulated with restarts, repairs and spares"),
     Case("Llama 3 405B: GPU share of interruptions", LLAMA, "the same", "268 of 419 = 64.0 % (the page prints 58.7 %)", "%", 59, 69, "fitted",
-         lambda s: _share(_llama(s), "gpu", "hbm", "silent_data_corruption"),
+         lambda s: _share(llama_job(s), "gpu", "hbm", "silent_data_corruption"),
          "the printed 58.7 % repeats the paper's typo of 30.1 % for 148/419"),
-    Case("Llama 3 405B: network share", LLAMA, "the same", "35 of 419 = 8.4 %", "%", 5.6, 11.5, "fitted", lambda s: _share(_llama(s), "network")),
+    Case("Llama 3 405B: network share", LLAMA, "the same", "35 of 419 = 8.4 %", "%", 5.6, 11.5, "fitted", lambda s: _share(llama_job(s), "network")),
     Case("Llama 3 405B: effective training time", LLAMA, "saving 6.5 TB at 2 TB/s, best interval, 47 planned stops, shared restart",
-         "> 90 %", "%", 90, 95, "untouched", lambda s: 100 * _llama(s).effective),
+         "> 90 %", "%", 90, 95, "untouched", lambda s: 100 * llama_job(s).effective),
     Case("FT-HSDP, 100,000 GPUs: synchronous", HSDP, "Meta's 6.5 per 1,000 node-days, stall 10 min, saving 2T parameters at 1 TB/s, best interval",
          "44 %", "%", 40, 48, "untouched", lambda s: _hsdp("synchronous", s),
          "model size is an assumption: 1T gives 47 %, 3T gives 41 %"),
@@ -260,14 +274,14 @@ JOB_CASES: Final[tuple[Case, ...]] = (
          "sets an unattended restart to 3.2 h"),
     Case("HLAT: automatic restarts", HLAT, "the same with shared automatic restart", "98.81 %", "%", 97.8, 99.8, "untouched", lambda s: _hlat(False, s)),
     Case("Gemini 2.5: share of time computing", GEMINI2, "four pods of 8,960 chips (assumption), slice-granular elasticity, one fault in ten restarts all",
-         "93.4 %", "%", 91.4, 95.4, "untouched", _gemini25),
+         "93.4 %", "%", 91.4, 95.4, "untouched", lambda s: 100.0 * gemini25_job(s).effective),
     Case("Gemini 1: goodput from storage checkpoints", GEMINI1, "four pods of 4,096 chips, 40 s every 30 min (assumptions)", "85 %", "%", 81, 89, "untouched",
          lambda s: _gemini1(False, s), "interval and chips are assumptions: consistent rather than predicted"),
     Case("Gemini 1: goodput from in-memory replicas", GEMINI1, "the same chips", "97 %", "%", 95, 99, "untouched", lambda s: _gemini1(True, s)),
     Case("MegaScale: effective training time", MEGASCALE, "12,288 GPUs, 175B, 30 days, shared restart", "> 90 %", "%", 90, 100, "untouched",
-         lambda s: 100 * _megascale(s).effective),
+         lambda s: 100 * megascale_job(s).effective),
     Case("MegaScale: repairs and restarts in weeks", MEGASCALE, "the same", "> 100", "count", 100, 400, "untouched",
-         lambda s: float(_megascale(s).interruptions)),
+         lambda s: float(megascale_job(s).interruptions)),
     Case("Delta: spares for 99.9 %, 2.2 h recovery", DELTA, "608 H100, an error every 1.9 h", "31 GPUs (5 %)", "count", 26, 36, "fitted",
          lambda s: _delta_spares(2.2, s), "sets the burst size to 6 GPUs"),
     Case("Delta: spares for 99.9 %, 5 min recovery", DELTA, "the same errors", "2 % = 12 GPUs", "count", 9, 15, "untouched",
@@ -284,8 +298,8 @@ JOB_CASES: Final[tuple[Case, ...]] = (
          "1,000 node-days, so two thirds of what stops a job (software, storage, network, its own bugs) is not node hardware"),
     Case("Meta RSC-1: MTTF of 1,024 GPUs from the 8-GPU job", RSC, "one failure in 47.7 days of an 8-GPU job", "7.9 h (measured)", "h", 7.1, 9.3,
          "untouched", lambda s: _mttf_h(1024, 1e3 / 47.7, 120, s), "1/N from the job rate holds to 13 %"),
-    Case("Meta RSC-1: ETTR of the largest jobs", RSC, "4,096 GPUs, hourly checkpoint of 5 min, restart 5 min", "85-90 %", "%", 84, 90, "untouched",
-         _rsc_ettr),
+    Case("Meta RSC-1: ETTR of the largest jobs", RSC, "3,072 GPUs (the middle of 2,048-4,096, an assumption), hourly checkpoint of 5 min, restart 5 min",
+         "85-90 %", "%", 85, 90, "untouched", _rsc_ettr, "2,048 GPUs give 88.4 %, 4,096 give 84.5 %"),
     Case("Meta: ETTR at 12,000 GPUs and 1 per 1,000 node-days", RSC, "the same checkpoint", "90 %", "%", 87, 93, "untouched", _rsc_12k),
     Case("OPT-175B: job uptime", OPT, "992 A100, 1.25 incidents a day, hourly checkpoint, unattended restart", "51.7-58.9 %", "%", 51.7, 58.9,
          "untouched", _opt,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 from gigaforge.operations.validation import Row, validate
@@ -25,7 +26,7 @@ One shared set of failure and recovery rates serves all cases. What was fitted, 
 Everything else is published with the case, or an assumption that the row names. Where a cluster has a published failure
 rate of its own, all causes are scaled to it: that is an input. "Untouched" means that no parameter was set to the row;
 several of these still needed an unpublished input, marked as an assumption, and are consistency checks rather than
-predictions.
+predictions. A case that misses says why; none was left out because it misses.
 
 """
 
@@ -39,6 +40,15 @@ def published_facts() -> list[dict[str, str]]:
     path = Path(__file__).parent / "data" / "published.csv"
     with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def _places(facts: list[dict[str, str]]) -> str:
+    uses = Counter(fact["use"] for fact in facts)
+    return (
+        f"{len(facts)} figures were read. {uses['outcome']} are outcomes that a case above reproduces or misses, "
+        f"{uses['input']} are inputs of the cases or of the shared rates, {uses['shape']} describe traffic that `--replay` "
+        f"reads, and {uses['context']} are no case: the last column says what is missing, mostly inputs.\n"
+    )
 
 
 def validation_page(rows: list[Row] | None = None) -> str:
@@ -66,6 +76,7 @@ def validation_page(rows: list[Row] | None = None) -> str:
         lines.append(f"| {' | '.join(map(_cell, cells))} | [link]({case.source}) |")
     lines += [
         "\n## Every published figure and its place\n",
+        _places(published_facts()),
         "| quantity | value | unit | use | where |",
         "|---|---|---|---|---|",
     ]

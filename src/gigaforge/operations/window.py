@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gigaforge.operations.checkpoint import best_interval_s
 from gigaforge.operations.failures import concatenate, draw_outages, draw_window
-from gigaforge.operations.fleet import Fleet, Group, gang_shape
+from gigaforge.operations.fleet import Fleet, Group
 from gigaforge.operations.gang import (
     GangShape,
     incomplete,
@@ -18,11 +18,13 @@ from gigaforge.operations.gang import (
 )
 from gigaforge.operations.intervals import Array, IntArray, bin_integrals
 from gigaforge.operations.modes import FailureTable, lost_share
+from gigaforge.operations.ramps import ramp_need
 from gigaforge.operations.repair import Crew, Down, mend
+from gigaforge.operations.spares import Lack, lacking, pool_members, site_shapes
 from gigaforge.operations.streams import stream
 from gigaforge.operations.training import GangState, GangWindow, run_gang
 
-__all__ = ["GroupWindow", "SiteFailures", "best_interval", "run_training", "site_failures", "up_racks"]
+__all__ = ["GroupWindow", "SiteFailures", "best_interval", "run_training", "site_failures", "site_spares", "up_racks"]
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def site_failures(
     fleet: Fleet, index: int, members: list[int], offsets: IntArray, window: int, seed: int, crew: Crew
 ) -> SiteFailures:
     """Draw, thin and repair one site's failures in one window."""
-    site, table, length = fleet.sites[index], fleet.table, fleet.window_s
-    times = (window * length, (window + 1) * length)
+    site, table, length = fleet.sites[index], fleet.table, fleet.length_s(window)
+    times = (window * fleet.window_s, window * fleet.window_s + length)
     crew = _still_there(crew, fleet, members, offsets, window)
     parts = [
         draw_window(seed, (fleet.groups[g].name,), times, fleet.groups[g].cohorts[window], table, fleet.groups[g].rack,
@@ -105,7 +107,7 @@ def site_failures(
         outages.group[:] = np.array(members, dtype=np.int64)[outages.group]
         parts.append(outages)
     down, technicians, shelf, cured = mend(concatenate(parts), crew, table.repair)
-    return _with_carried(down, crew, fleet, members, offsets, technicians, shelf, cured)
+    return _with_carried(down, crew, fleet, members, offsets, technicians, shelf, cured, length)
 
 
 def _still_there(crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray, window: int) -> Crew:
@@ -123,8 +125,8 @@ def _still_there(crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray
 
 
 def _with_carried(down: Down, crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray, technicians: list[float],
-                  shelf: list[float], cured: IntArray) -> SiteFailures:  # fmt: skip
-    events, length, table = down.events, fleet.window_s, fleet.table
+                  shelf: list[float], cured: IntArray, length: float) -> SiteFailures:  # fmt: skip
+    events, table = down.events, fleet.table
     first = offsets[members]
     owner = np.array(members, dtype=np.int64)[
         np.maximum(np.searchsorted(first, crew.down_rack, side="right") - 1, 0)
@@ -164,21 +166,36 @@ def up_racks(failures: SiteFailures, group: int, racks: int, edges: Array, *, we
     return np.clip(racks - lost / np.diff(edges), 0.0, None), whole
 
 
+def site_spares(
+    fleet: Fleet, members: list[int], failures: SiteFailures, window: int
+) -> dict[int, tuple[GangShape, Lack]]:
+    """Spares of each run of a site and what it lacks beyond them, its own and borrowed ones."""
+    shapes, out = site_shapes(fleet, members, window), {}
+    for pool in pool_members(fleet, members, window):
+        downs = [(failures.start_s[failures.owner == g], failures.end_s[failures.owner == g]) for g in pool]
+        lacks = lacking(fleet.length_s(window), downs, [shapes[g] for g in pool])
+        out.update({g: (shapes[g], lack) for g, lack in zip(pool, lacks, strict=True)})
+    return out
+
+
 def run_training(
-    fleet: Fleet, group_index: int, failures: SiteFailures, window: int, seed: int, state: GangState, edges: Array
-) -> tuple[GroupWindow, GangState]:
-    """One run through one window."""
-    group, table, length = fleet.groups[group_index], fleet.table, fleet.window_s
+    fleet: Fleet, group_index: int, failures: SiteFailures, spares: tuple[GangShape, Lack], window: int, seed: int,
+    state: GangState, edges: Array,
+) -> tuple[GroupWindow, GangState]:  # fmt: skip
+    """One run through one window; ``spares`` from `site_spares`."""
+    group, table, length = fleet.groups[group_index], fleet.table, fleet.length_s(window)
     racks = int(group.racks[window])
-    shape = gang_shape(group, racks, table)
+    shape, lack = spares
+    lacks = (lack.missing.start, lack.missing.end, lack.missing.value)
+    ramp = ramp_need(fleet.sites[group.site], group, shape.active, window)
     mine = failures.owner == group_index
     down = (failures.start_s[mine], failures.end_s[mine])
     events = failures.down.events
     own = np.flatnonzero(events.group == group_index)
     rng = stream(seed, "restart", group.name, window)
     interval = best_interval(group, shape, table)
-    policy = group.policy
-    blocked = incomplete(down, shape, policy)
+    policy = replace(group.policy, grid_ramp_s=ramp.ramp_s)
+    blocked = incomplete(lacks, policy)
     changed = window > 0 and int(group.racks[window - 1]) not in (0, racks)
     waiting = blocked[0].size > 0 and blocked[0][0] <= 0.0
     forced = np.zeros(1 if changed or waiting else 0)
@@ -188,18 +205,23 @@ def run_training(
     )  # fmt: skip
     gang = run_gang(
         length, hits, blocked, policy, interval, state,
-        missing_replicas(length, hits, restart, down, shape, policy),
+        missing_replicas(length, hits, restart, lacks, shape, policy),
         slow_members(stream(seed, "slow", group.name, window), length, group.rack, shape.active, table),
     )  # fmt: skip
-    return _on_grid(group, shape, gang, failures, group_index, window, edges, interval), gang.state
+    done = _on_grid(group, shape, gang, failures, group_index, window, edges, interval, lack,
+                    (ramp.hold_w, ramp.burnt_j(hits.stall_s) / length))  # fmt: skip
+    return done, gang.state
 
 
 def _on_grid(group: Group, shape: GangShape, gang: GangWindow, failures: SiteFailures, index: int, window: int, edges: Array,
-             interval_s: float) -> GroupWindow:  # fmt: skip
+             interval_s: float, lack: Lack, smoothing_w: tuple[float, float]) -> GroupWindow:  # fmt: skip
     up, down_s = up_racks(failures, index, shape.racks, edges, weighted=False)
     width = np.diff(edges)
     running = np.clip(bin_integrals(edges, gang.start_s, gang.end_s) / width, 0.0, 1.0)
-    at_work = np.minimum(shape.active * running, up)
+    net = lack.borrowed
+    here = np.maximum(up + bin_integrals(edges, net.start, net.end, net.value) / width, 0.0)  # with borrowed ones
+    at_work = np.minimum(shape.active * running, here)
+    held = smoothing_w[0] * running + smoothing_w[1]
     saving = group.policy.checkpoint.blocking_s / (interval_s + group.policy.checkpoint.blocking_s)
     busy_w = group.full_w * (1.0 - saving) + group.idle_w * saving
     tokens = _spread(edges, gang.start_s, gang.end_s, gang.kept_s) * shape.active * group.tokens_per_s[window]
@@ -207,7 +229,7 @@ def _on_grid(group: Group, shape: GangShape, gang: GangWindow, failures: SiteFai
     accounts = {name: value * shape.active for name, value in gang.accounts.items()}
     accounts["idle"] = shape.spares * length
     return GroupWindow(
-        group, shape.racks, up, down_s, tokens, busy_w * at_work + group.idle_w * (up - at_work), running, accounts,
+        group, shape.racks, up, down_s, tokens, busy_w * at_work + group.idle_w * (here - at_work) + held, running, accounts,
         shape.active, shape.spares, interval_s, gang.interruptions,
     )  # fmt: skip
 

@@ -20,7 +20,9 @@ import numpy as np
 
 from gigaforge.perf.arrays import Array
 
-__all__ = ["Fabric", "all_gather_s", "all_reduce_s", "all_to_all_s", "local_members", "point_to_point_s"]
+__all__ = [
+    "Fabric", "all_gather_s", "all_reduce_s", "all_to_all_s", "exchange_s", "local_members", "point_to_point_s",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,16 @@ def _latency_s(fabric: Fabric, size: Any, local: Any, span: Any) -> Any:
 def all_gather_s(size: Array, local: Array, data_bytes: Array, fabric: Fabric, span: Array | None = None) -> Any:
     """All-gather or reduce-scatter of `data_bytes` in all. [s]
 
-    Pipelined over the hierarchy: the slower of the scale-up part and the scale-out part (all local members' ports
-    carry it), plus latency. A group of one costs nothing. `span` (default `size`) is how many accelerators lie between
+    Rings pipelined over the hierarchy: the slower of the scale-up part and the scale-out part, plus latency. All local
+    members' ports carry the rings, and every edge of a ring, those between domains too, passes all but one of the n
+    pieces [1]_: twice what two domains would need to exchange, nearly the same for many. A group of one costs nothing. `span` (default `size`) is how many accelerators lie between
     the first and last member, which decides whether it leaves the pod or the site.
     """
     n, m, s = (np.asarray(x, dtype=float) for x in (size, local, data_bytes))
     reach = n if span is None else np.asarray(span, dtype=float)
     domains = np.maximum(n / m, 1.0)
     inside = s * (m - 1.0) / m / fabric.scale_up_bytes_s
-    outside = s * (domains - 1.0) / domains / (m * _outside_bytes_s(fabric, reach))
+    outside = np.where(domains > 1, s * (n - 1.0) / n / (m * _outside_bytes_s(fabric, reach)), 0.0)
     return np.where((n > 1) & (s > 0), np.maximum(inside, outside) + _latency_s(fabric, n, m, reach), 0.0)
 
 
@@ -104,10 +107,17 @@ def all_to_all_s(size: Array, local: Array, send_bytes: Array, fabric: Fabric, s
     Bytes to the same domain pass the scale-up network, all others this rank's own port; both at once.
     """
     n, m, s = (np.asarray(x, dtype=float) for x in (size, local, send_bytes))
+    return exchange_s(n, m, s * (m - 1.0) / n, s * (n - m) / n, fabric, span)
+
+
+def exchange_s(
+    size: Array, local: Array, inside_bytes: Array, outside_bytes: Array, fabric: Fabric, span: Array | None = None
+) -> Any:
+    """Every rank sends so much within its domain and so much beyond it, both at once. [s]"""
+    n, m, near, far = (np.asarray(x, dtype=float) for x in (size, local, inside_bytes, outside_bytes))
     reach = n if span is None else np.asarray(span, dtype=float)
-    inside = s * (m - 1.0) / n / fabric.scale_up_bytes_s
-    outside = s * (n - m) / n / _outside_bytes_s(fabric, reach)
-    return np.where((n > 1) & (s > 0), np.maximum(inside, outside) + _latency_s(fabric, n, m, reach), 0.0)
+    seconds = np.maximum(near / fabric.scale_up_bytes_s, far / _outside_bytes_s(fabric, reach))
+    return np.where((n > 1) & (near + far > 0), seconds + _latency_s(fabric, n, m, reach), 0.0)
 
 
 def point_to_point_s(data_bytes: Array, inside: Array, fabric: Fabric) -> Any:

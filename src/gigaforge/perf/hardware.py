@@ -72,6 +72,10 @@ class Hardware:
         [W]
     system_power_w, overhead_power_w : array
         IT power of the whole system at full load, and its share of switches, storage and management. [W]
+    oversubscription, pod : array
+        Of the fat tree beyond `pod` accelerators (1: full bisection). [unitless], [count]
+    site_bytes_s, site_accelerators, site_latency_s : array
+        Links between sites: per accelerator, accelerators of one site, one way. [byte/s], [count], [s]
 
     """
 
@@ -90,6 +94,11 @@ class Hardware:
     idle_w: Array
     system_power_w: Array
     overhead_power_w: Array
+    oversubscription: Array = 1.0
+    pod: Array = np.inf
+    site_bytes_s: Array = np.inf
+    site_accelerators: Array = np.inf
+    site_latency_s: Array = 0.0
 
     def peak(self, precision: str) -> Array:
         """Dense peak at a precision. [FLOP/s]

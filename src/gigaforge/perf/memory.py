@@ -82,6 +82,7 @@ def activation_bytes(
     expert_tensor_parallel: Array,
     element_bytes: Array,
     scores: Array = 0.0,
+    expert_load: Array = 1.0,
 ) -> ActivationBytes:
     """Activations of one average block.
 
@@ -108,7 +109,7 @@ def activation_bytes(
     dense = (2.0 + b) * d / norm_split + (2.0 * up + b) * np.asarray(t.d_ff) / tp
     shared = (2.0 * up + b) * np.asarray(t.shared_d_ff) / tp
     etp = np.asarray(expert_tensor_parallel, dtype=float)
-    pairs = np.asarray(t.experts_per_token) / tp * etp
+    pairs = np.asarray(t.experts_per_token) / tp * etp * np.asarray(expert_load)
     routed = pairs * ((b + 2.0) * np.asarray(t.expert_d_model) + (2.0 * up + b) * np.asarray(t.expert_d_ff) / etp)
     experts = (2.0 + b) * d / norm_split + shared + routed
     inner = np.asarray(t.mamba_inner)

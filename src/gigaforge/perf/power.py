@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware
 
-__all__ = ["active_power_w", "clock_factor", "demand_power_w", "least_cap_w", "system_power_w"]
+__all__ = ["active_power_w", "bandwidth_factor", "clock_factor", "demand_power_w", "least_cap_w", "system_power_w"]
 
 _ACTIVE_SHARE: Final = 0.25
 """Of the limit, clocks up and nothing running [1]_."""
@@ -30,11 +30,21 @@ _COMPUTE_SHARE: Final = 1.25
 """Of the limit, times the square root of the compute utilisation: 0.25 + 1.25·√0.36 = 1 [1]_."""
 _NODE_SHARE, _RACK_SHARE, _NODE_SIZE = 0.42, 0.85, 16
 """Share of the nameplate beside the accelerators that full load draws, in an air-cooled node and in a rack; what is a node."""
-_CLOCK_EXPONENT: Final = 2.4
-"""Dynamic power over clock: voltage falls with frequency, P ~ f·V² (assumption: between the linear law at the voltage
-floor and the cubic law in the scaling range)."""
+_STATIC_SHARE: Final = 0.15
+"""Of the limit, what no clock changes: leakage, regulators, idle HBM (assumption: a board idles at 0.1-0.15 of its limit)."""
+_HBM_SHARE: Final = 0.20
+"""Of the limit, HBM itself at its full rate, which has a clock of its own (assumption: five to eight stacks at 20-30 W; the
+rest of what streaming adds, up to `_MEMORY_SHARE`, is cache and crossbar on the core's clock)."""
+_VOLTAGE_KNEE: Final = 0.55
+"""Clock over boost below which the voltage falls no further: dynamic power goes as f³ above and as f below (assumption: the
+knee of published frequency sweeps of A100 and H100 lies near 1.0-1.1 GHz)."""
 _CLOCK_FLOOR: Final = 0.35
 """Lowest clock over the boost clock that a cap can force (H100 SXM: 345-660 of 1,980 MHz; assumption: middle)."""
+_STREAM_CLOCK: Final = 0.50
+"""Clock over boost below which too few requests are in flight to fill HBM, so that its rate falls with the clock (assumption:
+memory-bound kernels hold their speed down to about half clock)."""
+_BALANCED: Final = 0.5
+"""HBM utilisation assumed where a caller knows none."""
 
 
 def demand_power_w(hardware: Hardware, compute_utilisation: Array, memory_utilisation: Array) -> NDArray[np.float64]:
@@ -65,10 +75,13 @@ def active_power_w(
     return np.asarray(np.clip(demand, hardware.idle_w, np.maximum(limit, hardware.idle_w)))
 
 
-def clock_factor(hardware: Hardware, cap_w: Array, full_w: Array | None = None) -> NDArray[np.float64]:
+def clock_factor(
+    hardware: Hardware, cap_w: Array, full_w: Array | None = None, memory_utilisation: Array = _BALANCED
+) -> NDArray[np.float64]:
     """Clock under a power cap over the clock without it, for work that draws `full_w` uncapped. [unitless]
 
-    Only what lies above the active floor scales with the clock: ``f = ((cap - floor)/(full - floor))^(1/2.4)``.
+    Power is a part that no clock changes (leakage, HBM) and a dynamic one, ``f·V²``: as ``f³`` while the voltage follows the
+    clock, as ``f`` below the knee where it cannot. Never below the lowest clock.
 
     Parameters
     ----------
@@ -78,17 +91,27 @@ def clock_factor(hardware: Hardware, cap_w: Array, full_w: Array | None = None) 
         Cap per accelerator. [W]
     full_w : array, optional
         Power of this work without the cap; default the board's limit. [W]
+    memory_utilisation : array
+        Achieved over peak HBM bandwidth of this work. [unitless]
 
     """
-    floor = _ACTIVE_SHARE * hardware.power_limit_w
-    full = np.minimum(hardware.power_limit_w if full_w is None else full_w, hardware.power_limit_w)
-    share = np.maximum(np.asarray(cap_w) - floor, 0.0) / np.maximum(full - floor, 1e-9)
-    return np.asarray(np.clip(np.minimum(share, 1.0) ** (1.0 / _CLOCK_EXPONENT), _CLOCK_FLOOR, 1.0))
+    limit = np.asarray(hardware.power_limit_w)
+    full = np.minimum(limit if full_w is None else full_w, limit)
+    fixed = (_STATIC_SHARE + _HBM_SHARE * np.clip(memory_utilisation, 0.0, 1.0)) * limit
+    share = np.clip((np.asarray(cap_w) - fixed) / np.maximum(full - fixed, 1e-9), 0.0, 1.0)
+    clock = np.where(share >= _VOLTAGE_KNEE**3, np.cbrt(share), share / _VOLTAGE_KNEE**2)
+    return np.asarray(np.where(np.asarray(cap_w) >= full, 1.0, np.clip(clock, _CLOCK_FLOOR, 1.0)))
+
+
+def bandwidth_factor(clock: Array) -> NDArray[np.float64]:
+    """Share of the HBM rate that is left at a share of the boost clock. [unitless]"""
+    return np.asarray(np.minimum(1.0, np.asarray(clock) / _STREAM_CLOCK))
 
 
 def least_cap_w(hardware: Hardware) -> NDArray[np.float64]:
     """Lowest cap that the slowest clock can keep at full load, never below idle; a lower one would not be kept. [W]"""
-    share = _ACTIVE_SHARE + (1.0 - _ACTIVE_SHARE) * _CLOCK_FLOOR**_CLOCK_EXPONENT
+    fixed = _STATIC_SHARE + _HBM_SHARE * _BALANCED
+    share = fixed + (1.0 - fixed) * _VOLTAGE_KNEE**2 * _CLOCK_FLOOR
     return np.asarray(np.maximum(share * np.asarray(hardware.power_limit_w), hardware.idle_w))
 
 

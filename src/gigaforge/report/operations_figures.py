@@ -34,33 +34,50 @@ _LABEL: Final = {
     "idle": "hot spares",
 }
 
+_SERVING_LABEL: Final = {
+    "repair": "in repair",
+    "power": "power limits",
+    "idle": "off",
+    "backfill": "lent",
+    "headroom": "ready for more",
+}
+_USEFUL: Final = ("backfill", "headroom")  # not serving, but not lost either
 
-def _steps(waterfall: dict[str, float]) -> pd.DataFrame:
+
+def _steps(waterfall: dict[str, float], labels: dict[str, str], last: str) -> pd.DataFrame:
     """One row a bar: where it begins and ends."""
-    shares = [waterfall.get(name, 0.0) for name in _LABEL]
+    shares = [waterfall.get(name, 0.0) for name in labels]
     ends = 1.0 - np.concatenate(([0.0], np.cumsum(shares)))
     return pd.DataFrame({
-        "step": ["scheduled", *_LABEL.values(), "goodput"],
+        "step": ["scheduled", *labels.values(), last],
         "from": [0.0, *ends[1:], 0.0],
         "to": [1.0, *ends[:-1], ends[-1]],
-        "kind": ["all", *["lost"] * len(shares), "kept"],
+        "kind": ["all", *["useful" if name in _USEFUL else "lost" for name in labels], "kept"],
         "share": ["100 %", *[f"{s:.1%}" for s in shares], f"{ends[-1]:.1%}"],
     })  # fmt: skip
 
 
 def goodput_waterfall(waterfall: dict[str, float]) -> Chart:
-    """From scheduled rack time down to goodput; ``waterfall`` as in `SimulationResult.waterfall`."""
-    table = _steps(waterfall)
+    """From scheduled rack time down to goodput; ``waterfall`` as in `SimulationResult.waterfall`.
+
+    A fleet that only serves has one of its serving racks: down to the time they serve.
+    """
+    trains = "backfill" not in waterfall
+    table = _steps(waterfall, _LABEL, "goodput") if trains else _steps(waterfall, _SERVING_LABEL, "serving")
+    what = "training" if trains else "serving"
     kept = float(table["to"].iloc[-1])
     low = max(0.0, float(np.floor((kept - 0.05) * 10)) / 10)
     table["from"] = table["from"].clip(lower=low)
     order = [str(s) for s in table["step"]]
     base = alt.Chart(table).encode(x=alt.X("step:N", sort=order, title=None, axis=alt.Axis(labelAngle=-30)))
-    colours = alt.Scale(domain=["all", "lost", "kept"], range=[accent("site-rest"), accent("bad"), accent("good")])
+    colours = alt.Scale(
+        domain=["all", "lost", "useful", "kept"],
+        range=[accent("site-rest"), accent("bad"), accent("muted"), accent("good")],
+    )
     bars = base.mark_bar().encode(
         y=alt.Y(
             "from:Q",
-            title="Share of training rack time",
+            title=f"Share of {what} rack time",
             axis=alt.Axis(format="%"),
             scale=alt.Scale(domain=[low, 1.0], zero=False),
         ),
@@ -70,7 +87,9 @@ def goodput_waterfall(waterfall: dict[str, float]) -> Chart:
     )
     text = base.mark_text(dy=-6).encode(y="to:Q", text="share:N")
     words = f"Of the time that racks were scheduled to train, {kept:.1%} was productive."
-    return finish(alt.layer(bars, text), "Where training time goes", words, height=260)
+    if not trains:
+        words = f"Of the time of serving racks, {kept:.1%} served; the rest stood ready, was lent, off or in repair."
+    return finish(alt.layer(bars, text), f"Where {what} time goes", words, height=260)
 
 
 def _dated(table: pd.DataFrame, start: Any) -> pd.DataFrame:
@@ -175,8 +194,7 @@ def validation_figure(rows: list[Row]) -> Chart:
 def simulation_figures(result: SimulationResult) -> list[Chart]:
     """All figures of a run."""
     charts: list[Chart] = []
-    if result.waterfall:
-        charts.append(goodput_waterfall(result.waterfall))
+    charts += [goodput_waterfall(fall) for fall in (result.training_waterfall, result.serving_waterfall) if fall]
     charts.append(power_trace(result))
     if (result.hourly["quantity"] == "demand").any():
         charts.append(tokens_against_demand(result))

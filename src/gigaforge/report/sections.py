@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from gigaforge.report import money_tables as accounts
 from gigaforge.report import report_tables as tables
 from gigaforge.report.figures import Figure, plan_figures
 from gigaforge.report.report_tables import Link, Table
+from gigaforge.report.roadmap_sections import hardware_parts, model_parts
 from gigaforge.report.story import scarcities, sentences
 from gigaforge.report.view import PlanView
 
@@ -66,17 +68,27 @@ def plan_sections(plan: PlanView) -> list[Section]:
 
     scarce = [f"{s[0].upper()}{s[1:]}." for s in scarcities(plan, 6)]
     shadows = take("shadow-power", "shadow-supply", "shadow-cash", "shadow-demand")
+    roadmaps = plan.summary.get("roadmaps") or {}
     made = [
         Section("story", "The plan in brief", sentences(plan), list(plan.summary.get("warnings") or []),
                 tables=_present(tables.yearly_table(plan))),
         Section("power", "Power", [], [_in_words(plan, e) for e in plan.summary.get("explanations") or []],
                 take("deployment-by-site", "deployment-by-platform", "site-map", "site-power"),
                 _present(tables.milestone_table(plan), tables.deployment_table(plan), tables.rack_table(plan))),
-        Section("investment", "Investment", figures=take("tranches"), tables=_present(tables.tranche_table(plan))),
-        Section("money", "Money", figures=take("cash", "token-cost"), tables=_present(tables.parties_table(plan))),
-        Section("work", "Tokens and training", figures=take("tokens", "served-share", "training"),
-                tables=_present(tables.training_table(plan))),
+        Section("reasons", "Why here and now", points=[_in_words(plan, e) for e in accounts.reason_sentences(plan)]
+                + [_in_words(plan, e) for e in accounts.unfit_sentences(plan)]),
+        Section("investment", "Investment", [w for w in [accounts.circle_sentence(plan)] if w],
+                accounts.terms_sentences(plan), take("tranches"),
+                _present(tables.tranche_table(plan), accounts.circle_table(plan))),
+        Section("money", "Money", figures=take("cash", "token-cost"),
+                tables=_present(accounts.measures_table(plan), tables.parties_table(plan), accounts.annual_table(plan))),
+        Section("parties", "Cash of each party", tables=accounts.party_tables(plan), folded=True),
+        Section("work", "Tokens and training", points=accounts.training_notes(plan),
+                figures=take("tokens", "served-share", "training"), tables=_present(tables.training_table(plan), accounts.demand_table(plan))),
+        Section("surroundings", "Energy, carbon and water", tables=_present(accounts.environment_table(plan))),
         Section("scarcity", "What would help most", points=scarce, figures=shadows),
+        Section("next-accelerator", "The next accelerator", *hardware_parts(roadmaps, plan.label)),
+        Section("next-model", "The next model", *model_parts(roadmaps)),
         Section("checks", "Checks", _check_lines(plan), _check_notes(plan),
                 tables=_present(tables.cross_check_table(plan), _fleet_table(plan))),
         Section("assumptions", "Assumptions", tables=_present(tables.assumption_table(plan)), folded=True),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gigaforge.perf.training.constants import SPECS, Constants, combine, default_value, deviations
+from gigaforge.perf.training.constants import SPECS, Constants, combine, default_value, deviations, grouped_dispatch
 from gigaforge.perf.training.job import TrainingStrategies
 from gigaforge.perf.training.machine import Machine
 from gigaforge.perf.training.predict import Prediction, predict
@@ -36,6 +36,7 @@ class Runs:
     trainable: Floats
     unfused: Floats
     document_len: Floats
+    grouped_dispatch: Floats
     measured_step_s: Floats
     measured_memory: Floats
     names: tuple[str, ...]
@@ -75,6 +76,7 @@ class Runs:
             trainable=np.array([r.trainable for r in runs]),
             unfused=np.array([r.unfused for r in runs]),
             document_len=np.array([r.document_len for r in runs]),
+            grouped_dispatch=np.array([grouped_dispatch(r.key.software) for r in runs]),
             measured_step_s=np.array([r.measured_step_s for r in runs]),
             measured_memory=np.array([r.measured_memory for r in runs]),
             names=tuple(names),
@@ -97,7 +99,7 @@ class Runs:
         """Time and memory of every run."""
         return predict(
             self.transformer, self.machine, self.constants(theta, shift), self.strategies, self.global_batch, self.seq_len,
-            self.gradient_bytes, self.trainable, self.unfused, self.document_len,
+            self.gradient_bytes, self.trainable, self.unfused, self.document_len, self.grouped_dispatch,
         )  # fmt: skip
 
     def with_recompute(

@@ -12,19 +12,19 @@ from gigaforge.errors import InputError
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.effects import Effects, Group
-from gigaforge.perf.inference.forward import Shapes
 from gigaforge.perf.inference.known import canonical_model
 from gigaforge.perf.inference.memory import Parts
 from gigaforge.perf.inference.operate import Machine, Operation, Requests, operate
 from gigaforge.perf.inference.rates import PrecisionPlan, Rates
 from gigaforge.perf.inference.results import ServingConfigurations, ServingResults
-from gigaforge.perf.inference.steady import Drafting
+from gigaforge.perf.inference.shapes import Shapes
+from gigaforge.perf.inference.steady import CHUNK_TOKENS, Drafting
 from gigaforge.perf.inference.traffic import Speculation, Traffic
 from gigaforge.perf.parameters import load_parameters
 from gigaforge.perf.power import active_power_w, clock_factor, demand_power_w, system_power_w
 from gigaforge.perf.transformer import Transformer
 
-__all__ = ["Engine", "evaluate"]
+__all__ = ["Engine", "evaluate", "requests_of"]
 
 _BLOCK_SCALED: Final = 16
 """Mixtures with more experts ship fp8 weights scaled by block (DeepSeek-V3, Qwen3, GLM, MiniMax model cards)."""
@@ -51,6 +51,7 @@ class Engine:
         software: str = "trtllm",
         speculation: Speculation | None = None,
         parameters: Mapping[str, Any] | None = None,
+        chunk_tokens: float = CHUNK_TOKENS,
     ) -> Engine:
         """Gather a model, a machine, a precision and a software family.
 
@@ -62,6 +63,10 @@ class Engine:
         """
         if kv_precision not in (None, "bf16", "fp8"):
             raise InputError(f"{kv_precision!r} is not a cache that is modelled; known: bf16, fp8", "kv_precision")
+        if not chunk_tokens >= 1:
+            raise InputError(
+                f"{chunk_tokens} tokens a prefill pass; at least 1 is needed, or 'whole'", "chunk_tokens"
+            )
         moe = bool(np.any(np.asarray(transformer.moe_layers) > 0))
         if precision == "fp8" and np.any(np.asarray(transformer.experts) > _BLOCK_SCALED):
             precision = "fp8_block"
@@ -78,14 +83,13 @@ class Engine:
             Effects.of(group, parameters),
             hardware.hbm_bytes,
             drafting,
+            chunk_tokens,
         )
         return cls(machine, hardware, np.maximum(rates.peak_experts if moe else rates.peak_linear, rates.peak_bf16))
 
     def at_clock(self, factor: Array) -> Engine:
-        """The same engine with the tensor cores at a share of their clock."""
-        names = ("peak_linear", "peak_experts", "peak_attention", "peak_bf16")
-        slower = {name: getattr(self.machine.rates, name) * factor for name in names}
-        return replace(self, machine=self.machine._replace(rates=replace(self.machine.rates, **slower)))
+        """The same engine at a share of the boost clock."""
+        return replace(self, machine=self.machine._replace(rates=self.machine.rates.at_clock(factor)))
 
     def take(self, index: slice) -> Engine:
         """The engine for some of the configurations, where the machine's numbers are arrays aligned with them."""
@@ -121,6 +125,7 @@ def evaluate(
     speculation: Speculation | None = None,
     parameters: Mapping[str, Any] | None = None,
     power_cap_w: Array | None = None,
+    chunk_tokens: float = CHUNK_TOKENS,
 ) -> ServingResults:
     """Predict every configuration.
 
@@ -143,6 +148,8 @@ def evaluate(
         A parameter file other than the shipped one.
     power_cap_w : array, optional
         Cap per accelerator: lowers the clock until the board stays below. [W]
+    chunk_tokens : float
+        Tokens that one prefill pass takes at most (chunked prefill); infinite: prompts are prefilled whole. [token]
 
     Raises
     ------
@@ -159,6 +166,7 @@ def evaluate(
         software=software,
         speculation=speculation,
         parameters=parameters,
+        chunk_tokens=chunk_tokens,
     )
     result = run(engine, traffic, configurations, power_cap_w)
     low, high = _interval(parameters, hardware, software)
@@ -218,21 +226,28 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
-def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Array | None) -> ServingResults:
-    requests = Requests(
+def requests_of(traffic: Traffic) -> Requests:
+    """What `operate` needs to know of a traffic."""
+    return Requests(
         traffic.input_len,
         traffic.output_len,
         traffic.prefix_hit,
         closed=traffic.concurrency is not None,
         output_spread=traffic.output_spread,
     )
+
+
+def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Array | None) -> ServingResults:
+    requests = requests_of(traffic)
     point = operate(engine.machine, requests, c)
+    rated = engine
     if cap_w is not None:
-        demand = demand_power_w(engine.hardware, *engine.utilisation(point))
-        engine = engine.at_clock(clock_factor(engine.hardware, cap_w, demand))
+        compute, memory = engine.utilisation(point)
+        demand = demand_power_w(engine.hardware, compute, memory)
+        engine = engine.at_clock(clock_factor(engine.hardware, cap_w, demand, memory))
         point = operate(engine.machine, requests, c)
     hardware = engine.hardware
-    power = active_power_w(hardware, *engine.utilisation(point), cap_w)
+    power = active_power_w(hardware, *rated.utilisation(point), cap_w)
     whole = system_power_w(hardware, power) / hardware.accelerators
     per_gpu = point.requests_per_s / point.accelerators
     tokens = per_gpu * traffic.output_len

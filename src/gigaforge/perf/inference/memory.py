@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from gigaforge.perf.arrays import Array
-from gigaforge.perf.inference.forward import Layout, Shapes
 from gigaforge.perf.inference.rates import Rates
+from gigaforge.perf.inference.shapes import Layout, Shapes
 from gigaforge.perf.transformer import Transformer
 
 __all__ = ["Memory", "Parts", "kv_bytes", "memory"]
@@ -19,7 +19,7 @@ _USABLE: Final = 1.0
 _RUNTIME_BYTES: Final = 3e9
 """CUDA context, graphs, communication buffers (assumption: 2-4 GB is what engines report)."""
 _CHUNK_TOKENS: Final = 8192.0
-"""Tokens of one prefill pass whose activations must fit."""
+"""Tokens of one prefill pass whose activations must fit, where nothing else is said."""
 
 
 class Parts(NamedTuple):
@@ -64,14 +64,22 @@ def kv_bytes(shapes: Shapes, rates: Rates, layout: Layout, context: Array) -> An
     return (shapes.full_layers + windowed) * width / layout.pipeline_parallel
 
 
-def memory(parts: Parts, shapes: Shapes, rates: Rates, layout: Layout, hbm_bytes: Array, context: Array) -> Memory:
+def memory(
+    parts: Parts,
+    shapes: Shapes,
+    rates: Rates,
+    layout: Layout,
+    hbm_bytes: Array,
+    context: Array,
+    pass_tokens: Array = _CHUNK_TOKENS,
+) -> Memory:
     """Weights, runtime and cache room of every layout. Negative room means that the weights alone do not fit."""
     tp, stage, pp = np.asarray(layout.tensor_parallel), np.asarray(layout.stage), np.asarray(layout.pipeline_parallel)
     per_stage = (
         parts.attention / tp + parts.dense / tp
     ) * rates.linear_weight + parts.experts / stage * rates.experts_weight
     weights = per_stage / pp + parts.embedding * 2.0 / tp / np.minimum(pp, 2.0)
-    activations = _CHUNK_TOKENS * (6.0 * shapes.d_model + 4.0 * shapes.vocab / tp / 16.0) * 2.0
+    activations = pass_tokens * (6.0 * shapes.d_model + 4.0 * shapes.vocab / tp / 16.0) * 2.0
     runtime = _RUNTIME_BYTES + activations
     room = _USABLE * np.asarray(hbm_bytes) - weights - runtime
     each = np.maximum(kv_bytes(shapes, rates, layout, context), 1e-9)

@@ -11,11 +11,11 @@ import numpy as np
 
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.inference.effects import Effects
-from gigaforge.perf.inference.forward import Layout, Shapes
 from gigaforge.perf.inference.memory import Memory, Parts, kv_bytes, memory
 from gigaforge.perf.inference.rates import Rates
 from gigaforge.perf.inference.results import ServingConfigurations
-from gigaforge.perf.inference.steady import Drafting, Phase, decode_phase, prefill_phase
+from gigaforge.perf.inference.shapes import Layout, Shapes
+from gigaforge.perf.inference.steady import CHUNK_TOKENS, Drafting, Phase, decode_phase, prefill_phase
 
 __all__ = ["Machine", "Operation", "Requests", "operate"]
 
@@ -41,7 +41,7 @@ class Requests(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Model, machine and software of every case, as arrays that broadcast with the configurations."""
+    """Model, machine and software of every case, as arrays that broadcast with the configurations; tokens of a prefill pass."""
 
     shapes: Shapes
     parts: Parts
@@ -49,6 +49,7 @@ class Machine(NamedTuple):
     effects: Effects
     hbm_bytes: Array
     drafting: Drafting = Drafting()
+    chunk_tokens: float = CHUNK_TOKENS
 
 
 class Operation(NamedTuple):
@@ -82,11 +83,12 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
     # Answers in flight are length-biased: half of E[L²]/E[L] is written on average.
     context = q.input_len + 0.5 * q.output_len * (1.0 + np.square(q.output_spread))
     new, past = q.input_len * (1.0 - q.prefix_hit), q.input_len * q.prefix_hit
-    mem = memory(m.parts, m.shapes, m.rates, layout, m.hbm_bytes, context)
+    pass_tokens = np.maximum(np.minimum(m.chunk_tokens, new), np.minimum(m.chunk_tokens, CHUNK_TOKENS))
+    mem = memory(m.parts, m.shapes, m.rates, layout, m.hbm_bytes, context, pass_tokens)
     ranks = c.attention_data_parallel
     running = np.where(q.closed, np.minimum(c.batch, np.maximum(mem.capacity_tokens * ranks / context, 1.0)), c.batch)
-    many = prefill_phase(m.shapes, m.rates, pool, m.effects, new, past, batched=True)
-    one = prefill_phase(m.shapes, m.rates, pool, m.effects, new, past, batched=False)
+    many = prefill_phase(m.shapes, m.rates, pool, m.effects, new, past, batched=True, chunk_tokens=m.chunk_tokens)
+    one = prefill_phase(m.shapes, m.rates, pool, m.effects, new, past, batched=False, chunk_tokens=m.chunk_tokens)
     many = _thinned(many, one, m.effects.solo)
     supply = np.where(split, c.prefill_share, 1.0) / many.seconds
     step, tpot, felt = _decode(m, q, layout, split, running, context, many)
@@ -208,7 +210,8 @@ def _use(
 ) -> tuple[Any, Any, Any]:
     """FLOP/s and HBM byte/s per accelerator, mean over all in use; and how many those are."""
     total = c.accelerators + c.prefill_share * c.prefill_accelerators
-    steps = rate * q.output_len / decoding
+    # With less than one request in flight on average, the engine idles in between.
+    steps = rate * q.output_len / np.maximum(decoding, 1.0)
     here = c.accelerators / total
     there = np.where(split, (total - c.accelerators) / total / np.maximum(c.prefill_share, 1e-9), 1.0)
     flop_s = steps * step.flop * here + rate * many.flop * there

@@ -12,7 +12,7 @@ from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware, precision_family
 from gigaforge.perf.kernels import PRECISIONS, Precision, compute_precision
 from gigaforge.perf.parameters import constants
-from gigaforge.perf.power import clock_factor
+from gigaforge.perf.power import bandwidth_factor, clock_factor
 
 __all__ = ["PrecisionPlan", "Rates"]
 
@@ -155,11 +155,18 @@ class Rates:
         }
         return cls(**numbers)
 
+    def at_clock(self, factor: Array) -> Self:
+        """The same machine at a share of the boost clock: tensor cores in proportion, HBM once the clock is too low for it."""
+        slower: dict[str, Any] = {name: getattr(self, name) * factor for name in _CLOCKED}
+        return replace(self, bandwidth=self.bandwidth * bandwidth_factor(factor), **slower)
+
     def take(self, index: Any) -> Self:
         """Rows of stacked rates (NumPy indexing)."""
         numbers: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name))[index] for f in fields(self)}
         return type(self)(**numbers)
 
+
+_CLOCKED: Final = ("peak_linear", "peak_experts", "peak_attention", "peak_bf16", "ff_peak")
 
 _BOARD_W_PER_FLOP_S: Final = {"hopper": 700.0 / 989e12, "ampere": 400.0 / 312e12}
 """Board power over dense bf16 peak of the SXM boards whose sustained rates the constants were fitted to."""

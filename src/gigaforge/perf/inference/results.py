@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gigaforge.perf.inference.traffic import Traffic
+
 __all__ = ["ServingConfigurations", "ServingResults"]
 
 Floats = NDArray[np.float64]
@@ -29,7 +31,9 @@ class ServingConfigurations:
     prefill_accelerators, prefill_attention_data_parallel, prefill_expert_parallel
         Of one prefill worker; zero accelerators: aggregated.
     prefill_share
-        Prefill workers per decode worker (any fraction; a system rounds it). [unitless]
+        Prefill workers per decode worker; times `replicas` a whole number in what a search returns. [unitless]
+    replicas
+        Replicas (decode workers) that the deployment has; requests spread evenly over them.
 
     """
 
@@ -42,6 +46,7 @@ class ServingConfigurations:
     prefill_attention_data_parallel: Floats
     prefill_expert_parallel: Floats
     prefill_share: Floats
+    replicas: Floats
 
     @classmethod
     def aggregated(
@@ -51,21 +56,27 @@ class ServingConfigurations:
         attention_data_parallel: Any = 1.0,
         expert_parallel: Any = 1.0,
         pipeline_parallel: Any = 1.0,
+        replicas: Any = 1.0,
     ) -> Self:
         """Replicas that prefill and decode in turn."""
-        size, ranks, expert, stages, requests = np.broadcast_arrays(
+        size, ranks, expert, stages, requests, copies = np.broadcast_arrays(
             *(
                 np.atleast_1d(np.asarray(x, dtype=np.float64))
-                for x in (accelerators, attention_data_parallel, expert_parallel, pipeline_parallel, batch)
+                for x in (accelerators, attention_data_parallel, expert_parallel, pipeline_parallel, batch, replicas)
             )
         )
         zero = np.zeros(size.shape)
-        return cls(size, ranks, expert, stages, requests, zero, zero + 1.0, zero + 1.0, zero)
+        return cls(size, ranks, expert, stages, requests, zero, zero + 1.0, zero + 1.0, zero, copies)
 
     @property
     def disaggregated(self) -> NDArray[np.bool_]:
         """Whether prefill has a pool of its own."""
         return np.asarray(self.prefill_accelerators > 0)
+
+    @property
+    def total_accelerators(self) -> Floats:
+        """Accelerators in use: all replicas with their share of the prefill pool."""
+        return np.asarray(self.replicas * (self.accelerators + self.prefill_share * self.prefill_accelerators))
 
     def take(self, index: Any) -> Self:
         """Rows (NumPy indexing)."""
@@ -105,6 +116,8 @@ class ServingResults:
         Time of the search alone. [s]
     low, high : dict of metric to float
         Factors of the 80 % interval, by ``"tpot"``, ``"ttft"``, ``"throughput"``.
+    accelerators : int
+        Of the whole system that a search filled; 0 where every row is as large as it needs to be.
 
     """
 
@@ -128,6 +141,7 @@ class ServingResults:
     wall_s: float = 0.0
     low: dict[str, float] | None = None
     high: dict[str, float] | None = None
+    accelerators: int = 0
 
     def __len__(self) -> int:
         return len(self.configurations)
@@ -161,6 +175,37 @@ class ServingResults:
         if not len(rows):
             return self.take(rows)
         return self.take(rows[[int(np.argmax(self.tokens_per_s_per_gpu[rows]))]])
+
+    def whole(self) -> list[dict[str, float]]:
+        """What each deployment does in all: "what does a full rack do?"
+
+        Returns
+        -------
+        list of dict
+            ``accelerators, tokens_per_s, tokens_per_s_low, tokens_per_s_high, requests_per_s, it_power_w,
+            tokens_per_s_per_mw``; output tokens, the 80 % interval, IT power. [1/s], [W]
+
+        """
+        size = self.accelerators or self.configurations.total_accelerators
+        low, high = ((bounds or {}).get("throughput", 1.0) for bounds in (self.low, self.high))
+        tokens, watts = self.tokens_per_s_per_gpu * size, self.system_power_w * size
+        columns = {
+            "accelerators": np.broadcast_to(size, tokens.shape),
+            "tokens_per_s": tokens,
+            "tokens_per_s_low": tokens * low,
+            "tokens_per_s_high": tokens * high,
+            "requests_per_s": self.requests_per_s_per_gpu * size,
+            "it_power_w": watts,
+            "tokens_per_s_per_mw": tokens / watts * 1e6,
+        }
+        return [{k: float(v[i]) for k, v in columns.items()} for i in range(len(self))]
+
+    def closest(self, traffic: Traffic) -> Self:
+        """The row that misses the traffic's targets by least (none at all: empty)."""
+        late = traffic.percentile == "mean"
+        ttft, tpot = (self.ttft_s, self.tpot_s) if late else (self.ttft_p99_s, self.tpot_p99_s)
+        over = np.maximum(ttft / (traffic.ttft_s or np.inf), tpot / (traffic.tpot_s or np.inf))
+        return self.take([int(np.argmin(over))] if len(over) else [])
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per configuration."""

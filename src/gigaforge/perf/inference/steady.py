@@ -19,8 +19,9 @@ import numpy as np
 
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.inference.effects import Effects
-from gigaforge.perf.inference.forward import Layout, Pass, Routing, Shapes, forward
+from gigaforge.perf.inference.forward import Pass, Routing, forward
 from gigaforge.perf.inference.rates import Rates
+from gigaforge.perf.inference.shapes import Layout, Shapes
 
 __all__ = [
     "CHUNK_TOKENS",
@@ -136,12 +137,18 @@ def prefill_phase(
     past: Array,
     *,
     batched: bool,
+    chunk_tokens: float = CHUNK_TOKENS,
 ) -> Phase:
-    """Prefill of one request: alone (`batched` false), or its share of full passes of `CHUNK_TOKENS`."""
+    """Prefill of one request: alone (`batched` false), or its share of full passes.
+
+    A prompt longer than `chunk_tokens` takes several passes, and shorter ones share a pass; with infinite `chunk_tokens` a
+    prompt is prefilled whole, however long.
+    """
+    shared = chunk_tokens if np.isfinite(chunk_tokens) else CHUNK_TOKENS
     tokens = np.asarray(new_tokens, dtype=np.float64)
-    many = np.maximum(1.0, CHUNK_TOKENS / tokens) if batched else 1.0
+    many = np.maximum(1.0, shared / tokens) if batched else 1.0
     p = forward(shapes, rates, layout, many, tokens, past, decode=False, routing=_routing(effects))
-    seconds = combine_prefill(p, effects, layout, np.maximum(np.ceil(tokens / CHUNK_TOKENS), 1.0))
+    seconds = combine_prefill(p, effects, layout, np.maximum(np.ceil(tokens / chunk_tokens), 1.0))
     # Stages overlap when many requests stream through them; one request alone passes all of them in turn.
     ranks = many * layout.attention_data_parallel * (np.asarray(layout.pipeline_parallel) if batched else 1.0)
     each = np.asarray(many * layout.attention_data_parallel)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from gigaforge.errors import InputError
 
-__all__ = ["DATASETS", "Dataset", "Speculation", "Traffic"]
+__all__ = ["DATASETS", "Dataset", "Speculation", "Traffic", "dataset_of"]
 
 
 @dataclass(frozen=True)
@@ -204,3 +205,9 @@ DATASETS: Final[tuple[Dataset, ...]] = (
     ),
 )
 """MLPerf Inference data sets."""
+
+
+def dataset_of(model: str) -> Dataset | None:
+    """The MLPerf data set that a model is measured with, by its printed name."""
+    text = model.lower()
+    return next((d for d in DATASETS if re.search(d.pattern, text)), None)

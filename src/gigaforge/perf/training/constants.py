@@ -108,7 +108,12 @@ SPECS: Final[dict[str, Spec]] = {
     "moe_efficiency": _s(0.80, "grouped over plain matrix multiplication", fraction=True, one=0.4, software=0.4),
     "moe_traffic": _s(1.5, "permutation traffic over one copy each way", one=0.3, software=0.5),
     "moe_quantise": _s(1.5, "precision conversion of grouped over plain multiplications", one=0.4, software=0.3),
-    "moe_gated": _s(1.0, "traffic of gated experts' activation and conversion over separate passes", software=0.4),
+    "moe_gated": _s(
+        1.0,
+        "traffic of gated experts' activation and conversion over separate passes",
+        software=0.4,
+        generation_software=0.5,
+    ),
     "moe_fixed": _s(
         200e-6, "router, sort and synchronisation of one expert layer, forward [s]", one=0.4, software=0.7
     ),
@@ -162,6 +167,14 @@ STACKS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("vtrain", "megatron-deepspeed", "megatron-2021", "zero-bubble", "sail"), "stack-2021"),
 }
 """Families that share code; what a family's runs do not tell is taken from its stack."""
+
+
+def grouped_dispatch(software: str) -> float:
+    """1 where a family sends a token once to each domain that holds its experts (DeepEP and HybridEP, in NeMo's containers
+    since 25.07: https://docs.nvidia.com/nemo/megatron-bridge/latest/training/moe-optimization.html), 0 where NCCL's
+    all-to-all sends one copy for each expert.
+    """
+    return float(software.startswith(("megatron-bridge", "automodel")))
 
 
 def software_family(text: str) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gigaforge.errors import InputError
 from gigaforge.perf.hardware import precision_family
 from gigaforge.perf.training.constants import software_families, software_family
+from gigaforge.perf.training.exchange import CONTEXT_MODES
 
 __all__ = ["RECOMPUTE", "SCHEDULES", "SHARDING", "TrainingJob", "TrainingStrategies"]
 
@@ -39,11 +40,13 @@ class TrainingJob:
         Of the matrix multiplications: bf16, fp8, mxfp8, nvfp4.
     software : str
         Software family whose measured overheads apply (see `software_families`).
+    expert_load : float
+        Work of the fullest expert rank over the mean: 1 where routing is balanced. [unitless]
 
     Raises
     ------
     InputError
-        A count below one, an unknown precision or unknown software.
+        A count or load below one, an unknown precision or unknown software.
 
     """
 
@@ -52,9 +55,10 @@ class TrainingJob:
     seq_len: int
     precision: str = "bf16"
     software: str = "megatron-bridge"
+    expert_load: float = 1.0
 
     def __post_init__(self) -> None:
-        for field in ("accelerators", "global_batch", "seq_len"):
+        for field in ("accelerators", "global_batch", "seq_len", "expert_load"):
             value = getattr(self, field)
             if not value >= 1:
                 raise InputError(f"{value!r} must be at least 1", field)
@@ -71,7 +75,8 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TrainingStrategies:
-    """Strategies as arrays of one shape (any integer type); `recompute`, `sharding`, `schedule` index their lists.
+    """Strategies as arrays of one shape (any integer type); `recompute`, `sharding`, `schedule` and `context_mode` index
+    their lists.
 
     `sharding_group` 0 shards over the whole data-parallel group, else over so many ranks (hybrid sharding).
     `expert_tensor_parallel` 0 takes `tensor_parallel`. `vocab_parallel` 1 spreads head and embedding over the pipeline. `recompute_share` is the share of the
@@ -93,6 +98,7 @@ class TrainingStrategies:
     sequence_parallel: npt.NDArray[Any]
     schedule: npt.NDArray[Any]
     vocab_parallel: npt.NDArray[Any]
+    context_mode: npt.NDArray[Any]
 
     @classmethod
     def of(cls, **columns: Any) -> Self:
@@ -108,6 +114,7 @@ class TrainingStrategies:
             "sharding_group": 0,
             "schedule": 0,
             "vocab_parallel": 0,
+            "context_mode": 0,
             "expert_tensor_parallel": 0,
         }
         unknown = set(columns) - {f.name for f in fields(cls)}
@@ -140,10 +147,15 @@ class TrainingStrategies:
         """One strategy in words."""
         out: dict[str, int | float | str | bool] = {k: int(v[i]) for k, v in self.columns().items()}
         out["recompute_share"] = float(self.recompute_share[i]) if out["recompute"] else 0.0
-        for name, words in (("recompute", RECOMPUTE), ("sharding", SHARDING), ("schedule", SCHEDULES)):
+        for name, words in _WORDS.items():
             out[name] = words[int(out[name])]
         out["sequence_parallel"] = bool(out["sequence_parallel"])
         out["vocab_parallel"] = bool(out["vocab_parallel"])
         if not out["expert_tensor_parallel"]:
             out["expert_tensor_parallel"] = out["tensor_parallel"]
         return out
+
+
+_WORDS: Final = {
+    "recompute": RECOMPUTE, "sharding": SHARDING, "schedule": SCHEDULES, "context_mode": CONTEXT_MODES,
+}  # fmt: skip

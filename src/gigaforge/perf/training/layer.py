@@ -12,45 +12,14 @@ from typing import Any, Self
 import numpy as np
 
 from gigaforge.perf.arrays import Array
-from gigaforge.perf.collectives import Fabric, all_gather_s, all_to_all_s, local_members
 from gigaforge.perf.training.constants import Constants
+from gigaforge.perf.training.exchange import Shape, context_s, expert_exchange_s, tensor_s
 from gigaforge.perf.training.machine import Machine
 from gigaforge.perf.transformer import Linear, Transformer
 
-__all__ = ["LayerTimes", "Shape", "fabric_of", "gemm_s", "layer_times"]
+__all__ = ["LayerTimes", "gemm_s", "layer_times"]
 
 Floats = Any
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a rank works on: sequences of a micro-batch, their length, and the degrees that cut a layer.
-
-    `trainable` 0 freezes the weights (LoRA): their gradient is not computed. `unfused` 1 writes attention scores to
-    memory, as software did before FlashAttention (a fraction: in that share of the layers). `document_len`
-    is the length of the documents packed into a sequence, beyond which attention does not look.
-    """
-
-    micro_batch: Array
-    seq_len: Array
-    tensor_parallel: Array
-    context_parallel: Array
-    expert_parallel: Array
-    expert_tensor_parallel: Array
-    sequence_parallel: Array
-    trainable: Array = 1.0
-    unfused: Array = 0.0
-    document_len: Array = np.inf
-
-    @property
-    def tokens(self) -> Floats:
-        """Tokens of one micro-batch on one rank (context parallelism splits the sequence)."""
-        return np.asarray(self.micro_batch, dtype=float) * self.seq_len / self.context_parallel
-
-    @property
-    def norm_split(self) -> Floats:
-        """Ranks that share element-wise work outside the tensor-parallel region."""
-        return np.where(np.asarray(self.sequence_parallel) > 0, self.tensor_parallel, 1.0)
 
 
 @dataclass(frozen=True)
@@ -132,15 +101,6 @@ def _smooth_max(a: Floats, b: Floats) -> Floats:
     return np.sqrt(np.sqrt(a2 * a2 + b2 * b2))
 
 
-def fabric_of(machine: Machine, c: Constants) -> Fabric:
-    """The machine's networks as achieved."""
-    return Fabric(
-        domain=machine.domain,
-        scale_up_bytes_s=machine.scale_up_bytes_s * np.asarray(c.scale_up),
-        scale_out_bytes_s=machine.scale_out_bytes_s * np.asarray(c.scale_out),
-    )
-
-
 def _three(
     m: Floats, n: Floats, k: Floats, rate: Floats, b: Floats, machine: Machine, c: Constants, trainable: Array
 ) -> tuple[Floats, Floats]:
@@ -181,7 +141,7 @@ def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
     expert_f: Floats = np.zeros(())
     expert_b: Floats = np.zeros(())
     head: Floats = np.zeros(())
-    pairs = tokens / tp * np.asarray(t.experts_per_token) * etp
+    pairs = tokens / tp * np.asarray(t.experts_per_token) * etp * np.asarray(shape.expert_load)
     gated = np.where(np.asarray(t.ff_matrices) > 2, c.moe_gated, 1.0)
     local = np.maximum(np.asarray(t.experts) / np.asarray(shape.expert_parallel), 1e-9)
     for linear in t.linears():
@@ -233,9 +193,9 @@ def layer_times(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
     gpu_b = linear_b + expert_b + attention_b + 2.0 * element_f
     launch_f = _smooth_max(gpu_f, kernels * c.launch) - gpu_f + fixed
     launch_b = _smooth_max(gpu_b, 1.6 * kernels * c.launch) - gpu_b + fixed
-    tensor = _tensor(t, machine, c, shape, blocks, tp, etp)
-    context = _context(t, machine, c, shape, blocks, tp)
-    experts = _expert_exchange(t, machine, c, shape, moe, tp, etp)
+    tensor = tensor_s(t, machine, c, shape, blocks, tp, etp)
+    context = context_s(t, machine, c, shape, blocks, tp)
+    experts = expert_exchange_s(t, machine, c, shape, moe, tp, etp)
     return LayerTimes(
         linear_f, linear_b, expert_f, expert_b, attention_f, attention_b, element_f, 2.0 * element_f, launch_f, launch_b,
         tensor, 1.2 * tensor, context, 2.0 * context, experts, experts, head, 12.0 * tokens * np.asarray(t.d_model) / bw,
@@ -289,7 +249,7 @@ def _elementwise_bytes(
     act = 2.0 * np.asarray(t.ff_matrices)
     dense = np.asarray(t.dense_layers) / blocks * act * tokens * np.asarray(t.d_ff) / tp
     shared = np.asarray(t.moe_layers) / blocks * act * tokens * np.asarray(t.shared_d_ff) / tp
-    pairs = tokens / tp * np.asarray(t.experts_per_token) * etp
+    pairs = tokens / tp * np.asarray(t.experts_per_token) * etp * np.asarray(shape.expert_load)
     # Routed experts weigh their output by the router's probability: one more pass.
     experts = np.asarray(t.moe_layers) / blocks * 2.0 * gated * act * pairs * np.asarray(t.expert_d_ff) / etp
     mamba = np.asarray(t.mamba_layers) / blocks * 24.0 * tokens * np.asarray(t.mamba_inner) / tp
@@ -308,41 +268,3 @@ def _kernels(t: Transformer, blocks: Floats, shape: Shape) -> Floats:
         + 8.0 * np.asarray(t.dense_layers)
         + 20.0 * np.asarray(t.moe_layers)
     ) / blocks
-
-
-def _paid(exposed: Array, c: Constants, comm: Floats) -> Floats:
-    """Exposed communication, and the slow-down that the hidden rest causes. [s]"""
-    return comm * (np.asarray(exposed) + (1.0 - np.asarray(exposed)) * c.contention)
-
-
-def _tensor(
-    t: Transformer, machine: Machine, c: Constants, shape: Shape, blocks: Floats, tp: Floats, etp: Floats
-) -> Floats:
-    """Forward all-gathers and reduce-scatters (or all-reduces, the same volume) of one block. [s]"""
-    cut_experts = np.where(etp > 1, 1.0, 0.0) * np.asarray(t.moe_layers)
-    parts = np.asarray(t.attention_layers) + np.asarray(t.mamba_layers) + np.asarray(t.dense_layers)
-    parts = (parts + np.maximum(np.where(np.asarray(t.shared_d_ff) > 0, t.moe_layers, 0), cut_experts)) / blocks
-    data = 2.0 * shape.tokens * np.asarray(t.d_model)
-    local = local_members(tp, 1.0, machine.domain)
-    once = all_gather_s(tp, local, data, fabric_of(machine, c))
-    return _paid(c.tp_exposed, c, 2.0 * parts * once)
-
-
-def _context(t: Transformer, machine: Machine, c: Constants, shape: Shape, blocks: Floats, tp: Floats) -> Floats:
-    """Keys and values passed around the ring (an all-gather moves as much). [s]"""
-    cp = np.asarray(shape.context_parallel, dtype=float)
-    data = 2.0 * shape.tokens * cp * np.asarray(t.kv_width) / tp * np.asarray(t.attention_layers) / blocks
-    local = local_members(cp, tp, machine.domain)
-    return _paid(c.cp_exposed, c, all_gather_s(cp, local, data, fabric_of(machine, c)))
-
-
-def _expert_exchange(
-    t: Transformer, machine: Machine, c: Constants, shape: Shape, moe: Floats, tp: Floats, etp: Floats
-) -> Floats:
-    """Dispatch and combine of one forward block; a token goes once to each rank that it needs. [s]"""
-    ep = np.asarray(shape.expert_parallel, dtype=float)
-    chosen = np.asarray(t.experts_per_token)
-    ranks = ep * (1.0 - (1.0 - 1.0 / ep) ** chosen)
-    data = 2.0 * shape.tokens / tp * etp * np.asarray(t.expert_d_model) * ranks
-    local = local_members(ep, etp, machine.domain)
-    return _paid(c.ep_exposed, c, 2.0 * moe * all_to_all_s(ep, local, data, fabric_of(machine, c)))

@@ -33,6 +33,10 @@ class Machine:
         [count]
     power_limit_w, idle_w, overhead_w : Array
         Per accelerator; overhead is the host, switches and fans. [W]
+    oversubscription, pod : Array
+        Of the fat tree beyond `pod` accelerators (1: full bisection). [unitless], [count]
+    site_bytes_s, site_accelerators, site_latency_s : Array
+        Links between sites: per accelerator, accelerators of one site, one way. [B/s], [count], [s]
 
     """
 
@@ -48,6 +52,11 @@ class Machine:
     power_limit_w: Array
     idle_w: Array
     overhead_w: Array
+    oversubscription: Array = 1.0
+    pod: Array = np.inf
+    site_bytes_s: Array = np.inf
+    site_accelerators: Array = np.inf
+    site_latency_s: Array = 0.0
 
     @classmethod
     def of(cls, hardware: Hardware, precision: str) -> Self:
@@ -65,6 +74,11 @@ class Machine:
             power_limit_w=hardware.power_limit_w,
             idle_w=hardware.idle_w,
             overhead_w=hardware.overhead_w,
+            oversubscription=hardware.oversubscription,
+            pod=hardware.pod,
+            site_bytes_s=hardware.site_bytes_s,
+            site_accelerators=hardware.site_accelerators,
+            site_latency_s=hardware.site_latency_s,
         )
 
     @classmethod

@@ -9,8 +9,9 @@ import numpy as np
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.memory import ActivationBytes, RankParameters, activation_bytes, rank_parameters
 from gigaforge.perf.training.constants import Constants
+from gigaforge.perf.training.exchange import Shape
 from gigaforge.perf.training.job import TrainingStrategies
-from gigaforge.perf.training.layer import LayerTimes, Shape, layer_times
+from gigaforge.perf.training.layer import LayerTimes, layer_times
 from gigaforge.perf.training.machine import Machine
 from gigaforge.perf.training.step import StepMemory, StepTimes, step_memory, step_times
 from gigaforge.perf.transformer import Transformer
@@ -41,6 +42,8 @@ def shape_of(
     trainable: Array = 1.0,
     unfused: Array = 0.0,
     document_len: Array = np.inf,
+    grouped_dispatch: Array = 1.0,
+    expert_load: Array = 1.0,
 ) -> Shape:
     """The part of a strategy that a block's time depends on."""
     tp = np.asarray(s.tensor_parallel)
@@ -56,6 +59,9 @@ def shape_of(
         trainable=trainable,
         unfused=unfused,
         document_len=document_len,
+        context_mode=s.context_mode,
+        grouped_dispatch=grouped_dispatch,
+        expert_load=expert_load,
     )
 
 
@@ -71,6 +77,7 @@ def layer_table(t: Transformer, machine: Machine, c: Constants, shape: Shape) ->
         shape.expert_tensor_parallel,
         machine.element_bytes,
         scores,
+        shape.expert_load,
     )
     parameters = rank_parameters(t, shape.tensor_parallel, shape.expert_parallel, shape.expert_tensor_parallel)
     return LayerTable(layer_times(t, machine, c, shape), activations, parameters)
@@ -87,9 +94,10 @@ def predict(
     trainable: Array = 1.0,
     unfused: Array = 0.0,
     document_len: Array = np.inf,
+    grouped_dispatch: Array = 1.0,
 ) -> Prediction:
     """Time and memory for strategies whose model, machine and constants may differ row by row."""
-    shape = shape_of(s, seq_len, trainable, unfused, document_len)
+    shape = shape_of(s, seq_len, trainable, unfused, document_len, grouped_dispatch)
     table = layer_table(t, machine, c, shape)
     last = (table.parameters, s, global_batch, gradient_bytes, trainable)
     return Prediction(

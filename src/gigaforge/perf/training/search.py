@@ -13,8 +13,9 @@ import numpy.typing as npt
 from gigaforge.errors import InputError
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware
-from gigaforge.perf.power import active_power_w, clock_factor, system_power_w
-from gigaforge.perf.training.constants import Constants
+from gigaforge.perf.power import active_power_w, clock_factor, least_cap_w, system_power_w
+from gigaforge.perf.training.constants import Constants, grouped_dispatch
+from gigaforge.perf.training.exchange import CONTEXT_MODES, Shape
 from gigaforge.perf.training.job import TrainingJob, TrainingStrategies
 from gigaforge.perf.training.machine import Machine
 from gigaforge.perf.training.parameters import TrainingParameters, key_of, shipped
@@ -49,7 +50,7 @@ class TrainingResults:
     memory_over_bytes : array
         How much does not fit (0: fits). [B]
     power_w, system_power_w, joules_per_token : array
-        Mean per accelerator; mean IT power of one system; IT energy of a token. [W], [W], [J]
+        Mean per accelerator; its share of the whole system's mean IT power; IT energy of a token. [W], [W], [J]
     breakdown : mapping
         Seconds by part (`BREAKDOWN`), which add up to the step. [s]
     low, high : float
@@ -106,12 +107,23 @@ class _Setting:
     flops: float
     cap_w: Array | None
 
+    def shape(self, s: TrainingStrategies) -> Shape:
+        """What a rank works on under these strategies."""
+        job = self.job
+        return shape_of(
+            s,
+            float(job.seq_len),
+            grouped_dispatch=grouped_dispatch(job.software),
+            expert_load=job.expert_load,
+        )
+
 
 def _setting(
     t: Transformer, hardware: Hardware, job: TrainingJob, parameters: TrainingParameters | None, cap_w: Array | None
 ) -> _Setting:
     machine = Machine.of(hardware, job.precision)
     if cap_w is not None:
+        _refuse_cap(hardware, cap_w)
         # A cap slows the clock, and with it every peak; memory and links keep theirs.
         factor = clock_factor(hardware, cap_w)
         machine = replace(
@@ -122,8 +134,16 @@ def _setting(
     return _Setting(t, hardware, machine, c, job, flops, cap_w)
 
 
+def _refuse_cap(hardware: Hardware, cap_w: Array) -> None:
+    """Raise `InputError` for a cap that the board cannot keep."""
+    least = least_cap_w(hardware)
+    if not np.all(np.asarray(cap_w) >= np.floor(least)):
+        worst = float(np.min(cap_w))
+        raise InputError(f"{worst:g} W cannot be kept; the least cap is {float(np.max(least)):,.0f} W", "power_cap_w")
+
+
 def _outcome(x: _Setting, s: TrainingStrategies, table: LayerTable, *, parts: bool) -> dict[str, Any]:
-    shape = shape_of(s, float(x.job.seq_len))
+    shape = x.shape(s)
     common = (x.t, x.machine, x.c, shape)
     rest = (table.parameters, s, float(x.job.global_batch), _GRADIENT_BYTES)
     times = step_times(*common, table.times, *rest, parts=parts)
@@ -152,6 +172,8 @@ def evaluate(
     strategies: TrainingStrategies,
     parameters: TrainingParameters | None = None,
     power_cap_w: Array | None = None,
+    *,
+    ranked: bool = True,
 ) -> TrainingResults:
     """Time, memory and power of given strategies, best first.
 
@@ -163,19 +185,22 @@ def evaluate(
         Own calibration; default the shipped one.
     power_cap_w : array, optional
         Cap per accelerator: a slower clock, slower compute. [W]
+    ranked : bool
+        False keeps the order of `strategies`, as a grid over hardware needs.
 
     Raises
     ------
     InputError
-        Degrees do not multiply to the job's accelerators, or do not divide model or batch; names the first.
+        Degrees do not multiply to the job's accelerators, or do not divide model or batch; names the first. A cap below
+        what the slowest clock can keep.
 
     """
     started = time.perf_counter()
     check(transformer, job, strategies)
     x = _setting(transformer, hardware, job, parameters, power_cap_w)
-    table = layer_table(transformer, x.machine, x.c, shape_of(strategies, float(job.seq_len)))
+    table = layer_table(transformer, x.machine, x.c, x.shape(strategies))
     out = _outcome(x, strategies, table, parts=True)
-    return _results(x, strategies, out, parameters, started, strategies.size, None)
+    return _results(x, strategies, out, parameters, started, strategies.size, None, ranked=ranked)
 
 
 def search(
@@ -198,6 +223,8 @@ def search(
     ------
     NoAnswerError
         No layout divides the machine, the model and the batch.
+    InputError
+        A cap below what the slowest clock can keep; a precision that the chip lacks.
 
     """
     started = time.perf_counter()
@@ -224,7 +251,7 @@ def search(
             kept, bar = _trim(kept, keep)
     kept, _ = _trim(kept, keep)
     best = kept[0][1]
-    table = layer_table(transformer, x.machine, x.c, shape_of(best, float(job.seq_len)))
+    table = layer_table(transformer, x.machine, x.c, x.shape(best))
     return _results(x, best, _outcome(x, best, table, parts=True), parameters, started, evaluated, fitting)
 
 
@@ -252,7 +279,7 @@ class _Tables:
                 for k, v in s.columns().items()
             }
         )
-        table = layer_table(self._x.t, self._x.machine, self._x.c, shape_of(few, float(self._x.job.seq_len)))
+        table = layer_table(self._x.t, self._x.machine, self._x.c, self._x.shape(few))
         at = inverse.reshape(-1, 1)
         return LayerTable(_take(table.times, at), _take(table.activations, at), _take(table.parameters, at))
 
@@ -269,7 +296,7 @@ def _code(s: TrainingStrategies) -> npt.NDArray[np.int64]:
     code = np.zeros(s.tensor_parallel.shape[0], dtype=np.int64)
     for column, most in (
         (s.tensor_parallel, 1024), (s.context_parallel, 8192), (s.expert_parallel, 1024),
-        (s.expert_tensor_parallel, 1024), (s.micro_batch, 1024), (s.sequence_parallel, 2),
+        (s.expert_tensor_parallel, 1024), (s.micro_batch, 1024), (s.sequence_parallel, 2), (s.context_mode, 4),
     ):  # fmt: skip
         code = code * most + column[:, 0]
     return code
@@ -283,12 +310,14 @@ def _results(
     started: float,
     evaluated: int,
     fitting: int | None,
+    *,
+    ranked: bool = True,
 ) -> TrainingResults:
     step, over = out["step_time_s"], out["memory_over_bytes"]
-    order = np.lexsort((step, np.where(over > 0, over, 0.0)))
+    order = np.lexsort((step, np.where(over > 0, over, 0.0))) if ranked else np.arange(step.size)
     job = x.job
     power = np.broadcast_to(out["power_w"], step.shape)
-    system = system_power_w(x.hardware, power)
+    system = system_power_w(x.hardware, power) / x.hardware.accelerators
     tokens = job.tokens / (step * job.accelerators)
     key = key_of(x.hardware, job.precision, job.software)
     low, high = (parameters or shipped()).interval(key, bool(np.any(np.asarray(x.t.moe_layers) > 0)))
@@ -308,7 +337,7 @@ def _results(
         memory_over_bytes=sort(over),
         power_w=sort(power),
         system_power_w=sort(system),
-        joules_per_token=sort(system / x.hardware.accelerators / tokens),
+        joules_per_token=sort(system / tokens),
         breakdown={k: sort(v) for k, v in out["breakdown"].items()},
         low=low,
         high=high,
@@ -335,6 +364,12 @@ def check(t: Transformer, job: TrainingJob, s: TrainingStrategies) -> None:
     degrees += "{context_parallel} x {data_parallel}"
     refuse(tp * pp * cp * dp != job.accelerators, degrees, f"they must multiply to {job.accelerators} accelerators")
     heads = int(t.heads)
+    ulysses = s.context_mode == CONTEXT_MODES.index("ulysses")
+    refuse(
+        ulysses & (heads % (tp * cp) != 0),
+        f"tensor_parallel {{tensor_parallel}} x context_parallel {{context_parallel}} does not divide {heads} heads",
+        "ulysses spreads heads over both; take a divisor or another context mode",
+    )
     refuse(heads % tp != 0, f"tensor_parallel {{tensor_parallel}} does not divide {heads} heads", "take a divisor")
     refuse(
         pp > int(t.layers), f"pipeline_parallel {{pipeline_parallel}} exceeds {int(t.layers)} layers", "take fewer"

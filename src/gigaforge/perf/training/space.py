@@ -10,7 +10,8 @@ from typing import Any, Final, Self
 import numpy as np
 
 from gigaforge.errors import NoAnswerError
-from gigaforge.perf.training.job import TrainingJob, TrainingStrategies
+from gigaforge.perf.training.exchange import CONTEXT_MODES
+from gigaforge.perf.training.job import SHARDING, TrainingJob, TrainingStrategies
 from gigaforge.perf.training.step import stage_blocks
 from gigaforge.perf.transformer import Transformer
 
@@ -23,8 +24,8 @@ _LARGEST_MICRO_BATCH: Final = 64
 class SearchSpace:
     """Which values each axis may take; empty means every valid one.
 
-    `recompute_shares` are the shares of blocks that full recompute may cover; the others index `RECOMPUTE`, `SHARDING`
-    and `SCHEDULES`.
+    `recompute_shares` are the shares of blocks that full recompute may cover; the others index `RECOMPUTE`, `SHARDING`,
+    `SCHEDULES` and `CONTEXT_MODES`. `sharding_group` are the ranks that share states (0: the whole data-parallel group).
     """
 
     tensor_parallel: tuple[int, ...] = ()
@@ -41,11 +42,13 @@ class SearchSpace:
     sharding: tuple[int, ...] = (0, 1, 2, 3)
     schedule: tuple[int, ...] = (0, 1, 2, 3)
     vocab_parallel: tuple[int, ...] = (0, 1)
+    context_mode: tuple[int, ...] = (0, 1, 2)
+    sharding_group: tuple[int, ...] = (0,)
 
     @classmethod
     def usual(cls, **axes: Any) -> Self:
-        """What production software offers: 1F1B and interleaved pipelines, vocabulary on the end stages."""
-        return cls(**{"schedule": (0,), "vocab_parallel": (0,), **axes})
+        """What production software does first: 1F1B and interleaved pipelines, vocabulary on the end stages, rings."""
+        return cls(**{"schedule": (0,), "vocab_parallel": (0,), "context_mode": (0,), **axes})
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,14 @@ def _experts(t: Transformer, space: SearchSpace, ranks: int, tp: int) -> list[tu
     ]
 
 
+def _context_modes(t: Transformer, space: SearchSpace, tp: int, cp: int) -> list[int]:
+    """Ways to share keys and values; Ulysses needs heads for every rank. Without context parallelism there is one."""
+    whole = int(t.heads) % (tp * cp) == 0
+    return [m for m in space.context_mode if whole or CONTEXT_MODES[m] != "ulysses"] if cp > 1 else [0]
+
+
 def _degrees(t: Transformer, job: TrainingJob, space: SearchSpace) -> Iterator[tuple[int, ...]]:
-    """Rows (tp, pp, vpp, cp, ep, etp, dp, micro-batch, sequence-parallel)."""
+    """Rows (tp, pp, vpp, cp, ep, etp, dp, micro-batch, sequence-parallel, context mode)."""
     for tp in _tensor_degrees(t, job, space):
         for pp, vpp in pipelines(t, space, job.accelerators // tp):
             rest = job.accelerators // (tp * pp)
@@ -128,23 +137,25 @@ def _degrees(t: Transformer, job: TrainingJob, space: SearchSpace) -> Iterator[t
                 micros = [b for b in _divisors(each) if b <= _LARGEST_MICRO_BATCH]
                 if vpp > 1:
                     micros = [b for b in micros if (each // b) % pp == 0]
-                for b, (ep, etp), sp in product(
+                for b, (ep, etp), sp, mode in product(
                     _allowed(micros, space.micro_batch),
                     _experts(t, space, dp * cp, tp),
                     [v for v in space.sequence_parallel if v == 0 or tp > 1],
+                    _context_modes(t, space, tp, cp),
                 ):
-                    yield tp, pp, vpp, cp, ep, etp, dp, b, sp
+                    yield tp, pp, vpp, cp, ep, etp, dp, b, sp, mode
 
 
 def _policies(space: SearchSpace, pipelined: bool, interleaved: bool, replicas: bool) -> np.ndarray[Any, Any]:
-    """Columns (recompute, share, sharding, schedule, vocab-parallel) that make sense together."""
+    """Columns (recompute, share, sharding, schedule, vocab-parallel, sharding group) that make sense together."""
     again = [(k, s) for k in space.recompute for s in (space.recompute_shares if k == 2 else (1.0,))]
     sharding = [z for z in space.sharding if (replicas or z == 0) and not (pipelined and z >= 2)]
     if not replicas and not sharding:
         sharding = [0]
     schedules = [s for s in space.schedule if s == 0 or (pipelined and not interleaved)] or [0]
     vocabs = [v for v in space.vocab_parallel if v == 0 or pipelined] or [0]
-    return np.array([(*a, z, s, v) for a, z, s, v in product(again, sharding, schedules, vocabs)], dtype=float)
+    groups = [(z, g) for z in sharding for g in (space.sharding_group if z and replicas else (0,))]
+    return np.array([(*a, z, s, v, g) for a, (z, g), s, v in product(again, groups, schedules, vocabs)], dtype=float)
 
 
 def grids(t: Transformer, job: TrainingJob, space: SearchSpace, chunk: int = 16384) -> Iterator[Grid]:
@@ -163,15 +174,19 @@ def grids(t: Transformer, job: TrainingJob, space: SearchSpace, chunk: int = 163
             _reasons(t, job, space),
         )
     pipelined, interleaved, replicas = rows[:, 1] > 1, rows[:, 2] > 1, (rows[:, 6] * rows[:, 3] * rows[:, 0]) > 1
+    some = False
     for a, b, c in product((False, True), repeat=3):
         part = rows[(pipelined == a) & (interleaved == b) & (replicas == c)]
         if not len(part):
             continue
         policy = _policies(space, a, b, c)
+        if not len(policy):
+            continue
+        some = True
         step = max(chunk // len(policy), 1)
         for start in range(0, len(part), step):
             block = part[start : start + step]
-            column = [block[:, i : i + 1] for i in range(9)]
+            column = [block[:, i : i + 1] for i in range(10)]
             yield Grid(
                 TrainingStrategies(
                     tensor_parallel=column[0],
@@ -186,13 +201,22 @@ def grids(t: Transformer, job: TrainingJob, space: SearchSpace, chunk: int = 163
                     recompute=policy[None, :, 0].astype(np.int64),
                     recompute_share=policy[None, :, 1],
                     sharding=policy[None, :, 2].astype(np.int64),
-                    sharding_group=np.zeros((1, 1), dtype=np.int64),
+                    sharding_group=policy[None, :, 5].astype(np.int64),
                     schedule=policy[None, :, 3].astype(np.int64),
                     vocab_parallel=policy[None, :, 4].astype(np.int64),
+                    context_mode=column[9],
                 ),
                 rows=len(block),
                 columns=len(policy),
             )
+    if not some:
+        words = ", ".join(SHARDING[z] for z in space.sharding)
+        raise NoAnswerError(
+            f"no layout of {job.accelerators} accelerators goes with sharding {words}",
+            [
+                "gradients and weights are sharded only without pipeline parallelism, and over more than one accelerator"
+            ],
+        )
 
 
 def _reasons(t: Transformer, job: TrainingJob, space: SearchSpace) -> list[str]:

@@ -12,8 +12,9 @@ from gigaforge.perf.arrays import Array
 from gigaforge.perf.collectives import all_gather_s, all_reduce_s, local_members, point_to_point_s
 from gigaforge.perf.memory import ActivationBytes, RankParameters, in_flight, state_bytes
 from gigaforge.perf.training.constants import Constants
+from gigaforge.perf.training.exchange import Shape, fabric_of
 from gigaforge.perf.training.job import TrainingStrategies
-from gigaforge.perf.training.layer import LayerTimes, Shape, fabric_of
+from gigaforge.perf.training.layer import LayerTimes
 from gigaforge.perf.training.machine import Machine
 from gigaforge.perf.transformer import Transformer
 
@@ -161,14 +162,29 @@ def step_times(
 def _sends_s(
     t: Transformer, machine: Machine, c: Constants, shape: Shape, s: TrainingStrategies, m: Floats
 ) -> Floats:
-    """Activations and their gradients between stages: exposed in part in the steady state, in full while filling."""
+    """Activations and their gradients between stages: exposed in part in the steady state, in full while filling.
+
+    Each tensor-parallel rank sends its share; where the sequence is not split too, the receivers gather the rest within
+    their domain (scatter-gather of [1]_).
+
+    .. [1] D. Narayanan et al. (2021), section 4.1, https://arxiv.org/abs/2104.04473
+    """
     pp = np.asarray(s.pipeline_parallel, dtype=float)
     stride = np.asarray(s.tensor_parallel, dtype=float) * s.context_parallel * s.data_parallel
     inside = np.where(stride * pp <= machine.domain, 1.0, np.maximum(1.0 - stride / machine.domain, 0.0))
-    data = 2.0 * shape.tokens * np.asarray(t.d_model) / shape.norm_split
-    once = point_to_point_s(data, inside, fabric_of(machine, c))
-    steady = 2.0 * m * np.asarray(s.virtual_pipeline) * c.pp_exposed * once
-    return np.where(pp > 1, steady + 2.0 * (pp - 1.0) * once, 0.0)
+    tp, fabric = np.asarray(s.tensor_parallel, dtype=float), fabric_of(machine, c)
+    data = 2.0 * shape.tokens * np.asarray(t.d_model)
+    whole = np.where(np.asarray(shape.norm_split) > 1, 0.0, data)
+    once = point_to_point_s(data / tp, inside, fabric) + all_gather_s(
+        tp, local_members(tp, 1.0, machine.domain), whole, fabric
+    )
+    # Where the pipeline leaves its site, the slowest send sets the pace; while filling, each border is crossed once.
+    far = np.where(
+        stride * pp > machine.site_accelerators, data / tp / machine.site_bytes_s + machine.site_latency_s, 0.0
+    )
+    borders = np.ceil(stride * pp / np.asarray(machine.site_accelerators, dtype=float)) - 1.0
+    steady = 2.0 * m * np.asarray(s.virtual_pipeline) * c.pp_exposed * np.maximum(once, far)
+    return np.where(pp > 1, steady + 2.0 * ((pp - 1.0) * once + borders * far), 0.0)
 
 
 def _groups(s: TrainingStrategies, machine: Machine) -> tuple[Floats, Floats, Floats, Floats]:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.effects import Effects
-from gigaforge.perf.inference.forward import Shapes
 from gigaforge.perf.inference.memory import Parts
 from gigaforge.perf.inference.operate import Machine, Operation, Requests, operate
 from gigaforge.perf.inference.rates import Rates
 from gigaforge.perf.inference.results import ServingConfigurations
-from gigaforge.perf.inference.search import layouts
+from gigaforge.perf.inference.shapes import Shapes
+from gigaforge.perf.inference.space import layouts
 from gigaforge.perf.inference.steady import Drafting
 from gigaforge.perf.power import clock_factor
 from gigaforge.perf.transformer import Transformer
@@ -272,11 +272,7 @@ def _rates(hardware: Hardware, plan: Any, share: float) -> Rates:
     rates = Rates.of(hardware, plan)
     if share >= 1.0:
         return rates
-    clock = float(clock_factor(hardware, share * hardware.power_limit_w))
-    values = {f.name: getattr(rates, f.name) for f in fields(Rates)}
-    for name in ("peak_linear", "peak_experts", "peak_attention", "peak_bf16"):
-        values[name] = values[name] * clock
-    return Rates(**values)
+    return rates.at_clock(float(clock_factor(hardware, share * hardware.power_limit_w)))
 
 
 def _candidates(c: Condition, transformer: Transformer, hardware: Hardware) -> Floats:
@@ -303,7 +299,7 @@ def _own(c: Condition) -> tuple[float, float, float, float]:
 
 def _row(layout: tuple[float, float, float, float], batch: float, prefill: tuple[float, float, float]) -> list[float]:
     size, ranks, share = prefill
-    return [*layout, batch, size, ranks, size if ranks > 1 else 1.0, share]
+    return [*layout, batch, size, ranks, size if ranks > 1 else 1.0, share, 1.0]
 
 
 def _batches() -> list[float]:

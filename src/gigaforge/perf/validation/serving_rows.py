@@ -23,7 +23,7 @@ from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.effects import Group
 from gigaforge.perf.inference.known import canonical_model
 from gigaforge.perf.inference.rates import PrecisionPlan
-from gigaforge.perf.inference.traffic import DATASETS, Dataset
+from gigaforge.perf.inference.traffic import Dataset, dataset_of
 from gigaforge.perf.transformer import Transformer
 from gigaforge.perf.validation.serving_names import (
     Unpredictable,
@@ -33,6 +33,7 @@ from gigaforge.perf.validation.serving_names import (
     precision_of,
     software_of,
 )
+from gigaforge.perf.validation.serving_room import attention_ranks
 
 __all__ = ["METRICS", "NEEDED", "Condition", "Rows", "read_serving", "rows_of"]
 
@@ -229,6 +230,12 @@ def _condition(
     disaggregated = _pools(row)
     if disaggregated is not None:
         layout, prefill, workers = disaggregated
+        ranks = attention_ranks(shape, machine, plan, layout[0], layout[1], layout[3])
+        if ranks < layout[1]:
+            layout = (layout[0], ranks, ranks, *layout[3:])
+            prefill = (prefill[0], min(prefill[1], ranks), prefill[2])
+            said = "attention data parallelism as printed would not hold the weights: taken as tensor parallelism"
+            note = "; ".join(filter(None, (note, said)))
     else:
         prefill, workers = None, 1.0
     condition = Condition(
@@ -253,7 +260,11 @@ def _condition(
 
 
 def _kv(printed: str, precision: str, software: str, machine: Hardware) -> str | None:
-    """Cache precision: as printed; TensorRT-LLM takes fp8 with fp8 weights; others keep bf16 unless fp4."""
+    """Cache precision: as printed; fp8 with fp4 weights, with plain fp8 weights, and on chips with fp4 arithmetic.
+
+    Published recipes pass an fp8 cache with fp8 mixtures on Blackwell and keep bf16 on Hopper; where neither is printed, the
+    runs themselves say so: with bf16 the printed requests would not fit, and the queue that follows was not measured.
+    """
     text = printed.lower()
     if "fp8 on blackwell" in text:
         return "fp8" if "fp4" in machine.peak_flop_s else "bf16"
@@ -261,7 +272,9 @@ def _kv(printed: str, precision: str, software: str, machine: Hardware) -> str |
         return "fp8"
     if "16" in text:
         return "bf16"
-    if precision in ("fp8", "nvfp4") or (software.startswith(("trtllm", "mlperf")) and precision == "fp8_block"):
+    if precision in ("fp8", "nvfp4"):
+        return "fp8"
+    if precision == "fp8_block" and (software.startswith(("trtllm", "mlperf")) or "fp4" in machine.peak_flop_s):
         return "fp8"
     return None
 
@@ -284,7 +297,7 @@ def _load(row: dict[str, Any], model: str) -> tuple[str, Dataset | None, tuple[f
     if "max load" in load.lower() or "infinite" in load.lower():
         return "limit", None, none
     said = _SCENARIO.search(load) or _SCENARIO.search(re.sub(r".*scenario ", "", notes)) or _SCENARIO.search(locator)
-    dataset = _dataset(model)
+    dataset = dataset_of(model)
     if not said:
         given = _text(row, "concurrency")
         if given and not load:
@@ -299,14 +312,6 @@ def _load(row: dict[str, Any], model: str) -> tuple[str, Dataset | None, tuple[f
     if dataset is None or scenario not in dataset.targets:
         raise Unpredictable(f"{scenario} load without its latency targets")
     return "target", dataset, dataset.targets[scenario]
-
-
-def _dataset(model: str) -> Dataset | None:
-    text = model.lower()
-    for dataset in DATASETS:
-        if re.search(dataset.pattern, text):
-            return dataset
-    return None
 
 
 def _lengths(row: dict[str, Any], dataset: Dataset | None) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from gigaforge.perf.calibration.study import prepare, weights_of
 from gigaforge.perf.calibration.training import Runs
 from gigaforge.perf.training.parameters import TrainingParameters, shipped
 from gigaforge.perf.validation.common import by_group, scores
+from gigaforge.perf.validation.reasons import reasons
 from gigaforge.perf.validation.runs import Run, read_runs
 
 __all__ = ["TrainingValidation", "shipped_runs", "validate_training"]
@@ -26,6 +27,8 @@ GROUPS: Final = ["metric", "source", "gpu", "precision", "gpu_precision", "model
 _TOKENS, _MEMORY = "tokens_per_s_per_gpu", "peak_memory_gb"
 _COLUMNS: Final = ["id", "metric", "measured", "predicted", "low", "high", "note", *GROUPS[1:]]
 _KEYS: Final = ["source", "model", "batch", "gpus", "seq", "gpu", "precision"]
+_EDGES: Final = (8, 64, 512, 4096)
+_SCALES: Final = ("1-8", "9-64", "65-512", "513-4096", "4097+")
 _SWEEPS: Final = [*_KEYS, "runs", "reached"]
 _REASONS: Final = 10
 """How many reasons an error lists before it only counts."""
@@ -48,6 +51,8 @@ class TrainingValidation:
         Rows predicted by constants that were fitted without their group.
     regret : DataFrame
         Per sweep of strategies: what the strategy that we would choose reaches of the best measured. [unitless]
+    runs, parameters
+        What was predicted, and by which calibration.
 
     """
 
@@ -55,6 +60,8 @@ class TrainingValidation:
     skipped: Mapping[str, int]
     left_out: int
     regret: pd.DataFrame
+    runs: Sequence[Run] = ()
+    parameters: TrainingParameters | None = None
 
     @property
     def scored(self) -> pd.DataFrame:
@@ -68,9 +75,9 @@ class TrainingValidation:
         """Why there is nothing to compare, if no row can be predicted."""
         if self.table["predicted"].notna().any():
             return None
-        reasons = [f"{n} of {len(self.table)} rows: {why}" for why, n in self.skipped.items()]
-        more = [f"and {len(reasons) - _REASONS} more"] if len(reasons) > _REASONS else []
-        return NoAnswerError("no row can be predicted", [*reasons[:_REASONS], *more])
+        lines = [f"{n} of {len(self.table)} rows: {why}" for why, n in self.skipped.items()]
+        more = [f"and {len(lines) - _REASONS} more"] if len(lines) > _REASONS else []
+        return NoAnswerError("no row can be predicted", [*lines[:_REASONS], *more])
 
     def summary(self) -> dict[str, Any]:
         """As `gigaforge validate training --json` prints it."""
@@ -94,16 +101,21 @@ class TrainingValidation:
                 "worst": float(self.regret["reached"].min()),
             }
         out["by"] = by_group(self.scored, GROUPS)
+        # By number of accelerators, not by the alphabet.
+        out["by"]["scale"] = {k: out["by"]["scale"][k] for k in _SCALES if k in out["by"]["scale"]}
         out["by"]["metric"][_MEMORY] = {
             k: v for k, v in scores(memory).items() if k in {"n", "median_ape", "mean_ape", "p90_ape"}
         }
         return out
 
     def worst(self, count: int = 15) -> pd.DataFrame:
-        """The rows that are furthest off, and what had to be assumed."""
+        """The rows that are furthest off (`off`, predicted over measured - 1) with the `reason`, and what was assumed."""
         t = self.scored
         ratio = t["predicted"] / t["measured"]
-        return t.assign(off=ratio - 1.0, size=np.abs(np.log(ratio))).sort_values("size", ascending=False).head(count)
+        far = t.assign(off=ratio - 1.0, size=np.abs(np.log(ratio))).sort_values("size", ascending=False).head(count)
+        by_name = {r.identifier: r for r in self.runs}
+        rows = [by_name[name] for name in far["id"]]
+        return far.assign(reason=reasons(rows, self.runs, self.parameters or shipped()))
 
 
 def shipped_runs() -> tuple[list[Run], dict[str, str]]:
@@ -127,12 +139,12 @@ def validate_training(
 
     """
     runs, skipped = shipped_runs() if path is None else read_runs(path)
-    reasons = dict(Counter(skipped.values()))
+    why = dict(Counter(skipped.values()))
     if not runs:
         blank = [{"id": k, "metric": _TOKENS, "note": v} for k, v in skipped.items()]
         table = pd.DataFrame(blank).reindex(columns=_COLUMNS)
         numbers = dict.fromkeys(("measured", "predicted", "low", "high"), float)
-        return TrainingValidation(table.astype(numbers), reasons, 0, pd.DataFrame(columns=_SWEEPS))
+        return TrainingValidation(table.astype(numbers), why, 0, pd.DataFrame(columns=_SWEEPS))
     chosen = parameters or shipped()
     stacked = prepare(runs)
     step, memory = np.zeros(len(runs)), np.zeros(len(runs))
@@ -143,7 +155,8 @@ def validate_training(
         p = stacked.predict(theta)
         step[rows], memory[rows] = p.times.step_time_s[rows], p.memory.total[rows]
     table = _table(runs, stacked, step, memory, chosen, skipped)
-    return TrainingValidation(table, reasons, sum(d is not None for d in deviations), _regret(runs, stacked, step))
+    left_out = sum(d is not None for d in deviations)
+    return TrainingValidation(table, why, left_out, _regret(runs, stacked, step), runs, chosen)
 
 
 def _theta(stacked: Runs, deviations: Mapping[str, float]) -> npt.NDArray[np.float64]:
@@ -162,7 +175,7 @@ def _table(
     for i, run in enumerate(runs):
         low, high = parameters.interval(run.key, float(run.transformer.moe_layers) > 0)
         predicted = run.measured_tokens * run.measured_step_s / float(step[i])
-        note = "; ".join([*run.assumed, *_recompute_note(run, stacked, i)])
+        note = "; ".join([*run.assumed, *_recompute_note(run, stacked, i), *_memory_note(stacked, memory, i)])
         common = {"id": run.identifier, **_groups(run)}
         rows.append({
             **common, "metric": _TOKENS, "measured": run.measured_tokens, "predicted": predicted,
@@ -183,6 +196,15 @@ _MEMORY_LOW, _MEMORY_HIGH = 0.85, 1.18
 """80 % of the left-out rows with printed memory lay within (measured in docs/training-accuracy.md)."""
 
 
+def _memory_note(stacked: Runs, memory: npt.NDArray[np.float64], i: int) -> list[str]:
+    over = float(memory[i] - stacked.machine.hbm_bytes[i])  # type: ignore[index]
+    return [f"predicted memory is {over / 1e9:.0f} GB over"] if over > _CLEARLY * memory[i] else []
+
+
+_CLEARLY: Final = 0.25
+"""Beyond the error of predicted memory: most published rows lie within a quarter."""
+
+
 def _recompute_note(run: Run, stacked: Runs, i: int) -> list[str]:
     if run.recompute_known:
         return []
@@ -193,8 +215,6 @@ def _recompute_note(run: Run, stacked: Runs, i: int) -> list[str]:
 
 def _groups(run: Run) -> dict[str, str]:
     gpus = float(run.row.get("n_gpus") or 0)
-    edges = (8, 64, 512, 4096)
-    labels = ("1-8", "9-64", "65-512", "513-4096", "4097+")
     tier = run.row.get("tier")
     return {
         "source": run.group[0],
@@ -203,7 +223,7 @@ def _groups(run: Run) -> dict[str, str]:
         "gpu_precision": f"{run.key.chip} {run.key.precision}",
         "model_kind": "moe" if float(run.transformer.moe_layers) > 0 else "dense",
         "software": run.key.software,
-        "scale": labels[int(np.searchsorted(edges, gpus))],
+        "scale": _SCALES[int(np.searchsorted(_EDGES, gpus))],
         "tier": tier if isinstance(tier, str) else "A",
     }
 

@@ -1,0 +1,310 @@
+"""What has really happened so far: read, checked against itself and the scenario, and laid under the programme.
+
+An actuals table has the columns of ``deployment.parquet`` plus ``accepted_w`` (cumulative power accepted, on the
+commitment's basis), for quarters that are over, without gaps from the first quarter of the horizon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from gigaforge.buildout.problem import Array, Problem
+from gigaforge.errors import InputError
+from gigaforge.quarters import Quarter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Past", "past_from", "read_actuals", "register_actuals", "with_past"]
+
+_KEYS: Final = ("quarter", "site", "system")
+_COUNTS: Final = ("racks_added", "racks_retired", "racks_online", "racks_delivered")
+_POWERS: Final = ("it_power_w", "facility_power_w", "deployed_w", "accepted_w")
+_POWER_TOLERANCE: Final = 1e-3  # relative: tables are rounded for people
+_READERS: dict[str, Callable[[str], pd.DataFrame]] = {}
+
+
+@dataclass(frozen=True)
+class Past:
+    """Quarters that are over, as arrays over all sites S, all systems K and the P quarters past.
+
+    Attributes
+    ----------
+    added, retired : array
+        Racks. Shape (S, K, P).
+    not_accepted_w : array
+        Power installed and not accepted at the end of each quarter, on the commitment's basis [W]. Shape (S, K, P).
+
+    """
+
+    added: Array
+    retired: Array
+    not_accepted_w: Array
+
+    @property
+    def quarters(self) -> int:
+        """How many quarters are over."""
+        return int(self.added.shape[2])
+
+
+def register_actuals(scheme: str, reader: Callable[[str], pd.DataFrame]) -> None:
+    """Let ``read_actuals("SCHEME:rest")`` call ``reader("rest")``: how a higher floor offers its own source."""
+    _READERS[scheme] = reader
+
+
+def read_actuals(source: Path | str | pd.DataFrame) -> pd.DataFrame:
+    """Read a table of actuals.
+
+    Parameters
+    ----------
+    source : path, str or DataFrame
+        A CSV or Parquet file; a folder of them (one file a quarter, or a ``deployment.parquet``); ``scheme:rest`` of a
+        registered reader; or the table itself.
+
+    Raises
+    ------
+    InputError
+        Nothing there, not a table, or a column missing.
+
+    """
+    if isinstance(source, pd.DataFrame):
+        return _columns(source, "actuals")
+    scheme, colon, rest = str(source).partition(":")
+    if colon and len(scheme) > 1 and not Path(source).exists():
+        if scheme not in _READERS:
+            raise InputError(f"{scheme!r} is not a known source of actuals; give a CSV or Parquet file", "--actuals")
+        return _columns(_READERS[scheme](rest), str(source))
+    path = Path(source)
+    if not path.exists():
+        raise InputError("no such file or folder; a CSV or Parquet table is expected", str(path))
+    if path.is_dir():
+        whole = path / "deployment.parquet"
+        files = [whole] if whole.exists() else sorted([*path.glob("*.csv"), *path.glob("*.parquet")])
+        if not files:
+            raise InputError("holds no CSV or Parquet file", str(path))
+        return pd.concat([_columns(_read(f), str(f)) for f in files], ignore_index=True)
+    return _columns(_read(path), str(path))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError, pd.errors.ParserError) as problem:
+        raise InputError(f"is not a CSV or Parquet table: {str(problem).splitlines()[0]}", str(path)) from None
+
+
+def _columns(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The columns that count, with what may be left out filled in."""
+    missing = [c for c in (*_KEYS, "racks_added") if c not in table.columns]
+    if missing:
+        raise InputError(
+            f"has no column {missing[0]!r}; needed: {', '.join(_KEYS)}, racks_added (and racks_retired, accepted_w)",
+            where,
+        )
+    if table.empty:
+        raise InputError("holds no row; leave --actuals out where nothing has happened yet", where)
+    known = [c for c in (*_KEYS, *_COUNTS, *_POWERS) if c in table.columns]
+    out = table[known].copy()
+    if "racks_retired" not in out.columns:
+        out["racks_retired"] = 0
+    for column in (c for c in out.columns if c not in _KEYS):
+        numbers = pd.to_numeric(out[column], errors="coerce")
+        bad = ~np.isfinite(numbers) | (numbers < 0)
+        if column in _COUNTS:
+            bad |= numbers % 1 != 0
+        if bad.any():
+            row = out[bad].iloc[0]
+            kind = "a whole number from 0" if column in _COUNTS else "a number of watts from 0"
+            raise InputError(f"{_at(row)}: {column} is {row[column]}; {kind} is expected", where)
+        out[column] = numbers.astype(float)
+    return out
+
+
+def _at(row: Any) -> str:
+    return f"{row['quarter']} {row['site']} {row['system']}"
+
+
+def past_from(table: pd.DataFrame, problem: Problem, where: str = "actuals") -> Past:
+    """Check actuals against themselves and the scenario, and turn them into arrays.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `read_actuals`.
+    problem : Problem
+        What is to be planned.
+    where : str
+        What to call the table in messages.
+
+    Raises
+    ------
+    InputError
+        Two statements that cannot both be true: both are named.
+
+    """
+    table = table.assign(t=_quarters(table, problem, where))
+    for column, known in (("site", problem.sites), ("system", problem.systems)):
+        strange = table[~table[column].isin(known)]
+        if len(strange):
+            row = strange.iloc[0]
+            raise InputError(
+                f"{_at(row)}: the scenario has no {column} {row[column]!r}; it has {', '.join(known)}", where
+            )
+    double = table[table.duplicated(["t", "site", "system"])]
+    if len(double):
+        raise InputError(f"{_at(double.iloc[0])}: stated twice", where)
+    count = int(table["t"].max()) + 1
+    shape = (len(problem.sites), len(problem.systems), count)
+    place = (
+        table["site"].map(problem.sites.index).to_numpy(),
+        table["system"].map(problem.systems.index).to_numpy(),
+        table["t"].to_numpy(),
+    )
+
+    def array(column: str, missing: float = 0.0) -> Array:
+        out = np.full(shape, missing)
+        if column in table.columns:
+            out[place] = table[column].to_numpy()
+        return out
+
+    stated = _Stated(problem, array, count)
+    contradiction = next(_contradictions(stated), None)
+    if contradiction is not None:
+        raise InputError(contradiction, where)
+    accepted = stated.accepted_w
+    return Past(stated.added, stated.retired, np.maximum(stated.installed_w - accepted, 0.0))
+
+
+def _quarters(table: pd.DataFrame, problem: Problem, where: str) -> list[int]:
+    """Position of each row's quarter in the horizon; no gap, nothing outside, something left to plan."""
+    first, last = problem.quarters[0], problem.quarters[-1]
+    try:
+        parsed = [Quarter.parse(q) for q in table["quarter"]]
+    except ValueError as wrong:
+        raise InputError(str(wrong), where) from None
+    outside = next((q for q in parsed if not first <= q <= last), None)
+    if outside is not None:
+        raise InputError(f"{outside} is outside the scenario's horizon, {first} to {last}", where)
+    seen = {q - first for q in parsed}
+    gap = next((t for t in range(max(seen)) if t not in seen), None)
+    if gap is not None:
+        raise InputError(
+            f"has rows for {max(parsed)} and none for {first + gap}, which was over before; every quarter from {first} "
+            "on is expected (rows with 0 racks where nothing happened)",
+            where,
+        )
+    if max(parsed) == last:
+        raise InputError(f"reach to {last}, the end of the horizon: nothing is left to plan", where)
+    return [q - first for q in parsed]
+
+
+class _Stated:
+    """The table as arrays, and what follows from it."""
+
+    def __init__(self, problem: Problem, array: Callable[..., Array], count: int) -> None:
+        self.problem, self.count = problem, count
+        self.added, self.retired = array("racks_added"), array("racks_retired")
+        self.online_stated = array("racks_online", np.nan)
+        self.facility_stated = array("facility_power_w", np.nan)
+        self.accepted_stated = array("accepted_w", np.nan)
+        self.delivered_stated = array("racks_delivered", np.nan)
+        self.online = np.cumsum(self.added - self.retired, axis=2)
+        self.installed_w = np.cumsum(self.added, axis=2) * problem.deployed_w_per_rack[..., None]
+
+    @property
+    def accepted_w(self) -> Array:
+        """Cumulative accepted power; what is not stated counts as accepted [W]."""
+        return np.where(np.isnan(self.accepted_stated), self.installed_w, self.accepted_stated)
+
+
+def _contradictions(a: _Stated) -> Iterator[str]:
+    """Pairs of statements that cannot both hold, the plainest first."""
+    yield from _online(a)
+    yield from _delivered(a)
+    yield from _hosted(a)
+    yield from _accepted(a)
+    yield from _energised(a)
+
+
+def _name(a: _Stated, s: int, k: int, t: int) -> str:
+    return f"{a.problem.quarters[t]} {a.problem.sites[s]} {a.problem.systems[k]}"
+
+
+def _online(a: _Stated) -> Iterator[str]:
+    for s, k, t in zip(*np.nonzero(a.online < 0), strict=True):
+        have = a.online[s, k, t] + a.retired[s, k, t]
+        yield f"{_name(a, s, k, t)}: {a.retired[s, k, t]:,.0f} racks retired, where {have:,.0f} were online"
+    for s, k, t in zip(*np.nonzero(np.isfinite(a.online_stated) & (a.online_stated != a.online)), strict=True):
+        yield (
+            f"{_name(a, s, k, t)}: {a.online_stated[s, k, t]:,.0f} racks online, where all racks added so far less those "
+            f"retired make {a.online[s, k, t]:,.0f}"
+        )
+    gone = np.isnan(a.online_stated) & (a.online > 0) & np.isfinite(a.online_stated).any()
+    for s, k, t in zip(*np.nonzero(gone), strict=True):
+        yield f"{_name(a, s, k, t)}: no row, where {a.online[s, k, t]:,.0f} racks were online before"
+
+
+def _delivered(a: _Stated) -> Iterator[str]:
+    p = a.problem
+    for line, name in enumerate(p.lines):
+        mine = p.line_of == line
+        deployed = a.added[:, mine].sum(axis=(0, 1)).cumsum()
+        stated = a.delivered_stated[:, mine]
+        if np.isfinite(stated).any():
+            delivered, whose = np.nansum(stated, axis=(0, 1)).cumsum(), "racks_delivered of the same table"
+        else:
+            delivered, whose = p.supply[line, : a.count].cumsum(), f"platforms.{name}.supply of the scenario"
+        for t in np.flatnonzero(deployed > delivered + 0.5):
+            yield (
+                f"{p.quarters[t]} {name}: {deployed[t]:,.0f} racks deployed by then, where {whose} has only "
+                f"{delivered[t]:,.0f} delivered; correct whichever is wrong"
+            )
+
+
+def _hosted(a: _Stated) -> Iterator[str]:
+    allowed = np.logical_or.accumulate(a.problem.can_host, axis=2)[..., : a.count]
+    for s, k, t in zip(*np.nonzero((a.added > 0) & ~allowed), strict=True):
+        yield (
+            f"{_name(a, s, k, t)}: {a.added[s, k, t]:,.0f} racks added, where the catalogue and the scenario let "
+            f"{a.problem.sites[s]} host no {a.problem.systems[k]} by then (power per rack, list of systems, dates)"
+        )
+
+
+def _accepted(a: _Stated) -> Iterator[str]:
+    more = a.accepted_w > a.installed_w * (1 + _POWER_TOLERANCE) + 1.0
+    for s, k, t in zip(*np.nonzero(more), strict=True):
+        yield (
+            f"{_name(a, s, k, t)}: {a.accepted_w[s, k, t] / 1e6:,.1f} MW accepted, where the racks added so far make "
+            f"{a.installed_w[s, k, t] / 1e6:,.1f} MW"
+        )
+
+
+def _energised(a: _Stated) -> Iterator[str]:
+    p = a.problem
+    used = np.einsum("skt,sk->st", a.online, np.outer(p.pue_peak, p.rack_it_w))
+    stated = np.nansum(a.facility_stated, axis=1)
+    used = np.asarray(np.maximum(used, stated))
+    energised = p.energised_w[:, : a.count]
+    for s, t in zip(*np.nonzero(used > energised * (1 + _POWER_TOLERANCE) + 1.0), strict=True):
+        yield (
+            f"{p.quarters[t]} {p.sites[s]}: racks online draw {used[s, t] / 1e6:,.1f} MW, where sites.{p.sites[s]}.power "
+            f"has {energised[s, t] / 1e6:,.1f} MW energised"
+        )
+
+
+def with_past(problem: Problem, past: Past) -> Problem:
+    """The same problem with the past fixed: supply of quarters that are over is what was really bought."""
+    supply = problem.supply.copy()
+    energised = problem.energised_w.copy()
+    for line in range(len(problem.lines)):
+        supply[line, : past.quarters] = past.added[:, problem.line_of == line].sum(axis=(0, 1))
+    online = np.cumsum(past.added - past.retired, axis=2)
+    used = np.einsum("skt,sk->st", online, np.outer(problem.pue_peak, problem.rack_it_w))
+    energised[:, : past.quarters] = np.maximum(energised[:, : past.quarters], used)
+    return replace(problem, supply=supply, energised_w=energised, past=past)

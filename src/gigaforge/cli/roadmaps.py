@@ -1,0 +1,186 @@
+"""What `gigaforge codesign` asks of the roadmaps, and how it prints their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gigaforge.cli.options import quantity
+from gigaforge.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gigaforge.buildout.cooptimise import CoDesign
+    from gigaforge.codesign.hardware import Limits
+
+__all__ = ["add_roadmaps", "limits_from", "print_roadmaps"]
+
+_NAMES = {
+    "flops": ("bf16_flop_s", "flop_rate"),
+    "hbm": ("hbm_bytes", "data"),
+    "hbm-bandwidth": ("hbm_bandwidth_bytes_s", "bandwidth"),
+    "nvlink": ("scale_up_bytes_s", "bandwidth"),
+    "scale-out": ("scale_out_bytes_s", "bandwidth"),
+    "power": ("power_w", "power"),
+    "domain": ("nvlink_domain", "count"),
+}
+
+
+def limits_from(texts: list[str] | None, built_in: str) -> Limits:
+    """Read ``--limit hbm=200 GB..600 GB``; an open end is the technology's.
+
+    Raises
+    ------
+    InputError
+        Unknown name or unit, an empty range, or one outside the cost model's validity.
+
+    """
+    from gigaforge.codesign.hardware import Limits, technology
+
+    ranges: dict[str, tuple[float, float]] = {}
+    most: dict[str, float] = {}
+    known = technology(built_in).ranges
+    for text in texts or []:
+        name, _, span = text.partition("=")
+        name = name.strip().lower()
+        if name == "package":
+            most["package_usd"] = quantity(span, "money", f"--limit {text}")
+            continue
+        if name not in _NAMES or not span:
+            raise InputError(
+                f"{text!r}; give NAME=LOW..HIGH with a name of {', '.join([*_NAMES, 'package'])}", "--limit"
+            )
+        parameter, dimension = _NAMES[name]
+        low, dots, high = (part.strip() for part in span.partition(".."))
+        least, largest = known[parameter]
+        a = quantity(low, dimension, f"--limit {text}") if low else least
+        b = quantity(high, dimension, f"--limit {text}") if high else (largest if dots else a)
+        ranges[parameter] = (a, b)
+    limits = Limits(ranges, **most)
+    limits.within(technology(built_in))
+    return limits
+
+
+def add_roadmaps(
+    result: CoDesign,
+    answer: dict[str, Any],
+    *,
+    built_in: str,
+    limits: Limits,
+    pareto: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Ask both roadmaps at the co-optimised plan's prices; their answers become keys of the JSON."""
+    from gigaforge.buildout.roadmaps import hardware_roadmap, model_roadmap
+
+    exchange = result.coordination
+    hardware = hardware_roadmap(
+        exchange.problem,
+        exchange.relaxation,
+        result.catalog,
+        built_in=built_in,
+        limits=limits,
+        pareto=pareto,
+        tell=tell,
+    )
+    models = model_roadmap(exchange.problem, exchange.relaxation, result.catalog, tell=tell)
+    answer["hardware"] = hardware.to_dict()
+    answer["models"] = models.to_dict()
+    answer["sensitivity"] = {
+        f"{s.system}.{s.parameter}": {"usd_per_accelerator": s.usd_per_accelerator, "unit": s.unit}
+        for s in hardware.sensitivities
+    }
+    if hardware.next is not None:
+        answer["best"]["design"] = hardware.next.to_dict()["general"]
+    result.plan.summary["roadmaps"] = {
+        "hardware": answer["hardware"],
+        "models": answer["models"] | {"curves": models.curves()},
+    }
+
+
+def print_roadmaps(answer: dict[str, Any], console: Console) -> None:
+    """Sensitivities, the next generation and the models, in the terminal."""
+    if "hardware" not in answer:
+        return
+    _print_sensitivities(answer["hardware"]["sensitivity"], console)
+    if answer["hardware"]["next"]:
+        _print_next(answer["hardware"]["next"], console)
+    if answer["models"]["choices"]:
+        _print_models(answer["models"]["choices"], console)
+    for line in (*answer["hardware"]["warnings"], *answer["models"]["warnings"]):
+        console.print(f"[yellow]![/yellow] {line}", highlight=False)
+
+
+def _print_sensitivities(rows: list[dict[str, Any]], console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD, title="Worth of more in every accelerator, today's dollars", title_justify="left"
+    )
+    for name in ("System", "One more"):
+        table.add_column(name)
+    for name in ("is worth", "costs", "per accelerator"):
+        table.add_column(name, justify="right")
+    for r in rows:
+        less = r["parameter"] == "power_drawn_w"
+        cost = r["cost_usd_per_accelerator"]
+        verdict = "" if cost is None or less else "pays" if r["usd_per_accelerator"] > cost else "does not pay"
+        name = {"bf16_flop_s": "FLOP/s", "power_limit_w": "limit", "power_drawn_w": "drawn, less"}.get(
+            r["parameter"], ""
+        )
+        what = f"{r['unit']} {name}" if name and name not in r["unit"] else f"{r['unit']} {_words(r['parameter'])}"
+        table.add_row(
+            r["system"],
+            what,
+            f"${r['usd_per_accelerator']:,.0f}",
+            "" if cost is None or less else f"${cost:,.0f}",
+            verdict,
+        )
+    console.print(table)
+
+
+def _words(parameter: str) -> str:
+    return {
+        "hbm_bytes": "HBM",
+        "hbm_bandwidth_bytes_s": "HBM bandwidth",
+        "scale_up_bytes_s": "NVLink",
+        "scale_out_bytes_s": "scale-out",
+    }.get(parameter, "")
+
+
+def _print_next(found: dict[str, Any], console: Console) -> None:
+    general = found["general"]
+    low, high = (general["usd"] * f for f in found["interval"])
+    console.print(f"[bold]Next generation[/bold] in {found['technology']}, at {found['prices']}:", highlight=False)
+    console.print(f"  general   {general['words']}", highlight=False)
+    console.print(
+        f"            the plan's work at {100 * general['usd']:.0f} % of its cost on {found['reference']['words']}"
+        f" ({100 * low:.0f}-{100 * high:.0f} %)",
+        highlight=False,
+    )
+    for name, one in found["special"].items():
+        console.print(f"  {name:9} {one['words']}", highlight=False)
+    if found["special"]:
+        saved = 1 - found["specialised_usd"] / general["usd"]
+        console.print(f"            a design for each phase saves {100 * saved:.1f} % more", highlight=False)
+    for limit in general["at_limit"]:
+        console.print(f"            at its limit: {limit}", highlight=False)
+
+
+def _print_models(choices: dict[str, Any], console: Console) -> None:
+    from gigaforge.units import format_quantity
+
+    console.print("[bold]Models as good as the named ones[/bold]", highlight=False)
+    for run, c in choices.items():
+        kind = "dense" if c["experts"] == 1 else f"{c['experts']} x experts"
+        own = c["named_usd"]
+        than = f", the named one {format_quantity(own, 'money')}" if own and own < float("inf") else ""
+        console.print(
+            f"  {run}: {c['active'] / 1e9:,.0f}B active ({kind}, {c['total'] / 1e9:,.0f}B in all) on {c['tokens'] / 1e12:,.1f}T "
+            f"tokens; {format_quantity(c['usd'], 'money')} over its life{than}",
+            highlight=False,
+        )
+        for warning in c["warnings"]:
+            console.print(f"    [yellow]![/yellow] {warning}", highlight=False)

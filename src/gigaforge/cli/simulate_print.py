@@ -1,0 +1,299 @@
+"""What ``gigaforge simulate`` prints: one run, many runs, two policies, in the units people use."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from gigaforge.units import format_quantity
+
+if TYPE_CHECKING:
+    from gigaforge.operations import Comparison, Replications, SimulationResult
+
+__all__ = ["comparison", "replayed", "replications", "result"]
+
+_SHOWN: Final = 12
+# figure of a summary: words, dimension
+_FIGURES: Final = {
+    "goodput": ("goodput", "share"),
+    "availability": ("availability", "share"),
+    "tokens_trained": ("tokens trained", "tokens"),
+    "tokens_served": ("tokens served", "tokens"),
+    "slo_violations": ("missed target", "share"),
+    "peak_power_w": ("peak power", "power"),
+    "energy_j": ("energy", "energy"),
+    "pue": ("PUE", "ratio"),
+    "cost_usd": ("energy cost", "money"),
+    "events": ("failures", "count"),
+}
+_MODES: Final = {"synchronous": "sync", "elastic": "elastic", "fault_tolerant": "tolerant"}
+_ACCOUNTS: Final = {
+    "productive": "at work",
+    "checkpoint": "saving",
+    "rework": "rollback",
+    "restart": "restarting",
+    "wait": "waiting",
+    "straggler": "stragglers",
+    "power": "power limits",
+    "headroom": "ready for more",
+    "backfill": "lent to other work",
+    "repair": "in repair",
+}
+
+_REPLAYED: Final = {
+    "jobs_hit_share": "jobs hit by a failure",
+    "runtime_hit_share": "of GPU time, in these",
+    "lost_share": "GPU time lost",
+    "one_pod_share": "jobs in one pod",
+}
+
+
+def _say(value: float, kind: str, *, difference: bool = False) -> str:
+    """One figure in people's units; differences of shares are points."""
+    if not math.isfinite(value):
+        return "unknown"
+    sign = "+" if difference and value > 0 else ""
+    if kind == "share":
+        return f"{sign}{100 * value:.2f} pt" if difference else f"{value:.2%}"
+    if kind == "ratio":
+        return f"{sign}{value:.4f}"
+    if kind == "count":
+        return f"{sign}{value:,.0f}"
+    return sign + format_quantity(value, "count" if kind == "tokens" else kind)
+
+
+def _width(value: float, kind: str) -> str:
+    """A half-width, without a sign."""
+    return _say(value, kind, difference=True).lstrip("+") if math.isfinite(value) else "unknown"
+
+
+def _bar(share: float, width: int = 14) -> str:
+    return "█" * round(share * width) or "▏"
+
+
+def result(done: SimulationResult) -> None:
+    """Print one run."""
+    from rich.columns import Columns
+    from rich.console import Console
+
+    console, summary = Console(), done.summary()
+    length = format_quantity(summary["simulated_s"], "duration")
+    console.print(f"[bold]{summary['name']}[/]  {summary['racks']:,} racks, {summary['accelerators']:,} accelerators, "
+                  f"{length}, {summary['events']:,} failures in {summary['wall_s']:.1f} s", highlight=False)  # fmt: skip
+    falls = (
+        [_fall(summary["waterfall"], "training rack time", spares=True)]
+        if summary["goodput_of"] == "training"
+        else []
+    )
+    if summary["serving_waterfall"]:
+        falls.append(_fall(summary["serving_waterfall"], "serving rack time", spares=False))
+    console.print(_facts(summary))
+    console.print(Columns(falls, padding=(0, 2)))
+    _runs(console, summary)
+    _serving(console, summary)
+    _worst_quarters(console, summary)
+    if summary["out"]:
+        console.print(f"[dim]tables and simulation.html in {summary['out']}[/]")
+
+
+def _facts(summary: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    facts = Table.grid(padding=(0, 2))
+    trains = summary["goodput_of"] == "training"
+    rows = [
+        ("goodput", f"[bold green]{summary['goodput']:.1%}[/]" if trains else "[dim]no training[/]"),
+        ("availability", f"{summary['availability']:.2%} of rack time"),
+        ("peak power", format_quantity(summary["peak_power_w"], "power")),
+        ("energy", format_quantity(summary["energy_j"], "energy")),
+        ("PUE", f"{summary['pue']:.3f}"),
+        ("energy cost", format_quantity(summary["cost_usd"], "money")),
+        ("carbon", f"{summary['carbon_kg'] / 1e6:,.0f} kt"),
+    ]
+    if trains:
+        rows += [
+            ("trained", format_quantity(summary["tokens_trained"], "tokens")),
+            ("between stops", _stops(summary["mttf_s"])),
+        ]
+    if summary["tokens_demanded"] > 0.0:
+        share = summary["tokens_served"] / summary["tokens_demanded"]
+        served, asked = (format_quantity(summary[f"tokens_{k}"], "tokens") for k in ("served", "demanded"))
+        rows += [
+            ("served", f"{served} of {asked} ({share:.2%})"),
+            ("missed target", f"{summary['slo_violations']:.3%} of tokens, shed or late"),
+        ]
+    for label, value in rows:
+        facts.add_row(f"[dim]{label}[/]", value)
+    return facts
+
+
+def _stops(mttf_s: dict[str, float]) -> str:
+    """Mean time between interruptions by size of job, past the first months."""
+    sizes = {n: v for n, v in mttf_s.items() if int(n) > 8}
+    return ", ".join(f"{v / 3600:.2g} h at {int(n):,}" for n, v in sizes.items())
+
+
+def _fall(shares: dict[str, float], title: str, *, spares: bool) -> Any:
+    from rich.table import Table
+
+    fall = Table(box=None, show_header=False, padding=(0, 1), title=title, title_style="dim", title_justify="left")
+    words = _ACCOUNTS | {"idle": "hot spares" if spares else "off"}
+    for name, share in shares.items():
+        colour = "green" if name in ("productive", "backfill", "headroom") else "red" if share > 0.02 else "yellow"
+        fall.add_row(words[name], f"{share:7.2%}", f"[{colour}]{_bar(share)}[/]")
+    return fall
+
+
+def _runs(console: Any, summary: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    if not summary["training"]:
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    for name in ("run", "mode", "racks", "goodput", "stops", "save", "(best)", "spares", "(best)"):
+        left = name in ("run", "mode")
+        table.add_column(
+            name,
+            justify="left" if left else "right",
+            no_wrap=True,
+            min_width=None if name == "run" else max(len(name), 6),
+        )
+    for run in sorted(summary["training"], key=lambda r: -r["racks"])[:_SHOWN]:
+        table.add_row(run["name"].partition("/")[0], _MODES[run["mode"]], f"{run['racks']:,}", f"{run['goodput']:.1%}",
+                      f"{run['interruptions']:,}", f"{run['checkpoint_interval_s']:.0f} s",
+                      f"{run['best_checkpoint_interval_s']:.0f}", str(run["spares"]), str(run["best_spares"]))  # fmt: skip
+    console.print(table)
+    _and_more(console, len(summary["training"]), "runs")
+    large = max(summary["training"], key=lambda r: r["stop_step_w"])
+    words = f"{large['name']}: a stop takes {format_quantity(large['stop_step_w'], 'power')} away at once"
+    if large["ramp_storage_j"] > 0.0:
+        words += f"; {format_quantity(large['ramp_storage_j'], 'energy')} of storage would hide it from the grid"
+        short = large["ramp_s"] > 0.0
+        words += (
+            f", what is there leaves up to {large['ramp_s']:.0f} s lost at each restart"
+            if short
+            else ", and it is there"
+        )
+    words += (f". Within a step its power swings by {format_quantity(large['swing_w'], 'power')}, "
+              f"{format_quantity(large['swing_after_storage_w'], 'power')} after storage")  # fmt: skip
+    console.print(f"[dim]{words}[/]", highlight=False)
+
+
+def _serving(console: Any, summary: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    if not summary["serving"]:
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    for name in ("served", "asked for", "served", "shed", "late", "first token", "per token"):
+        table.add_column(name, justify="left" if name == "served" and not table.columns else "right")
+    table.columns[0].header = "workload"
+    for name, row in list(summary["serving"].items())[:_SHOWN]:
+        speed = [
+            format_quantity(row[k], "duration") if row[k] is not None else "unknown" for k in ("ttft_s", "tpot_s")
+        ]
+        table.add_row(name, format_quantity(row["tokens_demanded"], "tokens"), f"{row['served_share']:.2%}", f"{row['shed_share']:.2%}",
+                      f"{row['late_share']:.2%}", *speed)  # fmt: skip
+    console.print(table)
+    _and_more(console, len(summary["serving"]), "workloads")
+
+
+def _and_more(console: Any, count: int, what: str) -> None:
+    if count > _SHOWN:
+        console.print(f"[dim]and {count - _SHOWN} more {what}: --json[/]")
+
+
+def _worst_quarters(console: Any, summary: dict[str, Any]) -> None:
+    """Say when and why targets were missed, where they were."""
+    rows = [q for q in summary["quarters"] if q["slo_violations"] > 0.001]
+    rows = sorted(rows, key=lambda q: -q["slo_violations"] * q["tokens_demanded"])[:3]
+    for q in rows:
+        late, beyond = q["late_share"], q["beyond_all_racks_share"]
+        rest = max(q["shed_share"] - beyond, 0.0)
+        parts = [(beyond, "more asked than all its racks serve"), (rest, "failures, slow scaling or power"),
+                 (late, "served late")]  # fmt: skip
+        why = ", ".join(f"{share:.2%} {words}" for share, words in sorted(parts, reverse=True) if share >= 0.0005)
+        console.print(
+            f"[dim]{q['quarter']}[/] missed {q['slo_violations']:.2%} of its tokens: {why}", highlight=False
+        )
+
+
+def replications(done: Replications, as_json: bool) -> None:
+    """Print means with their confidence intervals."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = {name: dict(zip(("mean", "half_width_95"), done.interval(name), strict=True)) for name in done.values}
+    if as_json:
+        print(json.dumps({"replications": len(done.seeds), "seeds": list(done.seeds), "values": rows}))
+        return
+    table = Table(
+        box=None, header_style="dim", title=f"{len(done.seeds)} runs", title_style="dim", title_justify="left"
+    )
+    for name in ("", "mean", "± 95 %", "lowest", "highest"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for name, (words, kind) in _FIGURES.items():
+        values = done.values[name]
+        if (kind == "tokens" and not values.any()) or (name == "goodput" and not done.values["tokens_trained"].any()):
+            continue
+        mean, half = done.interval(name)
+        table.add_row(
+            words,
+            _say(mean, kind),
+            _width(half, kind),
+            _say(float(values.min()), kind),
+            _say(float(values.max()), kind),
+        )
+    Console().print(table)
+
+
+def comparison(done: Comparison, as_json: bool) -> None:
+    """Print two policies side by side."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if as_json:
+        print(json.dumps({
+            "replications": len(done.first.seeds),
+            "difference": {n: {
+                "first": done.first.interval(n)[0], "second": done.second.interval(n)[0], "mean": done.difference[n][0],
+                "half_width_95": done.difference[n][1], "half_width_95_independent": done.alone[n],
+            } for n in done.difference},
+        }))  # fmt: skip
+        return
+    table = Table(box=None, header_style="dim", title=f"{len(done.first.seeds)} pairs of runs, each pair under the same "
+                  "failures, demand and weather", title_style="dim", title_justify="left")  # fmt: skip
+    for name in ("", "first", "second", "difference", "± 95 %", "± unpaired"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for n, (words, kind) in _FIGURES.items():
+        source = "tokens_trained" if n == "goodput" else n
+        if (kind == "tokens" or n == "goodput") and not (
+            done.first.values[source].any() or done.second.values[source].any()
+        ):
+            continue
+        mean, half = done.difference[n]
+        style = "" if abs(mean) > half else "dim"
+        table.add_row(words, _say(done.first.interval(n)[0], kind), _say(done.second.interval(n)[0], kind),
+                      _say(mean, kind, difference=True), _width(half, kind), _width(done.alone[n], kind), style=style)  # fmt: skip
+    console = Console()
+    console.print(table)
+    console.print(
+        "[dim]Difference: second less first. Dim: none beyond chance. Unpaired: if the runs did not share their luck.[/]"
+    )
+
+
+def replayed(console: Any, summary: dict[str, Any]) -> None:
+    """Print what a trace gave, and say where it has a hole."""
+    for name, value in summary.items():
+        words, text = name.replace("_", " "), f"{value:,.4g}"
+        if name.endswith("_s"):
+            words, text = words[:-2], format_quantity(value, "duration") if value > 0.0 else "none"
+        elif name.endswith("_share") or name == "utilisation":
+            words, text = _REPLAYED.get(name, words), f"{value:.2%}"
+        console.print(f"[dim]{words:22s}[/] {text}", highlight=False)
+    if summary["longest_gap_s"] > 0.1 * summary["span_s"] > 0.0:
+        gap = format_quantity(summary["longest_gap_s"], "duration")
+        console.print(
+            f"[yellow]The trace has a gap of {gap}, taken as no demand: fill or cut it if entries are missing.[/]"
+        )

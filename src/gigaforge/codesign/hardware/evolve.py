@@ -1,0 +1,257 @@
+"""The best design under limits: a batched evolutionary loop on the vectorised evaluator.
+
+Each generation makes one child per parent by differential mutation in log space (R. Storn, K. Price, Differential
+Evolution, J. Global Optimization 11 (1997), https://doi.org/10.1023/A:1008202821328), scores all at once, and keeps the best
+of parents and children: by cost, or by non-dominated front and crowding (K. Deb et al., NSGA-II, IEEE Trans. Evol. Comput. 6
+(2002), https://doi.org/10.1109/4235.996017) where there are two objectives.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigaforge.codesign.hardware.cost import cost
+from gigaforge.codesign.hardware.design import PARAMETERS, Designs
+from gigaforge.codesign.hardware.score import Question, Scorer, Scores
+from gigaforge.errors import NoAnswerError
+
+__all__ = ["Evolution", "evolve", "fronts"]
+
+Array = NDArray[np.float64]
+Objective = Literal["usd", "joules", "both"]
+
+_POPULATION: Final = 160
+_GENERATIONS: Final = 36
+_FRESH: Final = 0.05
+"""Share of each generation that is drawn anew, so that no region is forgotten."""
+_SIMILAR: Final = 0.02
+"""Designs within 2 % of the best are reported as a range of each parameter."""
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """What a search found.
+
+    Attributes
+    ----------
+    designs, scores : Designs, Scores
+        Best first; for two objectives the non-dominated set, cheapest first.
+    ranges : dict
+        Of each parameter, over all designs seen that cost at most 2 % more than the best.
+    history : array
+        Best cost (or the front's cheapest) after each generation [USD].
+    evaluated, wall_s : int, float
+        Complete evaluations of performance; time.
+    at_limit : tuple of str
+        Parameters that the best design takes to the end of their range, and limits that it exhausts.
+
+    """
+
+    designs: Designs
+    scores: Scores
+    ranges: dict[str, tuple[float, float]]
+    history: Array
+    evaluated: int
+    wall_s: float
+    at_limit: tuple[str, ...]
+
+
+def fronts(objectives: Array) -> NDArray[np.int64]:
+    """Non-dominated front of each row (0: dominated by none); smaller is better. Shape (row,)."""
+    rank = np.full(len(objectives), -1)
+    left = np.arange(len(objectives))
+    level = 0
+    while left.size:
+        here = objectives[left]
+        worse = (here[:, None, :] <= here[None, :, :]).all(-1) & (here[:, None, :] < here[None, :, :]).any(-1)
+        best = ~worse.any(axis=0)
+        rank[left[best]] = level
+        left, level = left[~best], level + 1
+    return rank
+
+
+def _crowding(objectives: Array, rank: NDArray[np.int64]) -> Array:
+    """Distance to the neighbours on one's own front; ends are infinitely far."""
+    out = np.zeros(len(objectives))
+    for level in np.unique(rank):
+        rows = np.flatnonzero(rank == level)
+        for column in objectives[rows].T:
+            order = rows[np.argsort(column, kind="stable")]
+            span = max(float(np.ptp(column)), 1e-300)
+            out[order[[0, -1]]] = np.inf
+            out[order[1:-1]] += (np.sort(column)[2:] - np.sort(column)[:-2]) / span
+    return out
+
+
+def _order(scores: Scores, objective: Objective) -> NDArray[np.int64]:
+    """Best first; what is impossible last."""
+    if objective != "both":
+        return np.argsort(getattr(scores, objective), kind="stable")
+    values = np.log(np.minimum(np.stack([scores.usd, scores.joules], axis=1), 1e300))
+    rank = fronts(values)
+    return np.lexsort((-_crowding(values, rank), rank))
+
+
+class _Genome:
+    """Designs as points of the unit cube: logarithms of the parameters, the power limit as a share of the full draw."""
+
+    def __init__(self, question: Question) -> None:
+        self.t = question.technology
+        ranges = question.limits.within(self.t)
+        low, high = ranges["nvlink_domain"]
+        self.domains = np.array([d for d in self.t.domains if low <= d <= high], dtype=float)
+        if not self.domains.size:
+            raise NoAnswerError(f"no NVLink domain between {low:g} and {high:g}; {self.t.name} has {self.t.domains}")
+        self.power = ranges["power_w"]
+        names = [n for n in PARAMETERS if n not in ("power_w", "nvlink_domain")]
+        self.low = np.log([ranges[n][0] for n in names])
+        self.high = np.log([ranges[n][1] for n in names])
+
+    size = len(PARAMETERS)
+
+    def designs(self, points: Array) -> Designs:
+        """Points, shape (design, 7), as designs."""
+        numbers = np.exp(self.low + points[:, :5] * (self.high - self.low))
+        domain = self.domains[np.minimum((points[:, 6] * len(self.domains)).astype(int), len(self.domains) - 1)]
+        open_ended = Designs.from_table(np.column_stack([numbers, np.full(len(points), np.inf), domain]))
+        full = cost(open_ended, self.t).full_power_w
+        # From half its draw upwards: a slower clock still saves power there.
+        power = np.clip((0.5 + 0.5 * points[:, 5]) * full, self.power[0], np.minimum(full, self.power[1]))
+        return open_ended.change(power_w=np.maximum(power, self.power[0]))
+
+
+def evolve(
+    question: Question,
+    *,
+    objective: Objective = "usd",
+    population: int = _POPULATION,
+    generations: int = _GENERATIONS,
+    seed: int = 0,
+) -> Evolution:
+    """Search the designs of a question.
+
+    Parameters
+    ----------
+    question : Question
+        Technology, work, prices and limits.
+    objective : {"usd", "joules", "both"}
+        Least cost for the mix, least energy, or the Pareto set of both.
+    population, generations, seed : int
+        Size and length of the search; the same seed gives the same answer.
+
+    Raises
+    ------
+    NoAnswerError
+        No design within the limits does the work.
+
+    """
+    started = time.perf_counter()
+    random = np.random.default_rng(seed)
+    genome, scorer = _Genome(question), Scorer(question)
+    for domain in range(len(genome.domains)):
+        middle = np.full((1, genome.size), 0.5)
+        middle[0, 6] = (domain + 0.5) / len(genome.domains)
+        scorer.probe(genome.designs(middle))
+    points = random.random((population, genome.size))
+    designs = genome.designs(points)
+    scores = scorer.score(designs)
+    history = np.empty(generations)
+    seen: list[tuple[Array, Array, Array]] = []
+    for g in range(generations):
+        if g in (generations // 3, 2 * generations // 3):
+            scores = scorer.score(designs)
+            scorer.prune()
+            scorer.probe(designs.take(_order(scores, objective)[:1]))
+            scores = scorer.score(designs)
+        children = _children(points, _order(scores, objective), random)
+        child_designs = genome.designs(children)
+        child_scores = scorer.score(child_designs)
+        seen.append((child_designs.table(), child_scores.usd, child_scores.joules))
+        points = np.concatenate([points, children])
+        designs = Designs.from_table(np.concatenate([designs.table(), child_designs.table()]))
+        scores = _join(scores, child_scores)
+        keep = _order(scores, objective)[:population]
+        points, designs, scores = points[keep], designs.take(keep), scores.take(keep)
+        history[g] = scores.usd.min()
+    if not scores.possible.any():
+        raise NoAnswerError(
+            f"no design in {question.technology.name} does all of {', '.join(w.name for w in question.works)} within the limits",
+            ["widen the ranges, raise the limits, or take a newer technology"],
+        )
+    if objective == "both":
+        designs = Designs.from_table(_archive(seen))
+        scores = scorer.score(designs)
+    keep = np.flatnonzero(scores.possible)
+    keep = keep[np.argsort(getattr(scores, "joules" if objective == "joules" else "usd")[keep], kind="stable")]
+    best = designs.take(keep)
+    return Evolution(
+        best,
+        scores.take(keep),
+        _similar(seen, float(scores.usd[keep[0]])),
+        history,
+        scorer.evaluated,
+        time.perf_counter() - started,
+        _at_limit(best, scores.take(keep), question),
+    )
+
+
+def _children(points: Array, order: NDArray[np.int64], random: np.random.Generator) -> Array:
+    """One child per parent: towards one of the best, along the difference of two others, some genes kept."""
+    n, size = points.shape
+    best = points[order[random.integers(0, max(n // 8, 1), n)]]
+    a, b = points[random.integers(0, n, n)], points[random.integers(0, n, n)]
+    scale = random.uniform(0.2, 0.9, (n, 1))
+    child = points + scale * (best - points) + scale * (a - b) + random.normal(0, 0.01, points.shape)
+    child = np.where(random.random(points.shape) < 0.8, child, points)
+    child = np.where(child < 0, -child, np.where(child > 1, 2 - child, child))
+    fresh = np.asarray(random.random(n) < _FRESH)
+    child[fresh] = random.random((int(fresh.sum()), size))
+    return np.asarray(np.clip(child, 0, 1))
+
+
+def _join(a: Scores, b: Scores) -> Scores:
+    arrays = {n: np.concatenate([v, getattr(b, n)]) for n, v in vars(a).items() if n != "costs"}
+    costs = type(a.costs)(**{n: np.concatenate([v, getattr(b.costs, n)]) for n, v in vars(a.costs).items()})
+    return Scores(**arrays, costs=costs)
+
+
+def _archive(seen: list[tuple[Array, Array, Array]]) -> Array:
+    """Designs that none of all those seen beats in both objectives, cheapest first. Shape (design, parameter)."""
+    table, usd, joules = (np.concatenate([s[i] for s in seen]) for i in range(3))
+    order = np.lexsort((joules, usd))
+    best = np.minimum.accumulate(joules[order])
+    keep = np.concatenate([[True], joules[order][1:] < best[:-1]])
+    return np.asarray(table[order[keep]])
+
+
+def _similar(seen: list[tuple[Array, Array, Array]], best: float) -> dict[str, tuple[float, float]]:
+    table, usd = np.concatenate([s[0] for s in seen]), np.concatenate([s[1] for s in seen])
+    near = table[usd <= best * (1 + _SIMILAR)]
+    if not len(near):
+        return {}
+    return {name: (float(near[:, i].min()), float(near[:, i].max())) for i, name in enumerate(PARAMETERS)}
+
+
+def _at_limit(designs: Designs, scores: Scores, question: Question) -> tuple[str, ...]:
+    """Which limits the best design stands at, within 2 %."""
+    t, limits = question.technology, question.limits
+    row = designs.row(0)
+    out = []
+    for name, (low, high) in limits.within(t).items():
+        if name != "nvlink_domain" and row[name] >= high * (1 - _SIMILAR):
+            out.append(f"{PARAMETERS[name][0]} at its most")
+        elif name not in ("nvlink_domain", "power_w") and row[name] <= low * (1 + _SIMILAR):
+            out.append(f"{PARAMETERS[name][0]} at its least")
+    c = scores.costs
+    if c.die_mm2[0] >= t.die_mm2_max * (1 - _SIMILAR) and c.dies[0] >= t.dies_max:
+        out.append("silicon: the reticle limit of every die")
+    if c.power_w[0] >= c.die_mm2[0] * c.dies[0] * t.watts_per_mm2_max * (1 - _SIMILAR):
+        out.append("heat: what cooling takes off the silicon")
+    if c.package_usd[0] >= limits.package_usd * (1 - _SIMILAR):
+        out.append("cost of the package")
+    return tuple(out)

@@ -1,0 +1,368 @@
+"""Which model to train: parameters, experts and tokens of least cost over its life at a loss, or of least loss at a cost.
+
+Cost counts training and all tokens that the model will serve (N. Sardana et al., Beyond Chinchilla-Optimal,
+https://arxiv.org/abs/2401.00448), each at what the performance model finds for a model of that shape on the chosen system: not a
+price per FLOP, so that a mixture's memory, its all-to-all and a small model's poor utilisation are paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigaforge.catalog.schema import Model
+from gigaforge.codesign.models.laws import Law
+from gigaforge.codesign.models.running import ModelCosts, Running
+from gigaforge.codesign.models.shapes import EXPANSIONS, shape
+from gigaforge.errors import InputError, NoAnswerError
+
+__all__ = ["MOST_TOKENS", "Choice", "Curve", "Target", "choose", "curve", "iso_loss_rows", "tokens_for_loss"]
+
+Array = NDArray[np.float64]
+
+_SIZES: Final = 9
+"""Sizes at which the performance model is asked; between them cost per token is interpolated in logarithms."""
+_FINE: Final = 1200
+_SPAN: Final = 6.0
+"""Sizes from a sixth power of e below to as far above the compute-optimal one: 400 times each way."""
+
+
+MOST_TOKENS: Final = 3e14
+"""Public human text, 10^14 to 10^15 tokens (P. Villalobos et al., Will we run out of data?, https://arxiv.org/abs/2211.04325)."""
+MOST_RATIO: Final = 1e4
+"""Training tokens per active parameter, up to which runs still followed a law (Sardana et al., section 5)."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the model is to reach.
+
+    Attributes
+    ----------
+    kind : {"loss", "usd", "flop"}
+        Least cost at this loss [nat/token]; least loss at this cost of training and serving [USD]; least loss at this
+        compute for training [FLOP].
+    value : float
+        How much.
+
+    """
+
+    kind: Literal["loss", "usd", "flop"]
+    value: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("loss", "usd", "flop"):
+            raise InputError(f"{self.kind!r}; loss, usd and flop are known", "target.kind")
+        if not (np.isfinite(self.value) and self.value > 0):
+            raise InputError(f"{self.value!r}; a positive number is expected", f"target.{self.kind}")
+
+
+class Curve(NamedTuple):
+    """Models of one expansion that all meet the target; arrays of shape (size,).
+
+    `active`, `tokens` [count]; `loss` [nat/token]; `train_usd`, `serve_usd` over the model's life [USD]; `mfu` [1].
+    """
+
+    experts: int
+    active: Array
+    tokens: Array
+    loss: Array
+    train_usd: Array
+    serve_usd: Array
+    mfu: Array
+
+    @property
+    def usd(self) -> Array:
+        """Training and serving. [USD]"""
+        return self.train_usd + self.serve_usd
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model to train.
+
+    Attributes
+    ----------
+    law : str
+        Whose.
+    experts : int
+        Expansion: experts held over experts used.
+    active, total, tokens, flop : float
+        Parameters, training tokens and training compute.
+    loss, train_usd, serve_usd, serve_tokens : float
+        What it reaches and costs over its life.
+    mfu : float
+        Of its training.
+    model : Model
+        An architecture of this size.
+    warnings : list of str
+        What lies outside the law's range, and what else a reader must know.
+    curves : list of Curve
+        All expansions tried, for the figure.
+
+    """
+
+    law: str
+    experts: int
+    active: float
+    total: float
+    tokens: float
+    flop: float
+    loss: float
+    train_usd: float
+    serve_usd: float
+    serve_tokens: float
+    mfu: float
+    model: Model
+    warnings: list[str] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+
+    @property
+    def usd(self) -> float:
+        """Training and serving. [USD]"""
+        return self.train_usd + self.serve_usd
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without the curves."""
+        plain = {k: v for k, v in vars(self).items() if k not in ("model", "curves")}
+        m = self.model
+        return plain | {
+            "usd": self.usd,
+            "context": m.max_context,
+            "architecture": {
+                "layers": m.layers, "d_model": m.d_model, "heads": m.heads, "kv_heads": m.kv_heads, "d_ff": m.d_ff,
+                "experts": m.experts, "experts_per_token": m.experts_per_token, "expert_d_ff": m.expert_d_ff,
+            },
+        }  # fmt: skip
+
+
+def tokens_for_loss(law: Law, active: Array, loss: float, experts: float = 1.0) -> Array:
+    """Training tokens with which models of given sizes reach a loss; infinite where no amount does. Shape (size,)."""
+    low, high = np.full(len(active), np.log(1e6)), np.full(len(active), np.log(1e20))
+    reach = law.loss(active, np.exp(high), experts) <= loss
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        there = law.loss(active, np.exp(middle), experts) <= loss
+        low, high = np.where(there, low, middle), np.where(there, middle, high)
+    return np.where(reach, np.exp(high), np.inf)
+
+
+Costing = Callable[[float, int, float], ModelCosts]
+"""(active parameters, expansion, training tokens) → costs."""
+
+
+def curve(
+    law: Law,
+    target: Target,
+    costing: Costing,
+    experts: int,
+    serve_tokens: float,
+    *,
+    data_tokens: float = MOST_TOKENS,
+    sizes: int = _SIZES,
+) -> Curve | None:
+    """All models of one expansion that meet a target; None if none does.
+
+    Parameters
+    ----------
+    law : Law
+        Of the loss.
+    target : Target
+        What to meet.
+    costing : callable
+        What a size costs.
+    experts : int
+        Expansion.
+    serve_tokens : float
+        Tokens served over the model's life.
+    data_tokens : float
+        Distinct training tokens that there are; and nobody trains on more than `MOST_RATIO` a parameter.
+    sizes : int
+        At which costs are asked.
+
+    """
+    coarse = _sizes(law, target, experts, sizes)
+    first = _tokens(law, target, coarse, experts, None, serve_tokens)
+    asked = [costing(float(n), experts, float(min(max(d, 1e9), 1e16))) for n, d in zip(coarse, first, strict=True)]
+    fine = np.exp(np.linspace(np.log(coarse[0]), np.log(coarse[-1]), _FINE))
+    train, serve = (_interpolate(coarse, [getattr(c, name) for c in asked], fine) for name in _USD)
+    if serve_tokens == 0:
+        serve = np.zeros(len(fine))
+    tokens = _tokens(law, target, fine, experts, train, serve_tokens, serve)
+    most = np.minimum(data_tokens, MOST_RATIO * fine)
+    if target.kind == "usd":
+        tokens = np.minimum(tokens, most)  # what is left of the budget stays unspent
+    tokens = np.where(tokens <= most * (1 + 1e-9), tokens, np.inf)
+    good = np.isfinite(tokens) & np.isfinite(train) & np.isfinite(serve) & (tokens > 0)
+    if not good.any():
+        return None
+    fine, tokens, train, serve = fine[good], tokens[good], train[good], serve[good]
+    mfu = np.interp(np.log(fine), np.log(coarse), [c.mfu for c in asked])
+    return Curve(experts, fine, tokens, law.loss(fine, tokens, experts), train * tokens, serve * serve_tokens, mfu)
+
+
+_USD: Final = ("train_usd_per_token", "serve_usd_per_token")
+
+
+def _sizes(law: Law, target: Target, experts: int, count: int) -> Array:
+    """Sizes around the compute-optimal one."""
+    every = np.exp(np.linspace(np.log(2.1e8), np.log(5e13), 600))
+    if target.kind == "loss":
+        tokens = tokens_for_loss(law, every, target.value, experts)
+        if not np.isfinite(tokens).any():
+            raise NoAnswerError(
+                f"no model of {law.label} reaches a loss of {target.value:.4g} with an expansion of {experts}",
+                [f"no size and no amount of data goes below {law.floor:.4g}; ask for a higher loss"],
+            )
+        middle = every[np.argmin(np.where(np.isfinite(tokens), every * tokens, np.inf))]
+    else:
+        # A dollar buys about 1e18 FLOP (H100 at $2 an hour and 40 % of 989 TFLOP/s: 7e17).
+        flop = target.value if target.kind == "flop" else target.value * 1e18
+        middle = every[np.argmin(law.loss(every, np.maximum(flop / (6.0 * every), 1e3), experts))]
+    low, high = np.clip([middle * np.exp(-_SPAN), middle * np.exp(_SPAN / 2)], every[0], every[-1])
+    return np.exp(np.linspace(np.log(low), np.log(max(high, low * 2)), count))
+
+
+def _tokens(
+    law: Law,
+    target: Target,
+    active: Array,
+    experts: int,
+    train: Array | None,
+    serve_tokens: float,
+    serve: Array | None = None,
+) -> Array:
+    """Training tokens that meet the target at each size."""
+    if target.kind == "loss":
+        return tokens_for_loss(law, active, target.value, experts)
+    if target.kind == "flop":
+        return target.value / (6.0 * active)
+    if train is None or serve is None:
+        return np.asarray(20.0 * active)  # only sizes the gang
+    left = target.value - np.where(np.isfinite(serve), serve, np.inf) * serve_tokens if serve_tokens else target.value
+    return np.asarray(np.maximum(left, 0.0) / train)
+
+
+def _interpolate(at: Array, values: Sequence[float], wanted: Array) -> Array:
+    """In logarithms; infinite beyond and next to what cannot be run."""
+    known = np.asarray(values, dtype=float)
+    good = np.isfinite(known)
+    if not good.any():
+        return np.full(len(wanted), np.inf)
+    out = np.exp(np.interp(np.log(wanted), np.log(at[good]), np.log(np.maximum(known[good], 1e-300))))
+    inside = (wanted >= at[good][0] * (1 - 1e-9)) & (wanted <= at[good][-1] * (1 + 1e-9))
+    return np.where(inside, out, np.inf)
+
+
+def choose(
+    law: Law,
+    target: Target,
+    running: Running,
+    *,
+    serve_tokens: float = 0.0,
+    expansions: Sequence[int] = EXPANSIONS,
+    data_tokens: float = MOST_TOKENS,
+    name: str = "chosen",
+    costing: Costing | None = None,
+) -> Choice:
+    """The best model for a target.
+
+    Parameters
+    ----------
+    law : Law
+        A law that knows mixtures compares all expansions; another one compares dense models.
+    target : Target
+        Least cost at a loss, or least loss at a cost or at a compute.
+    running : Running
+        Where, at which prices, for which requests.
+    serve_tokens : float
+        Answer tokens served over the model's life.
+    expansions : sequence of int
+        Experts held over experts used.
+    data_tokens : float
+        Distinct training tokens that there are.
+    name : str
+        Of the model.
+    costing : callable, optional
+        Own costs by size; default the performance model on `running`.
+
+    Raises
+    ------
+    InputError
+        Negative demand, or no expansion.
+    NoAnswerError
+        Nothing meets the target on this system.
+
+    """
+    if not data_tokens > 0:
+        raise InputError(f"{data_tokens!r} training tokens; more than zero are needed", "data_tokens")
+    if not (np.isfinite(serve_tokens) and serve_tokens >= 0):
+        raise InputError(f"{serve_tokens!r} tokens to serve; at least zero is expected", "serve_tokens")
+    tried = [e for e in expansions if law.mixtures or e == 1]
+    if not tried:
+        raise InputError(f"{law.label} knows dense models only; leave an expansion of 1 in", "expansions")
+    price = costing or (lambda n, e, d: running.costs(shape(name, n, e), d))
+    curves = [
+        c for e in tried if (c := curve(law, target, price, e, serve_tokens, data_tokens=data_tokens)) is not None
+    ]
+    if not curves:
+        raise NoAnswerError(
+            f"no model meets {target.kind} {target.value:.4g} on {running.hardware.name}",
+            [
+                "models of all sizes tried are too large or too slow for it, cost more to serve than is given, or need more data"
+            ],
+        )
+    by = "usd" if target.kind == "loss" else "loss"
+    best = min(curves, key=lambda c: float(getattr(c, by).min()))
+    i = int(np.argmin(getattr(best, by)))
+    active, tokens = float(best.active[i]), float(best.tokens[i])
+    warnings = law.warnings(active, tokens, float(best.experts))
+    if tokens >= data_tokens * 0.99:
+        warnings.append(f"the choice trains on all of the {data_tokens:.3g} tokens that there are taken to be")
+    elif tokens >= MOST_RATIO * active * 0.99:
+        warnings.append(
+            f"the choice trains on {MOST_RATIO:,.0f} tokens a parameter, the most that runs have been tried with"
+        )
+    elif i in (0, len(best.active) - 1):
+        warnings.append(
+            "the best size is the smallest or largest that could be run or was tried; the optimum may lie beyond"
+        )
+    return Choice(
+        law=law.name,
+        experts=best.experts,
+        active=active,
+        total=float(law.total(active, best.experts)),
+        tokens=tokens,
+        flop=6.0 * active * tokens,
+        loss=float(best.loss[i]),
+        train_usd=float(best.train_usd[i]),
+        serve_usd=float(best.serve_usd[i]),
+        serve_tokens=serve_tokens,
+        mfu=float(best.mfu[i]),
+        model=shape(name, active, best.experts),
+        warnings=warnings,
+        curves=curves,
+    )
+
+
+def iso_loss_rows(choice: Choice, count: int = 90) -> list[dict[str, Any]]:
+    """A choice's curves as plain rows for a figure: those within four times the least cost, or 0.4 of the least loss."""
+    same = all(float(np.ptp(c.loss)) < 1e-3 for c in choice.curves)
+    least = min(float((c.usd if same else c.loss).min()) for c in choice.curves)
+    rows = []
+    for c in choice.curves:
+        near = np.flatnonzero(c.usd <= 4 * least if same else c.loss <= least + 0.4)
+        if not near.size:
+            continue
+        rows += [
+            {
+                "experts": c.experts, "active": float(c.active[i]), "tokens": float(c.tokens[i]), "loss": float(c.loss[i]),
+                "train_usd": float(c.train_usd[i]), "serve_usd": float(c.serve_usd[i]), "usd": float(c.usd[i]),
+            }
+            for i in near[np.unique(np.linspace(0, near.size - 1, count).astype(int))]
+        ]  # fmt: skip
+    return rows

@@ -1,0 +1,178 @@
+"""What a model of a given shape costs to train and to serve on a system, by the performance model, at given prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from gigaforge.catalog import Catalog
+from gigaforge.catalog.schema import Model
+from gigaforge.codesign.hardware.economics import Economics
+from gigaforge.errors import GigaforgeError, InputError
+from gigaforge.perf.hardware import Hardware, precision_family
+from gigaforge.perf.inference import Traffic
+from gigaforge.perf.inference import search as search_serving
+from gigaforge.perf.training import SearchSpace, TrainingJob
+from gigaforge.perf.training import search as search_training
+from gigaforge.perf.transformer import Transformer
+
+__all__ = ["ModelCosts", "Running"]
+
+# The batch grows with the data: 63M tokens at 14.8T (https://arxiv.org/abs/2412.19437), to the power 0.47
+# (https://arxiv.org/abs/2410.21676).
+_BATCH_TOKENS, _BATCH_AT_TOKENS, _BATCH_EXPONENT = 63e6, 14.8e12, 0.47
+_WINDOW_S: Final = 90 * 86400.0
+"""A run takes about a quarter (assumption: Llama 3 405B took 54 days of it on 16,384 H100, DeepSeek-V3 two months)."""
+_FIRST_GUESS_MFU: Final = 0.4
+_LARGEST: Final = 2**19
+"""Accelerators in one run at most: beyond any announced."""
+_SPACE: Final = SearchSpace.usual(
+    tensor_parallel=(1, 2, 4, 8, 16),
+    context_parallel=(1, 2, 4, 8),
+    expert_tensor_parallel=(1,),
+    virtual_pipeline=(1, 2),
+    micro_batch=(1, 2),
+    sequence_parallel=(1,),
+    recompute_shares=(0.5, 1.0),
+    sharding=(1, 3),
+)
+_SERVING_NAMES: Final = {"fp4": "nvfp4"}
+
+
+@dataclass(frozen=True)
+class ModelCosts:
+    """Of one model; infinite where the system cannot run it.
+
+    Attributes
+    ----------
+    train_usd_per_token, serve_usd_per_token : float
+        A trained token; an answer's token, its share of the prompt included [USD/token].
+    mfu : float
+        Of the training [1].
+    train_accelerators, serve_accelerators : int
+        Of the run; of one replica.
+
+    """
+
+    train_usd_per_token: float
+    serve_usd_per_token: float
+    mfu: float
+    train_accelerators: int
+    serve_accelerators: int
+
+
+@dataclass(frozen=True)
+class Running:
+    """A system, what an accelerator of it costs, and how models run there.
+
+    Attributes
+    ----------
+    hardware : Hardware
+        The system.
+    rack_usd : float
+        Price of the system and its share of the network [USD].
+    economics : Economics
+        What having and running it costs.
+    traffic : Traffic
+        Requests that the model will serve.
+    seq_len : int
+        Of training [token].
+    train_precision, serve_precision : str
+        As `gigaforge train` and `gigaforge infer` take them.
+    utilisation : float
+        Share of its serving capacity that demand uses over the day [1].
+
+    """
+
+    hardware: Hardware
+    rack_usd: float
+    economics: Economics
+    traffic: Traffic
+    seq_len: int = 8192
+    train_precision: str = "fp8"
+    serve_precision: str = "fp8"
+    utilisation: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.utilisation <= 1:
+            raise InputError(f"{self.utilisation}; a share above 0 up to 1 is expected", "utilisation")
+        if not self.rack_usd >= 0:
+            raise InputError(f"{self.rack_usd}; a price is at least zero", "rack_usd")
+
+    @classmethod
+    def on(cls, catalog: Catalog, system: str, economics: Economics, traffic: Traffic, **more: object) -> Running:
+        """On a catalogue system; in fp8 where its chip computes that, in which dense models and mixtures both ship.
+
+        Raises
+        ------
+        InputError
+            The system has no price.
+
+        """
+        entry = catalog.system(system)
+        hardware = Hardware.from_catalog(entry, catalog.accelerator(entry.accelerator))
+        if entry.price is None:
+            raise InputError("has no price; give one in your own catalogue (--catalog)", f"system {system}")
+        price = entry.price.value + (entry.network_price.value if entry.network_price else 0.0)
+        train = "fp8" if "fp8" in hardware.peak_flop_s else "bf16"
+        return cls(
+            hardware, price, economics, traffic,
+            **({"train_precision": train, "serve_precision": train} | more),  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def usd_per_s(self, power_w: float) -> float:
+        """What a second of one accelerator costs, drawing so much IT power with its share of the system. [USD/s]"""
+        h, e = self.hardware, self.economics
+        nameplate = (float(h.system_power_w) + float(h.overhead_power_w)) / h.accelerators
+        owned = self.rack_usd / h.accelerators * e.capital_per_s + nameplate * e.watt_usd_per_s
+        return owned + power_w * e.joule_usd
+
+    def costs(self, model: Model, tokens: float) -> ModelCosts:
+        """Train a model on so many tokens and serve it.
+
+        Parameters
+        ----------
+        model : Model
+            Its architecture.
+        tokens : float
+            Of the training, which size the gang and the batch.
+
+        """
+        transformer = Transformer.from_catalog(model)
+        train, mfu, gang = self._train(transformer, tokens)
+        serve, replica = self._serve(transformer)
+        return ModelCosts(train, serve, mfu, gang, replica)
+
+    def _train(self, transformer: Transformer, tokens: float) -> tuple[float, float, int]:
+        h = self.hardware
+        peak = float(h.peak_flop_s[precision_family(self.train_precision)])
+        flop = float(np.asarray(transformer.training_flops_per_token(float(self.seq_len)))) * tokens
+        domain, odd = h.nvlink_domain, h.nvlink_domain // (h.nvlink_domain & -h.nvlink_domain)
+        wanted = flop / (peak * _FIRST_GUESS_MFU * _WINDOW_S)
+        gang = domain * 2 ** max(int(np.ceil(np.log2(max(wanted / domain, 1.0)))), 0)
+        batch = _BATCH_TOKENS * (max(tokens, 1e9) / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT / self.seq_len
+        while gang <= _LARGEST:
+            sequences = odd * 2 ** max(round(np.log2(max(batch / odd, 1.0))), 0)
+            job = TrainingJob(gang, max(sequences, odd), self.seq_len, self.train_precision)
+            try:
+                best = search_training(transformer, h, job, space=_SPACE, keep=1)
+            except GigaforgeError:
+                best = None
+            if best is not None and best.feasible[0]:
+                power = float(best.system_power_w[0])
+                return self.usd_per_s(power) / float(best.tokens_per_s_per_gpu[0]), float(best.mfu[0]), gang
+            gang *= 2
+        return float("inf"), 0.0, 0
+
+    def _serve(self, transformer: Transformer) -> tuple[float, int]:
+        precision = _SERVING_NAMES.get(self.serve_precision, self.serve_precision)
+        try:
+            best = search_serving(transformer, self.hardware, self.traffic, precision=precision).best()
+        except GigaforgeError:
+            return float("inf"), 0
+        if not len(best):
+            return float("inf"), 0
+        rate = float(best.tokens_per_s_per_gpu[0]) * self.utilisation
+        return self.usd_per_s(float(best.system_power_w[0])) / rate, int(best.configurations.accelerators[0])

@@ -1,0 +1,129 @@
+"""Drafts of the events that refer to others: the hash that a person agrees to is looked up, the person need not type it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from gigaforge.errors import InputError
+from gigaforge.ledger import kinds as k
+from gigaforge.ledger.book import Ledger
+from gigaforge.ledger.errors import RefusedError, UnknownError
+from gigaforge.ledger.event import Actor, Draft, Evidence
+from gigaforge.ledger.investment import needed_for, terms_of
+from gigaforge.ledger.keys import fingerprint, public_of, sign
+from gigaforge.ledger.signed import checkpoint_bytes, rotation_bytes
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+__all__ = [
+    "approval", "checkpoint", "claim", "correction", "dispute", "draft", "release", "rotation", "signed",
+]  # fmt: skip
+
+
+def draft(
+    kind: str,
+    actor: Actor,
+    data: Mapping[str, Any],
+    *,
+    happened_on: str | None = None,
+    evidence: tuple[Evidence, ...] = (),
+    key: str = "",
+) -> Draft:
+    """A draft with its data checked; `InputError` names what is wrong."""
+    content = k.stored(k.check_data(kind, dict(data)))
+    try:
+        day = date.fromisoformat(happened_on) if happened_on else None
+    except ValueError:
+        raise InputError(f"{happened_on!r} is not a day; write it like 2026-10-31", "happened_on") from None
+    return Draft(kind, actor, content, day, evidence, key)
+
+
+def claim(ledger: Ledger, actor: Actor, tranche: int | None = None, *, note: str = "", key: str = "") -> Draft:
+    """Claim the next tranche (or the one given) on the earliest accepted racks that carry none yet.
+
+    Raises
+    ------
+    RefusedError
+        Too little accepted power is free; the message says how much is missing.
+
+    """
+    state = ledger.state()
+    terms = terms_of(state)
+    number = tranche or next(
+        (n for n in range(1, terms.tranches + 1) if state.live_claim(n) is None), terms.tranches + 1
+    )
+    if number > terms.tranches:
+        raise RefusedError("cap", f"the ceiling allows {terms.tranches} tranches; all are claimed")
+    needed = needed_for(state, terms, number)
+    racks = ledger.claimable(needed)
+    if not racks:
+        raise RefusedError("too-little", f"tranche {number} needs {needed:,} W of accepted racks; none is free")
+    return draft("claim", actor, {"tranche": number, "racks": racks, **({"note": note} if note else {})}, key=key)
+
+
+def approval(
+    ledger: Ledger, actor: Actor, subject: int, decision: str = "approve", *, note: str = "", key: str = ""
+) -> Draft:
+    """Approve or reject a claim or terms as they stand in the ledger."""
+    data = {"subject": subject, "hash": ledger.event(subject).hash, "decision": decision}
+    return draft("approval", actor, data | ({"note": note} if note else {}), key=key)
+
+
+def release(ledger: Ledger, actor: Actor, claim_seq: int, reference: str, *, key: str = "") -> Draft:
+    """Record that a claim's tranche was paid."""
+    found = ledger.state().claims.get(str(claim_seq))
+    if found is None:
+        raise UnknownError(f"event {claim_seq} is not a claim")
+    data = {"claim": claim_seq, "hash": found["hash"], "amount_cents": found["amount_cents"], "reference": reference}
+    return draft("release", actor, data, key=key)
+
+
+def correction(ledger: Ledger, actor: Actor, seq: int, reason: str, *, key: str = "") -> Draft:
+    """Take an earlier event back."""
+    return draft("correction", actor, {"corrects": seq, "hash": ledger.event(seq).hash, "reason": reason}, key=key)
+
+
+def dispute(actor: Actor, subject: int, reason: str, state: str = "opened", *, key: str = "") -> Draft:
+    """Object to an event, or settle one's own objection."""
+    return draft("dispute", actor, {"subject": subject, "state": state, "reason": reason}, key=key)
+
+
+def checkpoint(ledger: Ledger, actor: Actor, key: Ed25519PrivateKey) -> tuple[Draft, dict[str, Any]]:
+    """Sign the head: the event to record, and the file that the party keeps."""
+    state = ledger.state()
+    signature = sign(key, checkpoint_bytes(state.ledger, actor.party, state.seq, state.head))
+    data = {"count": state.seq, "head": state.head, "key": signature["key"], "signature": signature["value"]}
+    kept = {
+        "ledger": state.ledger, "party": actor.party, "count": state.seq, "head": state.head, "signed_at": state.recorded_at,
+        "public_key": public_of(key), "signature": signature["value"],
+    }  # fmt: skip
+    return draft("checkpoint", actor, data), kept
+
+
+def rotation(ledger: Ledger, actor: Actor, old: Ed25519PrivateKey, new: Ed25519PrivateKey) -> Draft:
+    """Replace a party's key; both sign."""
+    public = public_of(new)
+    message = rotation_bytes(ledger.state().ledger, actor.party, public)
+    data = {
+        "public_key": public,
+        "old_signature": sign(old, message)["value"],
+        "new_signature": sign(new, message)["value"],
+    }
+    return draft("key", actor, data)
+
+
+def signed(ledger: Ledger, unsigned: Draft, key: Ed25519PrivateKey) -> Draft:
+    """The draft with its party's signature; `InputError` where the key is not the party's current one."""
+    state = ledger.state()
+    party = state.parties.get(unsigned.actor.party)
+    if party is not None and party["keys"][-1]["public"] != public_of(key):
+        raise InputError(
+            f"key {fingerprint(public_of(key))} is not the current one of {unsigned.actor.party!r}, which is "
+            f"{fingerprint(party['keys'][-1]['public'])}",
+            "--key",
+        )
+    return replace(unsigned, signature=sign(key, unsigned.signed_bytes(state.ledger)))

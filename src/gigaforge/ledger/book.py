@@ -1,0 +1,449 @@
+"""The ledger: one book of events in a database, read by all and written by one at a time."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from gigaforge.errors import InputError
+from gigaforge.ledger import kinds as k
+from gigaforge.ledger.canonical import canonical, sha256
+from gigaforge.ledger.errors import BrokenLedgerError, HeadMovedError, RefusedError, UnknownError
+from gigaforge.ledger.event import Actor, Draft, Event, Evidence, timestamp
+from gigaforge.ledger.fold import apply, apply_data, judge
+from gigaforge.ledger.investment import terms_of
+from gigaforge.ledger.racks import MemoryRegister, Rack
+from gigaforge.ledger.register import StoredRegister
+from gigaforge.ledger.state import State
+from gigaforge.ledger.storage import (
+    events,
+    evidence,
+    migrate,
+    open_engine,
+    projection,
+    racks,
+    reading,
+    revision_of,
+    writing,
+)
+
+__all__ = ["MAX_EVIDENCE_BYTES", "Ledger", "Writer", "insert_all", "printable", "store_evidence"]
+
+MAX_EVIDENCE_BYTES: Final = 64 * 2**20
+"""One evidence file. [B]"""
+_PAGE: Final = 2000
+
+
+class Ledger:
+    """An opened ledger; use it as a context manager or call `close`.
+
+    Parameters
+    ----------
+    engine : Engine
+        From `gigaforge.ledger.storage.open_engine`.
+
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    @classmethod
+    def open(cls, where: str) -> Self:
+        """Open one that exists; `InputError` where there is none.
+
+        Parameters
+        ----------
+        where : str
+            A file, ``postgresql://...``, or either after ``ledger:``.
+
+        """
+        path = where.removeprefix("ledger:")
+        engine = open_engine(where)
+        if engine.dialect.name == "sqlite":
+            from pathlib import Path  # noqa: PLC0415
+
+            if not Path(path.removeprefix("sqlite:///")).is_file():
+                raise InputError("no ledger here; `gigaforge ledger init` makes one", path)
+        if revision_of(engine) is None:
+            raise InputError("holds no ledger; `gigaforge ledger init` makes one", path)
+        migrate(engine)
+        return cls(engine)
+
+    @classmethod
+    def create(cls, where: str, title: str, parties: Sequence[dict[str, Any]], actor: Actor) -> Self:
+        """Make a new ledger with its first event.
+
+        Raises
+        ------
+        InputError
+            There is a ledger already.
+
+        """
+        name = uuid.uuid4().hex
+        data = {"title": title, "ledger": name, "parties": list(parties)}
+        k.check_data("opened", data)
+        engine = open_engine(where)
+        migrate(engine)
+        ledger = cls(engine)
+        with writing(engine) as connection:
+            if connection.execute(sa.select(sa.func.count()).select_from(events)).scalar():
+                raise InputError("holds a ledger already", where)
+            ledger._append(connection, State(), [Draft("opened", actor, data)], ledger_name=name)
+        return ledger
+
+    # Writing
+
+    def append(self, draft: Draft, expected_head: str | None = None) -> Event:
+        """Record one event; returns once it is on disk.
+
+        Parameters
+        ----------
+        draft : Draft
+            What happened. A draft with a key that was recorded before returns that event.
+        expected_head : str, optional
+            Hash of the last event that the author saw; refuse if another came since.
+
+        Raises
+        ------
+        InputError
+            The draft is malformed, its evidence is not stored, or its key was used for something else.
+        RefusedError
+            A rule stands against it.
+        HeadMovedError
+            The head is not the expected one.
+
+        """
+        return self.append_many([draft], expected_head)[0]
+
+    def append_many(self, drafts: Sequence[Draft], expected_head: str | None = None) -> list[Event]:
+        """Record several, all or none."""
+        with writing(self.engine) as connection:
+            state = self.state_in(connection)
+            if len(drafts) == 1 and (found := _recorded(connection, state, drafts[0])):
+                return [found]
+            if expected_head is not None and expected_head != state.head:
+                raise HeadMovedError(expected_head, state.head)
+            return self._append(connection, state, drafts)
+
+    def _append(
+        self, connection: Connection, state: State, drafts: Sequence[Draft], ledger_name: str = ""
+    ) -> list[Event]:
+        register = StoredRegister(connection)
+        writer = Writer(connection, state, register, ledger_name or state.ledger)
+        out = [writer.add(draft) for draft in drafts]
+        writer.flush()
+        return out
+
+    def put_evidence(self, content: bytes, name: str, media_type: str = "application/octet-stream") -> Evidence:
+        """Store a file that events may rest on; storing it again changes nothing.
+
+        Raises
+        ------
+        InputError
+            Larger than `MAX_EVIDENCE_BYTES`.
+
+        """
+        if len(content) > MAX_EVIDENCE_BYTES:
+            raise InputError(f"{len(content):,} bytes; at most {MAX_EVIDENCE_BYTES:,} can be stored", name)
+        item = Evidence(sha256(content), printable(name), printable(media_type), len(content))
+        with writing(self.engine) as connection:
+            store_evidence(connection, item.sha256, content)
+        return item
+
+    def rebuild(self) -> None:
+        """Fold all events anew and replace the kept view."""
+        with writing(self.engine) as connection:
+            state, register = State(), MemoryRegister(StoredRegister(connection).event)
+            for event in _all(connection):
+                apply(state, event, register)
+            connection.execute(sa.delete(racks))
+            connection.execute(sa.delete(projection))
+            rows = [rack.columns() for rack in register.racks.values()]
+            for start in range(0, len(rows), _PAGE):
+                connection.execute(sa.insert(racks), rows[start : start + _PAGE])
+            _keep(connection, state, first=True)
+
+    # Reading
+
+    def state(self) -> State:
+        """The state at the head."""
+        with reading(self.engine) as connection:
+            return self.state_in(connection)
+
+    def state_in(self, connection: Connection) -> State:
+        """The state at the head, as a transaction sees it."""
+        row = connection.execute(sa.select(projection).where(projection.c.id == 1)).first()
+        last = connection.execute(
+            sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)
+        ).first()
+        if row is None or last is None:
+            raise BrokenLedgerError("the ledger holds no state; `gigaforge ledger rebuild` folds it anew")
+        body = bytes(row.body)
+        if sha256(body) != row.sha256 or (row.seq, row.head) != (last.seq, last.hash):
+            raise BrokenLedgerError(
+                "the kept state does not fit the events; `gigaforge ledger verify` says where, `rebuild` folds it anew"
+            )
+        state = State.read(body)
+        if (state.seq, state.head) != (last.seq, last.hash):
+            raise BrokenLedgerError("the kept state is of another head; `gigaforge ledger rebuild` folds it anew")
+        return state
+
+    def event(self, seq: int) -> Event:
+        """One event; `UnknownError` where there is none."""
+        with reading(self.engine) as connection:
+            found = StoredRegister(connection).event(seq) if 0 < seq < 2**62 else None
+        if found is None:
+            raise UnknownError(f"there is no event {seq}")
+        return found
+
+    def find_key(self, party: str, key: str) -> Event | None:
+        """The event that a party recorded under an idempotency key."""
+        query = sa.select(events.c.seq, events.c.body).where(events.c.key == f"{party} {key}")
+        with reading(self.engine) as connection:
+            row = connection.execute(query).first()
+        return None if row is None else Event.read(row.seq, bytes(row.body))
+
+    def events(
+        self,
+        after: int = 0,
+        limit: int = 100,
+        kind: str | None = None,
+        party: str | None = None,
+        newest: bool = False,
+    ) -> list[Event]:
+        """Events in order (`newest`: last first), after (before) a number, of a kind or a party."""
+        query = sa.select(events.c.seq, events.c.body)
+        query = query.order_by(events.c.seq.desc()) if newest else query.order_by(events.c.seq)
+        if after:
+            query = query.where(events.c.seq < after if newest else events.c.seq > after)
+        if kind is not None:
+            query = query.where(events.c.kind == kind)
+        if party is not None:
+            query = query.where(events.c.party == party)
+        with reading(self.engine) as connection:
+            return [Event.read(row.seq, bytes(row.body)) for row in connection.execute(query.limit(limit))]
+
+    def all_events(self) -> Iterator[Event]:
+        """Every event, in order, as of one moment."""
+        with reading(self.engine) as connection:
+            yield from _all(connection)
+
+    def evidence(self, digest: str) -> bytes:
+        """The content of a file; `UnknownError` where it is not stored, `BrokenLedgerError` where it was changed."""
+        with reading(self.engine) as connection:
+            content = connection.execute(sa.select(evidence.c.content).where(evidence.c.sha256 == digest)).scalar()
+        if content is None:
+            raise UnknownError(f"no evidence {digest[:64]!r} is stored")
+        if sha256(bytes(content)) != digest:
+            raise BrokenLedgerError(f"evidence {digest} was changed after it was stored")
+        return bytes(content)
+
+    def rack(self, name: str) -> Rack:
+        """One rack; `UnknownError` where it was never delivered."""
+        try:
+            serial = k.rack_name(name)
+        except ValueError as problem:
+            raise InputError(str(problem), "rack") from None
+        with reading(self.engine) as connection:
+            found = StoredRegister(connection).get(serial)
+        if found is None:
+            raise UnknownError(f"rack {serial} was never delivered")
+        return found
+
+    def racks(
+        self, *, site: str | None = None, system: str | None = None, status: str | None = None, claim: int | None = None,
+        after: str = "", limit: int = 1000,
+    ) -> list[Rack]:  # fmt: skip
+        """Racks by name after `after`, of a site, system, status or claim."""
+        query = sa.select(racks).where(racks.c.rack > after).order_by(racks.c.rack).limit(limit)
+        for column, value in (("site", site), ("system", system), ("status", status), ("claim", claim)):
+            if value is not None:
+                query = query.where(racks.c[column] == value)
+        with reading(self.engine) as connection:
+            return [Rack.of(row) for row in connection.execute(query)]
+
+    def claimable(self, needed_w: int) -> list[str]:
+        """Accepted racks that carry no claim, earliest accepted first, just enough for a power [W]."""
+        query = (
+            sa.select(racks.c.rack, racks.c.counted_w)
+            .where(racks.c.accepted >= 0, racks.c.claim == 0, racks.c.counted_w > 0, racks.c.disputes == "[]")
+            .where(racks.c.status.in_(("accepted", "retired")))
+            .order_by(racks.c.accepted, racks.c.last_seq, racks.c.rack)
+        )
+        out, total = [], 0
+        with reading(self.engine) as connection:
+            for name, counted_w in connection.execute(query):
+                if total >= needed_w:
+                    break
+                out.append(name)
+                total += counted_w
+        return out
+
+
+class Writer:
+    """Adds events to a state inside one transaction; `flush` writes them.
+
+    Parameters
+    ----------
+    connection : Connection
+        From `writing`.
+    state : State
+        At the head; changed in place.
+    register : StoredRegister
+        Of the same transaction.
+    ledger : str
+        The ledger's identifier.
+
+    """
+
+    def __init__(self, connection: Connection, state: State, register: StoredRegister, ledger: str) -> None:
+        self.connection = connection
+        self.state = state
+        self.register = register
+        self.ledger = ledger
+        self._rows: list[dict[str, Any]] = []
+        self._sizes: dict[str, int | None] = {}
+
+    def add(self, draft: Draft) -> Event:
+        """Check a draft against the rules and add it; a refused one changes nothing."""
+        data = k.check_data(draft.kind, draft.data)
+        content = draft.content(self.ledger)
+        if draft.kind == "acceptance":
+            data, content = self._judged(data, content)
+        elif draft.signature is None:
+            content["data"] = k.stored(data)
+        for item in draft.evidence:
+            self._stored(item)
+        if draft.signature is not None:
+            content["signature"] = dict(draft.signature)
+        now = max(timestamp(datetime.now(UTC)), self.state.recorded_at)
+        event = Event.of(self.state.seq + 1, self.state.head, now, content)
+        apply_data(self.state, event, data, self.register)
+        self.register.pending[event.seq] = event
+        key = f"{draft.actor.party} {draft.key}" if draft.key else None
+        self._rows.append({"seq": event.seq, "hash": event.hash, "kind": event.kind, "party": draft.actor.party,
+                           "key": key, "body": event.body})  # fmt: skip
+        return event
+
+    def _judged(self, data: k.Part, content: dict[str, Any]) -> tuple[k.Part, dict[str, Any]]:
+        """The measurement with its verdict; whoever sends one may not choose it."""
+        assert isinstance(data, k.Acceptance)
+        self.register.prefetch(data.racks)
+        found = [rack for name in data.racks if (rack := self.register.get(name)) is not None]
+        if not found:
+            raise RefusedError("unknown-rack", f"rack {data.racks[0]} was never delivered")
+        said = judge(terms_of(self.state), found, data)
+        if data.verdict not in (None, said):
+            raise RefusedError("verdict", f"the measurements say {said!r}, the event {data.verdict!r}")
+        judged = data.model_copy(update={"verdict": said})
+        base = content["data"] if "signature" in content else k.stored(data)
+        return judged, {**content, "data": {**base, "verdict": said}}
+
+    def _stored(self, item: Evidence) -> None:
+        if item.sha256 not in self._sizes:
+            query = sa.select(sa.func.length(evidence.c.content)).where(evidence.c.sha256 == item.sha256)
+            self._sizes[item.sha256] = self.connection.execute(query).scalar()
+        size = self._sizes[item.sha256]
+        if size is None:
+            raise InputError(f"evidence {item.sha256} is not stored; store it first", "evidence")
+        if size != item.size_bytes:
+            raise InputError(f"evidence {item.sha256} has {size} bytes, not {item.size_bytes}", "evidence")
+
+    def write_events(self) -> None:
+        """Write the events so far, and let go of them."""
+        if self._rows:
+            self.connection.execute(sa.insert(events), self._rows)
+        self._rows = []
+        self.register.pending.clear()
+
+    def flush(self) -> None:
+        """Write events, racks and the state."""
+        first = self.state.seq == len(self._rows)
+        self.write_events()
+        self.register.flush()
+        _keep(self.connection, self.state, first=first)
+
+
+def insert_all(connection: Connection, found: Iterable[Event]) -> None:
+    """Write events as they are, without rules: for a restored ledger, which is verified afterwards."""
+    rows: list[dict[str, Any]] = []
+    for event in found:
+        key = event.parts.get("key")
+        party = event.actor.party
+        rows.append({"seq": event.seq, "hash": event.hash, "kind": event.kind, "party": party,
+                     "key": f"{party} {key}" if key else None, "body": event.body})  # fmt: skip
+        if len(rows) == _PAGE:
+            connection.execute(sa.insert(events), rows)
+            rows = []
+    if rows:
+        connection.execute(sa.insert(events), rows)
+
+
+def printable(text: str) -> str:
+    """A file's name as evidence may carry it."""
+    return "".join(c if c.isprintable() else "?" for c in text)[:200] or "file"
+
+
+def store_evidence(connection: Connection, digest: str, content: bytes) -> None:
+    """Keep a file's content under its hash."""
+    if connection.execute(sa.select(evidence.c.sha256).where(evidence.c.sha256 == digest)).first() is None:
+        connection.execute(sa.insert(evidence).values(sha256=digest, content=content))
+
+
+def _keep(connection: Connection, state: State, *, first: bool) -> None:
+    body = state.body()
+    row = {"seq": state.seq, "head": state.head, "sha256": sha256(body), "body": body}
+    if first:
+        connection.execute(sa.insert(projection).values(id=1, **row))
+    else:
+        connection.execute(sa.update(projection).where(projection.c.id == 1).values(row))
+
+
+def _all(connection: Connection) -> Iterator[Event]:
+    after = 0
+    while True:
+        query = sa.select(events.c.seq, events.c.body).where(events.c.seq > after).order_by(events.c.seq).limit(_PAGE)
+        rows = connection.execute(query).all()
+        for row in rows:
+            yield Event.read(row.seq, bytes(row.body))
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1].seq
+
+
+def _recorded(connection: Connection, state: State, draft: Draft) -> Event | None:
+    """The event that an earlier sending of the same draft became."""
+    if not draft.key:
+        return None
+    query = sa.select(events.c.seq, events.c.body).where(events.c.key == f"{draft.actor.party} {draft.key}")
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    found = Event.read(row.seq, bytes(row.body))
+    server = ("seq", "previous", "recorded_at", "signature")
+    before = {name: value for name, value in found.parts.items() if name not in server}
+    data = k.check_data(draft.kind, draft.data)
+    wanted = draft.content(state.ledger) | ({} if draft.signature else {"data": k.stored(data)})
+    if draft.kind == "acceptance":
+        before["data"] = {n: v for n, v in before["data"].items() if n != "verdict"}
+        wanted["data"] = {n: v for n, v in wanted["data"].items() if n != "verdict"}
+    if canonical(before) != canonical(wanted):
+        raise RefusedError(
+            "key-reused", f"key {draft.key!r} was used for event {found.seq}, which says something else"
+        )
+    return found

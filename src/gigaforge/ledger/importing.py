@@ -1,0 +1,294 @@
+"""Deliveries and acceptance tests in bulk, from CSV or Parquet: one event for each row, all or nothing, or the good ones.
+
+The file itself is stored as evidence, and every event names it and its row. A row's idempotency key is its own content, so a
+file that is sent again, mended or longer, records only what is new.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from gigaforge.errors import GigaforgeError, InputError
+from gigaforge.ledger import kinds as k
+from gigaforge.ledger.book import MAX_EVIDENCE_BYTES, Ledger, Writer, printable, store_evidence
+from gigaforge.ledger.canonical import canonical, sha256
+from gigaforge.ledger.errors import RefusedError
+from gigaforge.ledger.event import Actor, Draft, Evidence
+from gigaforge.ledger.register import StoredRegister
+from gigaforge.ledger.storage import events, writing
+
+__all__ = ["COLUMNS", "ImportReport", "RowError", "import_rows"]
+
+COLUMNS: Final[Mapping[str, dict[str, bool]]] = {
+    "delivery": {"rack": True, "system": True, "site": True, "delivered_on": True, "order": False},
+    "acceptance": {"rack": True, "throughput": True, "power_w": True, "tested_on": True},
+}
+"""Columns by kind of event, and whether each row needs it."""
+
+_DAY: Final = {"delivery": "delivered_on", "acceptance": "tested_on"}
+_MOST_ROWS: Final = 1_000_000
+_SHOWN: Final = 10_000
+"""Row errors kept in a report."""
+_BATCH: Final = 2000
+_CHUNK: Final = 500
+
+
+@dataclass(frozen=True)
+class RowError:
+    """A row that was not recorded.
+
+    Attributes
+    ----------
+    row : int
+        Line of a CSV (the header is 1), or position in a Parquet file counted so.
+    field : str
+        Column, where one is to blame.
+
+    """
+
+    row: int
+    field: str
+    problem: str
+
+
+@dataclass
+class ImportReport:
+    """What became of a file.
+
+    Attributes
+    ----------
+    rows, recorded, known, refused : int
+        In the file; recorded now; recorded before; in error.
+    kept : bool
+        Whether what was recorded stands (False: something was wrong and all was asked for or nothing).
+
+    """
+
+    rows: int = 0
+    recorded: int = 0
+    known: int = 0
+    refused: int = 0
+    kept: bool = True
+    errors: list[RowError] = field(default_factory=list)
+
+    def add(self, row: int, name: str, problem: str) -> None:
+        """Note a row in error."""
+        self.refused += 1
+        if len(self.errors) < _SHOWN:
+            self.errors.append(RowError(row, name, problem))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON output shows it."""
+        return {**self.__dict__, "errors": [e.__dict__ for e in self.errors]}
+
+
+def import_rows(
+    ledger: Ledger,
+    actor: Actor,
+    kind: str,
+    content: bytes,
+    name: str,
+    *,
+    resume: bool = False,
+    check: bool = False,
+    watch: Callable[[int, int], None] | None = None,
+) -> ImportReport:
+    """Record every row of a file as an event.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where.
+    actor : Actor
+        Who.
+    kind : str
+        delivery or acceptance.
+    content, name : bytes, str
+        The file, CSV (UTF-8, header) or Parquet.
+    resume : bool
+        Record the good rows and report the others, instead of recording nothing when one is wrong.
+    check : bool
+        Record nothing; only report.
+    watch : callable
+        Told rows done and rows in all.
+
+    Raises
+    ------
+    InputError
+        Not CSV or Parquet, columns missing or unknown, too large.
+
+    """
+    if kind not in COLUMNS:
+        raise InputError(f"{kind!r} cannot be imported; known: {', '.join(COLUMNS)}", "kind")
+    rows = _read(content, name, kind)
+    report = ImportReport(rows=len(rows))
+    file = Evidence(
+        sha256(content),
+        printable(name),
+        "text/csv" if content[:4] != b"PAR1" else "application/vnd.apache.parquet",
+        len(content),
+    )
+    with writing(ledger.engine) as connection:
+        store_evidence(connection, file.sha256, content)
+        register = StoredRegister(connection)
+        state = ledger.state_in(connection)
+        writer = Writer(connection, state, register, state.ledger)
+        drafts = [_draft(actor, kind, row, file, number) for number, row in enumerate(rows, 2)]
+        known = _known(connection, drafts)
+        for start in range(0, len(rows), _BATCH):
+            batch = drafts[start : start + _BATCH]
+            register.prefetch(d.data["racks"][0] for d in batch if isinstance(d, Draft))
+            for number, draft in enumerate(batch, start + 2):
+                _one(writer, draft, number, known, report)
+            writer.write_events()
+            if watch:
+                watch(start + len(batch), len(rows))
+        if check or (report.refused and not resume):
+            connection.rollback()
+            report.kept = False
+        else:
+            writer.flush()
+    return report
+
+
+def _one(writer: Writer, draft: Draft | InputError, number: int, known: set[str], report: ImportReport) -> None:
+    try:
+        if isinstance(draft, InputError):
+            raise draft
+        if draft.key in known:
+            report.known += 1
+            return
+        writer.add(draft)
+        known.add(draft.key)
+        report.recorded += 1
+    except RefusedError as problem:
+        report.add(number, "", problem.problem)
+    except InputError as problem:
+        report.add(number, problem.where.split(".")[-1], problem.problem)
+    except GigaforgeError as problem:
+        report.add(number, "", str(problem))
+
+
+def _draft(actor: Actor, kind: str, row: dict[str, Any], file: Evidence, number: int) -> Draft | InputError:
+    """A row as an event, or what is wrong with it."""
+    try:
+        data, day = _fields(kind, row)
+    except InputError as problem:
+        return problem
+    # The key is the row's own content: the same row in another file is the same event.
+    key = "import/" + sha256(canonical([kind, data, day.isoformat()]))
+    return Draft(kind, actor, {**data, "file_row": number}, day, (file,), key)
+
+
+def _fields(kind: str, row: dict[str, Any]) -> tuple[dict[str, Any], date]:
+    column = _DAY[kind]
+    data: dict[str, Any] = {}
+    for name, needed in COLUMNS[kind].items():
+        value = row.get(name)
+        if value in ("", None) or (isinstance(value, float) and math.isnan(value)):
+            if needed:
+                raise InputError("is blank", name)
+            continue
+        if name == "rack":
+            try:
+                data["racks"] = [k.rack_name(value)]
+            except ValueError as problem:
+                raise InputError(str(problem), name) from None
+        elif name in ("throughput", "power_w"):
+            data[name] = _number(value, name)
+        elif name != column:
+            data[name] = str(value).strip()
+    return data, _date(row[column], column)
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{str(value)[:60]!r} is not a number", name) from None
+    if not math.isfinite(number) or number <= 0:
+        raise InputError(f"{number} must be above zero", name)
+    return number
+
+
+def _date(value: Any, name: str) -> date:
+    if isinstance(value, date):
+        return date(value.year, value.month, value.day)
+    try:
+        return date.fromisoformat(str(value).strip())
+    except ValueError:
+        raise InputError(f"{str(value)[:60]!r} is not a day; write it like 2026-10-31", name) from None
+
+
+def _known(connection: sa.Connection, drafts: list[Draft | InputError]) -> set[str]:
+    """Keys of rows that were recorded before."""
+    keys = [f"{d.actor.party} {d.key}" for d in drafts if isinstance(d, Draft)]
+    out: set[str] = set()
+    for start in range(0, len(keys), _CHUNK):
+        query = sa.select(events.c.key).where(events.c.key.in_(keys[start : start + _CHUNK]))
+        out.update(key.split(" ", 1)[1] for key in connection.execute(query).scalars())
+    return out
+
+
+def _read(content: bytes, name: str, kind: str) -> list[dict[str, Any]]:
+    if len(content) > MAX_EVIDENCE_BYTES:
+        raise InputError(f"{len(content):,} bytes; at most {MAX_EVIDENCE_BYTES:,} can be imported at once", name)
+    rows = _parquet(content, name) if content[:4] == b"PAR1" else _csv(content, name)
+    columns = rows[0].keys() if rows else []
+    missing = [c for c, needed in COLUMNS[kind].items() if needed and c not in columns]
+    if not rows:
+        raise InputError("has no rows", name)
+    if missing:
+        raise InputError(f"lacks the columns {', '.join(missing)}", name)
+    unknown = [str(c)[:40] for c in columns if c not in COLUMNS[kind]]
+    if unknown:
+        raise InputError(f"has unknown columns {', '.join(unknown)}; known: {', '.join(COLUMNS[kind])}", name)
+    return rows
+
+
+def _csv(content: bytes, name: str) -> list[dict[str, Any]]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise InputError(f"is neither Parquet nor CSV in UTF-8 (byte {problem.start})", name) from None
+    rows: list[dict[str, Any]] = []
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        header = reader.fieldnames or []
+        if len(set(header)) != len(header):
+            raise InputError("names a column twice in its header", name)
+        for row in reader:
+            if None in row or None in row.values():
+                raise InputError(f"line {reader.line_num} has not as many fields as the header", name)
+            rows.append(row)
+            if len(rows) > _MOST_ROWS:
+                raise InputError(f"has more than {_MOST_ROWS:,} rows; split it", name)
+    except csv.Error as problem:
+        raise InputError(f"is not CSV: {problem}", name) from None
+    return rows
+
+
+def _parquet(content: bytes, name: str) -> list[dict[str, Any]]:
+    import pyarrow as pa  # noqa: PLC0415 (0.1 s, only for Parquet)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if file.metadata.num_rows > _MOST_ROWS:
+            raise InputError(f"has more than {_MOST_ROWS:,} rows; split it", name)
+        if file.metadata.num_columns > 100:
+            raise InputError("has more than 100 columns", name)
+        rows: list[dict[str, Any]] = file.read().to_pylist()
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as problem:
+        if isinstance(problem, InputError):
+            raise
+        raise InputError(f"is not a readable Parquet file: {str(problem)[:200]}", name) from None
+    return rows

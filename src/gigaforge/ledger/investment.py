@@ -1,0 +1,272 @@
+"""Money: terms put forward and agreed, tranches claimed, approved, disputed and released."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from gigaforge.ledger import kinds as k
+from gigaforge.ledger.canonical import canonical
+from gigaforge.ledger.errors import RefusedError
+from gigaforge.ledger.event import Event
+from gigaforge.ledger.keys import fingerprint, signature_holds
+from gigaforge.ledger.racks import ACCEPTED, RETIRED, Rack, Register
+from gigaforge.ledger.state import State
+from gigaforge.ledger.terms import Terms
+
+__all__ = ["approve", "claim", "commit", "dispute", "needed_for", "release", "settle_signature", "terms_of"]
+
+_SERVER: Final = ("seq", "previous", "recorded_at", "signature", "hash")
+_STANDING: Final = ("pending", "approved", "released")
+
+
+def settle_signature(state: State, event: Event) -> None:
+    """A signature, where given, must hold; where the terms ask for one, it must be given."""
+    signature = event.parts.get("signature")
+    party = event.actor.party
+    if signature is None:
+        terms = state.in_force()
+        if terms is not None and event.kind in terms.signed:
+            raise RefusedError(
+                "unsigned", f"the terms ask for a signed {event.kind}; sign it with the key of {party}"
+            )
+        return
+    current = state.parties[party]["keys"][-1]["public"]
+    content = {name: value for name, value in event.parts.items() if name not in _SERVER}
+    if event.kind == "acceptance":  # the verdict is the ledger's own addition
+        content = {**content, "data": {n: v for n, v in content["data"].items() if n != "verdict"}}
+    well_formed = isinstance(signature, dict) and set(signature) == {"key", "value"}
+    if not well_formed or signature["key"] != fingerprint(current):
+        raise RefusedError("signature", f"the signature is not by the current key of {party!r}")
+    if not signature_holds(current, canonical(content), str(signature["value"])):
+        raise RefusedError("signature", f"the signature of {party!r} does not fit what it signs")
+
+
+def terms_of(state: State) -> Terms:
+    """The terms in force; `RefusedError` where there are none yet."""
+    terms = state.in_force()
+    if terms is None:
+        raise RefusedError("no-terms", "no terms are in force; record a commitment and have its approvers approve it")
+    return terms
+
+
+def commit(state: State, event: Event, data: k.Commitment, register: Register) -> None:
+    """Put terms forward; a later version replaces what stands once it is agreed."""
+    del register
+    terms = data.terms
+    for party in dict.fromkeys([terms.investor, terms.recipient, *terms.approvers]):
+        if party not in state.parties:
+            raise RefusedError("unknown-party", f"the terms name {party!r}, which is not a party of this ledger")
+    waiting = next((c for c in state.commitments.values() if c["status"] == "pending"), None)
+    if waiting is not None:
+        raise RefusedError("pending-terms", f"terms of event {waiting['seq']} still wait for approval or rejection")
+    newest = max((c["version"] for c in state.commitments.values()), default=0)
+    if terms.version != newest + 1:
+        raise RefusedError("version", f"these are terms of version {terms.version}; the next one is {newest + 1}")
+    claimed = max((c["tranche"] for c in state.claims.values() if c["status"] in _STANDING), default=0)
+    paid = state.released_cents
+    if paid + terms.upfront_cents > terms.ceiling_cents or claimed > terms.tranches:
+        raise RefusedError("cap", "what was claimed and released already exceeds the ceiling of these terms")
+    state.commitments[str(event.seq)] = {
+        "seq": event.seq, "hash": event.hash, "version": terms.version, "status": "pending",
+        "by": {"party": event.actor.party, "person": event.actor.person}, "approvals": [],
+        "terms": data.model_dump(mode="json", exclude_none=True)["terms"],
+    }  # fmt: skip
+
+
+def claim(state: State, event: Event, data: k.Claim, register: Register) -> None:
+    """Ask for a tranche; its racks carry no other, ever."""
+    terms = terms_of(state)
+    if event.actor.party != terms.recipient:
+        raise RefusedError("not-recipient", f"tranches are claimed by {terms.recipient!r}, not {event.actor.party!r}")
+    if data.tranche > terms.tranches:
+        raise RefusedError("cap", f"the ceiling allows {terms.tranches} tranches; {data.tranche} is beyond it")
+    standing = state.live_claim(data.tranche)
+    if standing is not None:
+        raise RefusedError(
+            "claimed", f"tranche {data.tranche} is {standing['status']} by the claim of event {standing['seq']}"
+        )
+    gap = next((n for n in range(1, data.tranche) if state.live_claim(n) is None), None)
+    if gap is not None:
+        raise RefusedError("in-order", f"tranche {gap} was not claimed yet; tranches are claimed in order")
+    register.prefetch(data.racks)
+    racks = []
+    for name in data.racks:
+        rack = register.get(name)
+        if rack is None or rack.accepted < 0 or rack.status not in (ACCEPTED, RETIRED):
+            raise RefusedError("not-accepted", f"rack {name} is {rack.status if rack else 'unknown'}, not accepted")
+        if rack.claim:
+            raise RefusedError("double-count", f"rack {name} carries the claim of event {rack.claim} already")
+        if rack.disputes:
+            raise RefusedError("disputed", f"rack {name} is disputed (event {rack.disputes[0]})")
+        if rack.counted_w == 0:
+            raise RefusedError(
+                "does-not-count", f"rack {name} ({rack.system} at {rack.site}) does not count towards the commitment"
+            )
+        racks.append(rack)
+    live_w = sum(rack.counted_w for rack in racks)
+    needed = needed_for(state, terms, data.tranche)
+    if live_w < needed:
+        raise RefusedError(
+            "too-little",
+            f"tranche {data.tranche} needs {needed:,} W more of accepted racks; these {len(racks)} are {live_w:,} W",
+        )
+    for rack in racks:
+        register.put(replace(rack, claim=event.seq))
+    state.claims[str(event.seq)] = {
+        "seq": event.seq, "hash": event.hash, "tranche": data.tranche, "status": "pending", "racks": len(racks),
+        "claimed_w": live_w, "live_w": live_w, "amount_cents": terms.amount_cents, "approvals": [], "disputes": [],
+        "by": {"party": event.actor.party, "person": event.actor.person}, "happened_on": event.happened_on,
+        "terms": state.terms_seq,
+    }  # fmt: skip
+
+
+def needed_for(state: State, terms: Terms, tranche: int) -> int:
+    """Power that racks must add so that claims up to this tranche stand on enough. [W]"""
+    below: int = sum(
+        c["live_w"] for c in state.claims.values() if c["status"] in _STANDING and c["tranche"] <= tranche
+    )
+    return max(tranche * terms.per_w - below, 0)
+
+
+def approve(state: State, event: Event, data: k.Approval, register: Register) -> None:
+    """A yes or no; two people of two parties make a claim payable, and nobody approves their own."""
+    subject = state.claims.get(str(data.subject)) or state.commitments.get(str(data.subject))
+    if subject is None:
+        raise RefusedError("unknown-subject", f"event {data.subject} is neither a claim nor terms")
+    if subject["hash"] != data.hash:
+        raise RefusedError("other-subject", f"event {data.subject} is {subject['hash'][:12]}, not {data.hash[:12]}")
+    if subject["status"] != "pending":
+        raise RefusedError("decided", f"event {data.subject} is {subject['status']} already")
+    party, person = event.actor.party, event.actor.person
+    rule = terms_of(state) if "tranche" in subject else Terms.model_validate(subject["terms"])
+    parties = dict.fromkeys([*rule.approvers, *(() if "tranche" in subject else _standing_approvers(state))])
+    if party not in parties:
+        raise RefusedError("not-approver", f"{party!r} may not approve; these may: {', '.join(parties)}")
+    if person == subject["by"]["person"]:
+        raise RefusedError("self-approval", f"{person!r} put event {data.subject} forward and cannot decide on it")
+    if any(a["person"] == person for a in subject["approvals"]):
+        raise RefusedError("second-approval", f"{person!r} approved event {data.subject} already")
+    if any(a["party"] == party for a in subject["approvals"]):
+        raise RefusedError("same-party", f"{party!r} approved event {data.subject} already; another party must")
+    if data.decision == "reject":
+        subject["status"] = "rejected"
+        subject["rejected"] = {"party": party, "person": person, "seq": event.seq}
+        if "tranche" in subject:
+            _free(register, data.subject)
+        return
+    subject["approvals"].append({"party": party, "person": person, "seq": event.seq})
+    if "tranche" in subject:
+        if len(subject["approvals"]) >= rule.approvals:
+            subject["status"] = "approved"
+    elif {a["party"] for a in subject["approvals"]} >= set(parties):
+        subject["status"] = "in force"
+        for other in state.commitments.values():
+            if other["status"] == "in force" and other is not subject:
+                other["status"] = "replaced"
+        state.put_in_force(data.subject, subject["terms"])
+
+
+def _standing_approvers(state: State) -> list[str]:
+    """Whoever may approve now must also agree to new terms."""
+    terms = state.in_force()
+    return [] if terms is None else terms.approvers
+
+
+def _free(register: Register, claim_seq: int) -> None:
+    event = register.event(claim_seq)
+    assert event is not None
+    racks = [k.rack_name(name) for name in event.data["racks"]]
+    register.prefetch(racks)
+    for name in racks:
+        rack = register.get(name)
+        if rack is not None and rack.claim == claim_seq:
+            register.put(replace(rack, claim=0))
+
+
+def release(state: State, event: Event, data: k.Release, register: Register) -> None:
+    """Pay a tranche: once, approved, undisputed, still standing on enough power, within the cap."""
+    del register
+    terms = terms_of(state)
+    if event.actor.party != terms.investor:
+        raise RefusedError("not-investor", f"tranches are released by {terms.investor!r}, not {event.actor.party!r}")
+    found = state.claims.get(str(data.claim))
+    if found is None or found["hash"] != data.hash:
+        raise RefusedError("unknown-subject", f"event {data.claim} is not the claim {data.hash[:12]}")
+    if found["status"] != "approved":
+        have = ", ".join(f"{a['party']}/{a['person']}" for a in found["approvals"]) or "nobody"
+        raise RefusedError(
+            "not-approved", f"the claim of event {data.claim} is {found['status']} (approved by {have})"
+        )
+    if found["disputes"]:
+        raise RefusedError("disputed", f"the claim of event {data.claim} is disputed (event {found['disputes'][0]})")
+    short = needed_for(state, terms, found["tranche"])
+    if short:
+        raise RefusedError(
+            "too-little", f"after corrections tranche {found['tranche']} lacks {short:,} W of accepted racks"
+        )
+    if data.amount_cents != found["amount_cents"]:
+        raise RefusedError(
+            "amount", f"tranche {found['tranche']} is {found['amount_cents']} cents, not {data.amount_cents}"
+        )
+    if state.released_cents + terms.upfront_cents + data.amount_cents > terms.ceiling_cents:
+        raise RefusedError("cap", "this release would exceed the ceiling")
+    if event.actor.person == found["by"]["person"]:
+        raise RefusedError("self-approval", f"{event.actor.person!r} put the claim forward and cannot release it")
+    found |= {
+        "status": "released", "release": event.seq, "released_on": event.happened_on, "reference": data.reference,
+        "released_by": {"party": event.actor.party, "person": event.actor.person},
+    }  # fmt: skip
+
+
+def dispute(state: State, event: Event, data: k.Dispute, register: Register) -> None:
+    """Object to an event, or settle one's own objection."""
+    if data.state == "settled":
+        _settle(state, event, data, register)
+        return
+    subject = register.event(data.subject) if data.subject < event.seq else None
+    if subject is None:
+        raise RefusedError("unknown-subject", f"event {data.subject} does not exist yet")
+    if any(d["subject"] == data.subject and d["by"]["party"] == event.actor.party for d in state.disputes.values()):
+        raise RefusedError("disputed", f"{event.actor.party!r} disputes event {data.subject} already")
+    claims = set()
+    for rack in _racks_of(subject, register):
+        register.put(replace(rack, disputes=(*rack.disputes, event.seq)))
+        if rack.claim:
+            claims.add(rack.claim)
+    if str(data.subject) in state.claims:
+        claims.add(data.subject)
+    for number in claims:
+        state.claims[str(number)]["disputes"].append(event.seq)
+    state.disputes[str(event.seq)] = {
+        "subject": data.subject, "reason": data.reason, "claims": sorted(claims),
+        "by": {"party": event.actor.party, "person": event.actor.person},
+    }  # fmt: skip
+
+
+def _racks_of(subject: Event, register: Register) -> list[Rack]:
+    if subject.kind not in ("delivery", "installation", "energisation", "acceptance", "decommissioning"):
+        return []
+    names = [k.rack_name(name) for name in subject.data.get("racks") or []]
+    register.prefetch(names)
+    return [rack for name in names if (rack := register.get(name)) is not None]
+
+
+def _settle(state: State, event: Event, data: k.Dispute, register: Register) -> None:
+    number = next(
+        (
+            n
+            for n, d in state.disputes.items()
+            if d["subject"] == data.subject and d["by"]["party"] == event.actor.party
+        ),
+        None,
+    )
+    if number is None:
+        raise RefusedError("no-dispute", f"{event.actor.party!r} has no open dispute about event {data.subject}")
+    del state.disputes[number]
+    for found in state.claims.values():
+        if int(number) in found["disputes"]:
+            found["disputes"].remove(int(number))
+    subject = register.event(data.subject)
+    for rack in _racks_of(subject, register) if subject else []:
+        register.put(replace(rack, disputes=tuple(d for d in rack.disputes if d != int(number))))

@@ -1,0 +1,136 @@
+"""The state in people's terms: what stands, what is due, what the next tranche lacks. For terminal, API and page alike."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gigaforge.ledger.investment import needed_for
+from gigaforge.ledger.racks import IN_PLACE, Rack
+from gigaforge.ledger.state import State
+from gigaforge.ledger.terms import Terms
+from gigaforge.quarters import Quarter
+from gigaforge.units import format_quantity
+
+__all__ = ["overview", "rack_row", "standing_rows"]
+
+_MEASURES: Final = ("delivered", "online", "accepted", "retired", "accepted_w")
+
+
+def overview(state: State) -> dict[str, Any]:
+    """Everything that a page or a terminal shows about where things stand.
+
+    Returns
+    -------
+    dict
+        ``ledger, title, events, head, recorded_at, terms, commitment_w, accepted_w, claimed_w, ceiling_usd, released_usd,
+        due_usd, next{tranche, needed_w, free_w, missing_w, words}, claims[], commitments[], disputes[], standing[],
+        quarters[], energised_w{}, tests{}, parties{}, checkpoints{}, kinds{}``. Powers in W, money in USD.
+
+    """
+    terms = state.in_force()
+    claims = [_claim_row(c, terms) for c in sorted(state.claims.values(), key=lambda c: c["seq"])]
+    return {
+        "ledger": state.ledger,
+        "title": state.title,
+        "events": state.seq,
+        "head": state.head,
+        "recorded_at": state.recorded_at,
+        "terms": None
+        if terms is None
+        else {"event": state.terms_seq, "version": terms.version, "scenario": terms.scenario},
+        "basis": terms.basis if terms else None,
+        "commitment_w": terms.commitment_w if terms else 0,
+        "milestones": [m.model_dump() for m in terms.milestones] if terms else [],
+        "accepted_w": state.accepted_w,
+        "claimed_w": state.claimed_w,
+        "ceiling_usd": terms.ceiling_cents / 100 if terms else 0.0,
+        "released_usd": state.released_cents / 100,
+        "due_usd": sum(c["amount_usd"] for c in claims if c["status"] == "approved"),
+        "next": _next(state, terms),
+        "claims": claims,
+        "commitments": [{n: v for n, v in c.items() if n != "terms"} for c in state.commitments.values()],
+        "disputes": [{"seq": int(n), **d} for n, d in state.disputes.items()],
+        "standing": standing_rows(state),
+        "quarters": _quarters(state),
+        "energised_w": {site: steps[-1][2] for site, steps in sorted(state.energised.items()) if steps},
+        "tests": {name: state.tests.get(name, 0) for name in ("pass", "doubtful", "fail")},
+        "parties": {n: {"label": p["label"], "role": p["role"], "keys": p["keys"]} for n, p in state.parties.items()},
+        "checkpoints": state.checkpoints,
+        "kinds": state.kinds,
+    }
+
+
+def _claim_row(claim: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
+    by = ", ".join(f"{a['party']}/{a['person']}" for a in claim["approvals"])
+    needed = terms.approvals if terms else 2
+    words = {
+        "pending": f"claimed, {len(claim['approvals'])} of {needed} approvals" + (f" ({by})" if by else ""),
+        "approved": f"approved by {by}, waits to be released",
+        "released": f"released on {claim.get('released_on', '')}",
+        "rejected": "rejected",
+    }[claim["status"]]
+    if claim["disputes"]:
+        words += f"; disputed (event {', '.join(map(str, claim['disputes']))})"
+    amount = format_quantity(claim["amount_cents"] / 100, "money")
+    words = f"{amount} on {claim['racks']:,} racks, {format_quantity(claim['live_w'], 'power')}: {words}"
+    return {**claim, "amount_usd": claim["amount_cents"] / 100, "words": words}
+
+
+def _next(state: State, terms: Terms | None) -> dict[str, Any] | None:
+    """The next tranche to claim and what it lacks."""
+    if terms is None:
+        return None
+    number = next((n for n in range(1, terms.tranches + 1) if state.live_claim(n) is None), None)
+    if number is None:
+        return None
+    needed = needed_for(state, terms, number)
+    free = max(state.accepted_w - state.claimed_w, 0)
+    missing = max(needed - free, 0)
+    words = f"tranche {number}, {format_quantity(terms.amount_cents / 100, 'money')}: " + (
+        f"{format_quantity(missing, 'power')} more to be accepted" if missing else "can be claimed"
+    )
+    return {"tranche": number, "needed_w": needed, "free_w": free, "missing_w": missing, "words": words}
+
+
+def standing_rows(state: State) -> list[dict[str, Any]]:
+    """Racks by site, system and status, with what they count."""
+    rows = []
+    for site, systems in sorted(state.standing.items()):
+        for system, by_status in sorted(systems.items()):
+            counted = sum(cells.get(site, {}).get(system, {}).get("accepted_w", 0) for cells in state.cells.values())
+            rows.append(
+                {
+                    "site": site, "system": system, "accepted_w": counted,
+                    "in_place": sum(by_status.get(s, 0) for s in IN_PLACE),
+                    **{s: by_status.get(s, 0) for s in (*IN_PLACE, "retired")},
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _quarters(state: State) -> list[dict[str, Any]]:
+    """Sums by quarter, with accepted power accumulated."""
+    rows, total = [], 0
+    for quarter in sorted(state.cells):
+        row: dict[str, Any] = {"quarter": quarter, **dict.fromkeys(_MEASURES, 0)}
+        for systems in state.cells[quarter].values():
+            for cell in systems.values():
+                for measure in _MEASURES:
+                    row[measure] += cell.get(measure, 0)
+        total += row["accepted_w"]
+        rows.append({**row, "deployed_w": total})
+    return rows
+
+
+def rack_row(rack: Rack) -> dict[str, Any]:
+    """One rack as JSON output shows it, with the events that made it so."""
+
+    def quarter(index: int) -> str | None:
+        return str(Quarter(index)) if index >= 0 else None
+
+    return {
+        "rack": rack.rack, "system": rack.system, "site": rack.site, "status": rack.status,
+        "delivered": quarter(rack.delivered), "online": quarter(rack.online), "accepted": quarter(rack.accepted),
+        "retired": quarter(rack.retired), "counted_w": rack.counted_w, "claim": rack.claim or None,
+        "disputes": list(rack.disputes), "events": [entry[0] for entry in rack.history],
+    }  # fmt: skip

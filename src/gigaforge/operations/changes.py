@@ -1,0 +1,102 @@
+"""Changed policies of a fleet, for comparisons: training runs, serving pools, sites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from gigaforge.errors import InputError
+from gigaforge.operations.fleet import Fleet
+
+__all__ = ["policy_changes", "with_changes", "with_policy"]
+
+
+def _whether(text: str) -> bool:
+    if text.lower() not in ("yes", "no", "true", "false"):
+        raise ValueError(text)
+    return text.lower() in ("yes", "true")
+
+
+TRAINING: Final[dict[str, Callable[[str], Any]]] = {
+    "mode": str, "spares": int, "replica_racks": int, "interval_s": float, "hiccup_s": float, "fallback": float, "planned_s": float,
+    "ramp_s": float,
+}  # fmt: skip
+SERVING: Final[dict[str, Callable[[str], Any]]] = {
+    "autoscale": str, "headroom": float, "start_s": float, "backfill": _whether,
+}  # fmt: skip
+SITE: Final[dict[str, Callable[[str], Any]]] = {"technicians": int, "parts": int, "share_spares": _whether}
+_WORDS: Final = {
+    "mode": ("synchronous", "elastic", "fault_tolerant"),
+    "autoscale": ("none", "reactive", "forecast"),
+}
+
+
+def policy_changes(text: str) -> dict[str, Any]:
+    """Read ``mode=elastic,spares=8`` into values by field.
+
+    Raises
+    ------
+    InputError
+        An unknown field, or a value of the wrong kind.
+
+    """
+    kinds = TRAINING | SERVING | SITE
+    out: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in kinds:
+            raise InputError(f"unknown field {name!r}; known: {', '.join(kinds)}", "--compare")
+        try:
+            out[name] = kinds[name](value)
+        except ValueError:
+            wanted = "yes or no" if kinds[name] is _whether else "a number"
+            raise InputError(f"{name}: {value!r} is not {wanted}", "--compare") from None
+        if name in _WORDS and out[name] not in _WORDS[name]:
+            raise InputError(f"{name} {value!r}; known: {', '.join(_WORDS[name])}", "--compare")
+        if name not in _WORDS and out[name] < 0:
+            raise InputError(f"{name} {value} is below zero", "--compare")
+        if name == "interval_s" and out[name] <= 0:
+            raise InputError("interval_s 0; more than 0 is needed", "--compare")
+    return out
+
+
+def with_policy(fleet: Fleet, **changes: Any) -> Fleet:
+    """The same fleet with changes to every training policy (fields of `TrainingPolicy`, or ``interval_s``)."""
+    own = {k: v for k, v in changes.items() if k != "interval_s"}
+
+    def changed(policy: Any) -> Any:
+        if "interval_s" in changes:
+            policy = replace(policy, checkpoint=replace(policy.checkpoint, interval_s=changes["interval_s"]))
+        return replace(policy, **own)
+
+    groups = tuple(replace(g, policy=changed(g.policy)) if g.kind == "training" else g for g in fleet.groups)
+    return replace(fleet, groups=groups)
+
+
+def with_changes(fleet: Fleet, text: str) -> Fleet:
+    """The same fleet under changed policies, as `policy_changes` reads them.
+
+    Raises
+    ------
+    InputError
+        Wrong text, or the fleet has nothing that it would change.
+
+    """
+    changes = policy_changes(text)
+    training = {k: v for k, v in changes.items() if k in TRAINING}
+    serving = {k: v for k, v in changes.items() if k in SERVING}
+    site = {k: v for k, v in changes.items() if k in SITE}
+    if training and not any(g.kind == "training" for g in fleet.groups):
+        raise InputError(f"{', '.join(training)}: a policy of training runs, and this fleet has none; "
+                         f"for serving: {', '.join(SERVING)}", "--compare")  # fmt: skip
+    if serving and not fleet.serving:
+        raise InputError(f"{', '.join(serving)}: a policy of serving, and this fleet serves nothing; "
+                         f"for training: {', '.join(TRAINING)}", "--compare")  # fmt: skip
+    if training:
+        fleet = with_policy(fleet, **training)
+    served = (
+        tuple(replace(w, policy=replace(w.policy, **serving)) for w in fleet.serving) if serving else fleet.serving
+    )
+    sites = tuple(replace(s, **site) for s in fleet.sites) if site else fleet.sites
+    return replace(fleet, serving=served, sites=sites)

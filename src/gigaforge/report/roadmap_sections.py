@@ -1,0 +1,161 @@
+"""The report's sections on the next accelerator and the next model, from what co-design found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from gigaforge.report.figures import Figure
+from gigaforge.report.report_tables import Table
+from gigaforge.report.roadmap_figures import design_pareto, hardware_sensitivity, iso_loss, specialised_designs
+from gigaforge.report.story import money
+
+__all__ = ["hardware_parts", "model_parts"]
+
+Parts = tuple[list[str], list[str], list[Figure], list[Table]]
+"""Leading sentences, listed statements, figures, tables."""
+
+
+def hardware_parts(roadmaps: Mapping[str, Any], label: Callable[[str], str]) -> Parts:
+    """What stands under "The next accelerator"; empty where nothing was asked.
+
+    Parameters
+    ----------
+    roadmaps : mapping
+        ``summary["roadmaps"]`` of a co-designed plan.
+    label : callable
+        Catalogue name to what people call it.
+
+    """
+    found = roadmaps.get("hardware") or {}
+    rows, answer = found.get("sensitivity") or [], found.get("next")
+    lead: list[str] = []
+    figures: list[Figure] = []
+    tables: list[Table] = []
+    if rows:
+        names = {r["system"]: label(r["system"]) for r in rows}
+        best = max((r for r in rows if r["net_usd_per_accelerator"]), key=_return, default=None)
+        take = ""
+        if best is not None:
+            words = f"{best['unit']} more of {_WHAT[best['parameter']]} in every {label(best['system'])} accelerator"
+            take = (
+                f"{words} is worth ${best['usd_per_accelerator']:,.0f} to this plan and costs "
+                f"${best['cost_usd_per_accelerator']:,.0f}."
+            )
+            lead.append(take)
+        note = (
+            "By the plan's prices and the performance model: the response of each workload's best layout and batch, times the "
+            "price of what it yields. Intervals carry the yields' own error; costs are the cost model's, at today's mark-up."
+        )
+        figures.append(
+            Figure("hardware-sensitivity", "What each number of an accelerator is worth", take,
+                   hardware_sensitivity(rows, names), pd.DataFrame(rows).drop(columns="elasticity"), note)
+        )  # fmt: skip
+    if answer:
+        lead += _next_words(answer)
+        tables.append(_design_table(answer))
+        bars = [r for r in answer["by_work"] if r["usd"] is not None]
+        if len({r["design"] for r in bars}) > 1:
+            figures.append(
+                Figure("specialised-designs", "One design for all, or one for each", _special_words(answer),
+                       specialised_designs(bars), pd.DataFrame(bars))
+            )  # fmt: skip
+        if answer.get("pareto"):
+            chosen = {"usd": answer["general"]["usd"], "label": "least cost"}
+            marks = [chosen | {"joules": _nearest(answer), "words": answer["general"]["words"]},
+                     {"usd": 1.0, "joules": 1.0, "label": "reference", "words": answer["reference"]["words"]}]  # fmt: skip
+            figures.append(
+                Figure("design-pareto", "Work per dollar against work per joule", "",
+                       design_pareto(answer["pareto"], marks), pd.DataFrame(answer["pareto"]).drop(columns="design"))
+            )  # fmt: skip
+    return lead, list(found.get("warnings") or []), figures, tables
+
+
+_WHAT = {
+    "bf16_flop_s": "arithmetic", "hbm_bytes": "HBM", "hbm_bandwidth_bytes_s": "HBM bandwidth", "scale_up_bytes_s": "NVLink",
+    "scale_out_bytes_s": "scale-out", "power_limit_w": "power limit", "power_drawn_w": "power saved",
+}  # fmt: skip
+
+
+def _return(row: Mapping[str, Any]) -> float:
+    cost = row["cost_usd_per_accelerator"] or 0.0
+    return float(row["usd_per_accelerator"]) / cost if cost > 0 and row["parameter"] != "power_drawn_w" else 0.0
+
+
+def _nearest(answer: Mapping[str, Any]) -> float:
+    """Joules of the cheapest design of the front."""
+    return float(min(answer["pareto"], key=lambda p: p["usd"])["joules"])
+
+
+def _next_words(answer: Mapping[str, Any]) -> list[str]:
+    general = answer["general"]
+    low, high = (100 * general["usd"] * f for f in answer["interval"])
+    out = [
+        (
+            f"In {answer['technology']}, the plan asks for {general['words']}. It does the plan's work at "
+            f"{100 * general['usd']:.0f} % of what it costs on today's main platform ({low:.0f} to {high:.0f} % as the cost model's "
+            "figures range)."
+        )
+    ]
+    if general["at_limit"]:
+        out.append(f"It stands at its limit in: {', '.join(general['at_limit'])}.")
+    return out
+
+
+def _special_words(answer: Mapping[str, Any]) -> str:
+    if not answer["special"]:
+        return ""
+    saved = 100 * (1 - answer["specialised_usd"] / answer["general"]["usd"])
+    return f"A design for each phase would save {saved:.1f} % of the work's cost over the general one."
+
+
+def _design_table(answer: Mapping[str, Any]) -> Table:
+    heads = [
+        "Design",
+        "PFLOP/s bf16",
+        "HBM, GB",
+        "HBM, TB/s",
+        "NVLink, GB/s",
+        "Domain",
+        "Scale-out, GB/s",
+        "W",
+        "Cost",
+    ]
+    named = [("Reference", answer["reference"] | {"usd": 1.0}), ("General", answer["general"])]
+    named += [(f"For {name}", one) for name, one in answer["special"].items()]
+    rows: list[list[Any]] = []
+    for name, one in named:
+        d = one["design"]
+        share = f"{100 * one['usd']:.0f} %" if name in ("Reference", "General") else ""
+        rows.append(
+            [name, f"{d['bf16_flop_s'] / 1e15:.2f}", f"{d['hbm_bytes'] / 1e9:,.0f}",
+             f"{d['hbm_bandwidth_bytes_s'] / 1e12:.1f}", f"{d['scale_up_bytes_s'] / 1e9:,.0f}", f"{d['nvlink_domain']:.0f}",
+             f"{d['scale_out_bytes_s'] / 1e9:,.0f}", f"{d['power_w']:,.0f}", share]
+        )  # fmt: skip
+    return Table("Designs for this plan's work at its prices", heads, rows)
+
+
+def model_parts(roadmaps: Mapping[str, Any]) -> Parts:
+    """What stands under "The next model"; empty where nothing was asked."""
+    found = roadmaps.get("models") or {}
+    choices, curves = found.get("choices") or {}, found.get("curves") or {}
+    lead, points, figures = [], list(found.get("warnings") or []), []
+    for run, c in choices.items():
+        kind = "dense" if c["experts"] == 1 else f"a mixture with {c['experts']} times the experts it uses"
+        own = c.get("named_usd")
+        than = f", against {money(own)} for the one named" if own and own < float("inf") else ""
+        lead.append(
+            f"{run}: as low a loss costs least with {c['active'] / 1e9:,.0f} billion active parameters ({kind}) on "
+            f"{c['tokens'] / 1e12:,.1f} trillion tokens: {money(c['usd'])} of training and serving{than}."
+        )
+        points += [f"{run}: {w}." for w in c["warnings"]]
+        if curves.get(run):
+            figures.append(
+                Figure(f"iso-loss-{run}", f"Models as good as {run}'s", "", iso_loss(c, curves[run]),
+                       pd.DataFrame(curves[run]),
+                       "Each point is a model of that size trained until it reaches the same loss by the law; cost by the "
+                       "performance model at the plan's prices, with all tokens served over its life.")
+            )  # fmt: skip
+    return lead, points, figures, []

@@ -1,0 +1,26 @@
+"""The HTTP API, version 1."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from gigaforge.web.api import access, events, money, reading, uploads, work
+from gigaforge.web.problems import PROBLEM
+
+__all__ = ["router"]
+
+_REFUSALS = {401: "log in", 403: "not allowed", 422: "the input is wrong", 429: "too often"}
+
+
+def router() -> APIRouter:
+    """Every route of the API."""
+    shape = {"content": {"application/problem+json": {"schema": PROBLEM}}}
+    responses: dict[int | str, dict[str, object]] = {
+        status: {"description": words, **shape}
+        for status, words in {**_REFUSALS, 400: "the request cannot be read", 404: "unknown", 409: "a rule stands against it",
+                              412: "the ledger has moved on", 413: "too large", 503: "the ledger is broken"}.items()
+    }  # fmt: skip
+    out = APIRouter(responses=responses)
+    for part in (reading, events, money, uploads, access, work):
+        out.include_router(part.router)
+    return out

@@ -1,0 +1,88 @@
+"""Record events."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field, JsonValue
+
+from gigaforge.errors import InputError
+from gigaforge.ledger import Draft, Evidence, Ledger
+from gigaforge.ledger import kinds as k
+from gigaforge.ledger.access import Identity
+from gigaforge.web.api.shapes import EventOut, IdempotencyKey, IfMatch, Input, event_out, expected_head
+from gigaforge.web.problems import ProblemError
+from gigaforge.web.security import book, identity
+
+__all__ = ["NEEDED", "EvidenceIn", "SignatureIn", "drafted", "router"]
+
+router = APIRouter(tags=["events"])
+
+NEEDED: Final = {
+    **dict.fromkeys(("order", "delivery", "installation", "energisation", "acceptance", "meter", "decommissioning",
+                     "correction"), "record"),
+    "claim": "claim", "commitment": "approve", "approval": "approve", "release": "approve", "dispute": "approve",
+    "party": "administer", "key": "administer", "checkpoint": "administer",
+}  # fmt: skip
+"""What a role needs to record each kind."""
+
+
+class EvidenceIn(Input):
+    """A file stored before."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    media_type: Annotated[str, Field(max_length=100)] = "application/octet-stream"
+    size_bytes: Annotated[int, Field(ge=0, lt=2**40)]
+
+
+class SignatureIn(Input):
+    """A party's signature over the canonical content of the event."""
+
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    value: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+
+
+class EventIn(Input):
+    """An event to record; the actor is who the token belongs to."""
+
+    kind: Annotated[str, Field(max_length=32)]
+    data: dict[str, JsonValue]
+    happened_on: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    evidence: Annotated[list[EvidenceIn], Field(default_factory=list, max_length=100)]
+    signature: SignatureIn | None = None
+
+
+def drafted(sent: EventIn, who: Identity, key: str) -> Draft:
+    """The draft that a request describes."""
+    data = k.check_data(sent.kind, sent.data)
+    try:
+        day = date.fromisoformat(sent.happened_on) if sent.happened_on else None
+    except ValueError:
+        raise InputError(f"{sent.happened_on!r} is not a day", "happened_on") from None
+    signature = sent.signature.model_dump() if sent.signature else None
+    content = dict(sent.data) if signature else k.stored(data)
+    files = tuple(Evidence(e.sha256, e.name, e.media_type, e.size_bytes) for e in sent.evidence)
+    return Draft(sent.kind, who.actor, content, day, files, key, signature)
+
+
+@router.post("/events", status_code=201, response_model=EventOut, response_model_exclude_none=True)
+def record(
+    sent: EventIn,
+    request: Request,
+    response: Response,
+    who: Annotated[Identity, Depends(identity)],
+    ledger: Annotated[Ledger, Depends(book)],
+    key: IdempotencyKey,
+    match: IfMatch = None,
+) -> dict[str, Any]:
+    """Record an event; answers once it is on disk."""
+    del request
+    needed = NEEDED.get(sent.kind)
+    if needed is None:
+        raise InputError(f"{sent.kind!r} is not a kind of event to record; known: {', '.join(NEEDED)}", "kind")
+    if not who.may(needed):
+        raise ProblemError(403, "role", f"the role {who.role!r} may not record a {sent.kind}")
+    return event_out(ledger.append(drafted(sent, who, key), expected_head(match)), response)

@@ -1,0 +1,125 @@
+"""How the server is started; what would be unsafe is refused before it listens."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gigaforge.errors import InputError
+
+__all__ = ["Oidc", "Settings"]
+
+
+@dataclass(frozen=True)
+class Oidc:
+    """Log-in through an identity provider (OpenID Connect, authorisation code with PKCE).
+
+    Parameters
+    ----------
+    issuer, client_id, client_secret : str
+        As the provider gave them; the issuer's address must be https.
+    party_claim, role_claim : str
+        Claims of the identity token that name party and role.
+
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    party_claim: str = "gigaforge_party"
+    role_claim: str = "gigaforge_role"
+    person_claim: str = "preferred_username"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the server needs to know.
+
+    Parameters
+    ----------
+    ledger : str
+        File or PostgreSQL address; empty shows plan and predictions alone, to this machine alone.
+    host, port : str, int
+        Where to listen; loopback unless said otherwise.
+    certificate, private_key : path
+        TLS, needed to listen beyond loopback.
+    behind_proxy : str
+        Instead of TLS: the address of the proxy that ends it, which alone is believed about who asks and how.
+    plan, scenario : path
+        Plan folder and scenario to show beside the ledger.
+    catalog : tuple of path
+        The user's own figures, laid over the shipped catalogue.
+    oidc : Oidc
+        Log-in through an identity provider.
+    requests_per_minute : int
+        Of one token; a tenth of it without one.
+    body_bytes, upload_bytes : int
+        Largest body of a request, and of an upload of evidence or an import. [B]
+    jobs : int
+        Plans and studies that run at once.
+
+    """
+
+    ledger: str = "ledger.db"
+    host: str = "127.0.0.1"
+    port: int = 8765
+    certificate: Path | None = None
+    private_key: Path | None = None
+    behind_proxy: str = ""
+    plan: Path | None = None
+    scenario: Path | None = None
+    catalog: tuple[Path, ...] = ()
+    oidc: Oidc | None = None
+    requests_per_minute: int = 1200
+    body_bytes: int = 2 * 2**20
+    upload_bytes: int = 64 * 2**20
+    jobs: int = 1
+
+    @property
+    def public(self) -> bool:
+        """Reachable from other machines."""
+        if self.host == "localhost":
+            return False
+        try:
+            return not ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return True
+
+    @property
+    def secure(self) -> bool:
+        """Browsers talk TLS, to us or to the proxy."""
+        return self.certificate is not None or bool(self.behind_proxy)
+
+    def check(self) -> None:
+        """Refuse what would send tokens over the network in the clear.
+
+        Raises
+        ------
+        InputError
+            A public address without TLS or a named proxy, half a certificate, an issuer without https.
+
+        """
+        if (self.certificate is None) != (self.private_key is None):
+            raise InputError("give both --tls-certificate and --tls-key", "--tls-certificate")
+        for path in (self.certificate, self.private_key):
+            if path is not None and not path.is_file():
+                raise InputError("is not a file", str(path))
+        if self.behind_proxy:
+            try:
+                ipaddress.ip_address(self.behind_proxy)
+            except ValueError:
+                raise InputError(f"{self.behind_proxy!r} is not the proxy's IP address", "--behind-proxy") from None
+        if not self.ledger and (self.public or self.behind_proxy):
+            raise InputError(
+                "without a ledger nobody can log in, so the page stays on this machine; give --ledger, or stay on 127.0.0.1",
+                "--host",
+            )
+        if self.public and not self.secure:
+            raise InputError(
+                f"{self.host} can be reached from other machines, and tokens would cross the network in the clear; give "
+                "--tls-certificate and --tls-key, or --behind-proxy ADDRESS if a proxy there ends TLS, or stay on 127.0.0.1",
+                "--host",
+            )
+        if self.oidc is not None and not self.oidc.issuer.startswith("https://"):
+            raise InputError(f"{self.oidc.issuer!r} must begin with https://", "--oidc-issuer")

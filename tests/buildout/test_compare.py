@@ -1,0 +1,93 @@
+"""Plans side by side: the same figures as their summaries, differences in words, and the command that shows them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gigaforge.buildout.compare import compare
+from gigaforge.buildout.conflict import explain_conflict
+from gigaforge.buildout.folder import write_plan_folder
+from gigaforge.buildout.plan import Plan
+from gigaforge.buildout.planner import plan
+from gigaforge.buildout.problem import problem_from
+from gigaforge.buildout.solver import SolverOptions
+from tests.buildout.small import catalog, points, scenario
+from tests.cli.test_plan_command import run
+
+SHORT = {"first": "2026-Q3", "last": "2028-Q2"}
+COMMITMENT = {
+    "power": "1 GW", "milestones": [{"power": "0.5 GW", "by": "2027-Q4"}], "late_penalty": "$20/kW-month",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plans() -> list[Plan]:
+    options = SolverOptions(gap=1e-2, time_limit_s=60)
+    lease = {"kind": "lease", "by": "lessor", "rate": "10 %", "term_years": 3}
+    money = {"discount_rate": "10 %", "opening_cash": "$5B"}
+    changes = [{"finance": money}, {"finance": {**money, "systems": lease}, "name": "leased"}]
+    return [
+        plan(scenario(horizon=SHORT, commitment=COMMITMENT, **c), catalog(), points=points(), options=options)
+        for c in changes
+    ]
+
+
+def test_figures_are_the_summaries_and_words_name_the_differences(plans: list[Plan]) -> None:
+    made = compare([p.summary for p in plans])
+    rows = {r.name: r.values for r in made.rows}
+    assert made.names == ["small", "leased"]
+    assert rows["net present value to the operator"] == tuple(p.summary["npv_usd"] for p in plans)
+    assert rows["lessor's or lender's peak exposure"][0] is None
+    assert made.sentences[0].startswith("leased is worth")
+    if "as much" not in made.sentences[0]:
+        assert ("more" in made.sentences[0]) == (plans[1].summary["npv_usd"] > plans[0].summary["npv_usd"])
+    assert json.loads(json.dumps(made.to_dict()))["plans"] == made.names
+
+
+def test_a_plan_compared_with_itself_has_no_difference(plans: list[Plan]) -> None:
+    made = compare([plans[0].summary, plans[0].summary])
+    assert made.names == ["small (1)", "small (2)"]
+    assert made.sentences == [
+        "small (2) is worth as much to the operator, within what the solver leaves open, as small (1)."
+    ]
+
+
+def test_plan_folders_are_compared_without_planning(plans: list[Plan], tmp_path: Path) -> None:
+    folders = [write_plan_folder(p, tmp_path / p.summary["name"]) for p in plans]
+    done = run("compare", *folders, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["plans"] == ["small", "leased"]
+    shown = run("compare", *folders)
+    assert "net present value to the operator" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["scenarios/single-site.yaml"], "one plan alone cannot be compared"),
+        (["scenarios/single-site.yaml", "nowhere.yaml"], "no such file"),
+        (["scenarios/single-site.yaml", "--set", "finance.discont_rate=3 %"], "did you mean 'finance.discount_rate'"),
+        (["scenarios/single-site.yaml", "tests"], "is not a plan folder"),
+    ],
+)
+def test_what_cannot_be_compared_ends_with_one_message(arguments: list[str], says: str) -> None:
+    done = run("compare", *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr.replace("\n", " ")
+
+
+def test_terms_that_hold_money_back_are_named_in_a_conflict() -> None:
+    """Ten gigawatts' worth of cash is released only after the racks that it should pay for."""
+    asked = scenario(
+        horizon=SHORT,
+        commitment={"power": "1 GW", "milestones": [{"power": "0.4 GW", "by": "2027-Q1"}]},
+        investment={"ceiling": "$90B", "per": "0.05 GW", "amount": "$9B", "conditions": [{"not_before": "2028-Q1"}]},
+        serving=[], training=[], sites=[{"site": "south"}],
+        finance={"discount_rate": "10 %", "opening_cash": "$1B"},
+    )  # fmt: skip
+    told = explain_conflict(problem_from(asked, catalog(), points()))
+    assert any(t.startswith("commitment.milestones") for t in told)
+    assert any(t.startswith(("finance", "investment")) for t in told)

@@ -1,0 +1,151 @@
+"""What happened is fixed and the rest planned; what contradicts itself is refused by both its statements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gigaforge.buildout.actuals import past_from, read_actuals, register_actuals
+from gigaforge.buildout.check import check_plan
+from gigaforge.buildout.diff import diff_actuals, diff_plans
+from gigaforge.buildout.plan import Plan
+from gigaforge.buildout.planner import plan
+from gigaforge.buildout.problem import problem_from
+from gigaforge.buildout.solver import SolverOptions
+from gigaforge.errors import InputError, NoAnswerError
+from tests.buildout.small import catalog, points, scenario
+
+QUICK = SolverOptions(gap=1e-3, time_limit_s=60)
+
+
+def planned(**options: Any) -> Plan:
+    changes = options.pop("changes", {})
+    return plan(scenario(**changes), catalog(), points=points(), options=QUICK, **options)
+
+
+@pytest.fixture(scope="module")
+def standing() -> Plan:
+    return planned()
+
+
+def happened(p: Plan, quarters: int = 2) -> pd.DataFrame:
+    over = p.summary["quarters"][:quarters]
+    table = p.tables["deployment"]
+    table = table[table["quarter"].isin(over)].copy()
+    table["accepted_w"] = table["deployed_w"]
+    return table.drop(columns="deployed_w").reset_index(drop=True)
+
+
+def edited(table: pd.DataFrame, column: str, change: float, row: int | None = None) -> pd.DataFrame:
+    out = table.copy()
+    out[column] = out[column].astype(float)
+    at = int(np.argmax(out["racks_added"])) if row is None else row
+    out.loc[out.index[at], column] += change
+    return out
+
+
+def test_the_past_as_planned_leaves_the_plan_as_good(standing: Plan) -> None:
+    again = planned(actuals=happened(standing))
+    assert again.summary["objective_value"] == pytest.approx(standing.summary["objective_value"], rel=2e-3)
+    assert again.summary["actual_quarters"] == 2
+
+
+def test_what_happened_is_kept_to_the_rack_and_the_rest_is_planned_around_it(standing: Plan) -> None:
+    actual = happened(standing)
+    at = int(np.argmax(actual["racks_added"]))
+    for column in ("racks_added", "racks_online"):
+        actual.loc[at, column] -= 37  # no whole block
+    later = (actual["quarter"] > actual["quarter"][at]) & (actual["site"] == actual["site"][at])
+    actual.loc[later & (actual["system"] == actual["system"][at]), "racks_online"] -= 37
+    result = planned(actuals=actual.drop(columns=["accepted_w", "facility_power_w", "it_power_w"]))
+    table = result.tables["deployment"].set_index(["quarter", "site", "system"])
+    for row in actual.to_dict("records"):
+        assert table.loc[(row["quarter"], row["site"], row["system"]), "racks_added"] == row["racks_added"]
+    assert not [c for c in check_plan(result.summary, result.tables) if not c.passed]
+    assert result.summary["deployed_w"][-1] > result.summary["deployed_w"][1]
+
+
+def test_power_not_accepted_yet_counts_a_quarter_later(standing: Plan) -> None:
+    actual = happened(standing)
+    actual.loc[actual["quarter"] == actual["quarter"].max(), "accepted_w"] *= 0.5
+    result = planned(actuals=actual)
+    assert result.summary["deployed_w"][1] == pytest.approx(
+        actual[actual["quarter"] == "2026-Q4"]["accepted_w"].sum()
+    )
+    assert result.summary["deployed_w"][2] >= standing.summary["deployed_w"][1]
+    assert not [c for c in check_plan(result.summary, result.tables) if not c.passed]
+
+
+def test_the_search_starts_from_the_standing_plan(standing: Plan) -> None:
+    changed = planned(standing=(standing.summary, standing.tables), actuals=happened(standing))
+    assert changed.summary["objective_value"] == pytest.approx(standing.summary["objective_value"], rel=2e-3)
+
+
+CONTRADICTIONS = [
+    (lambda t: edited(t, "accepted_w", 1e9), r"MW accepted, where the racks added so far make"),
+    (lambda t: edited(t, "racks_online", 5), r"racks online, where all racks added so far less those retired make"),
+    (lambda t: edited(t, "racks_retired", 1e5), r"100,000 racks retired, where [\d,]+ were online"),
+    (lambda t: t[["quarter", "site", "system", "racks_added"]].assign(racks_added=9999), r"deployed by then, where .*supply of"),
+    (lambda t: edited(t, "facility_power_w", 2e9), r"draw [\d,.]+ MW, where sites\..*energised"),
+    (lambda t: t.assign(site="nowhere"), r"no site 'nowhere'; it has north, south, cloud"),
+    (lambda t: t.assign(system="rack-z"), r"no system 'rack-z'"),
+    (lambda t: t[t["quarter"] == "2026-Q4"], r"rows for 2026-Q4 and none for 2026-Q3"),
+    (lambda t: t.assign(quarter="2040-Q1"), r"outside the scenario's horizon"),
+    (lambda t: pd.concat([t, t]), r"stated twice"),
+    (lambda t: t.assign(racks_added=-1), r"racks_added is -1"),
+    (lambda t: t.assign(racks_added=0.5), r"whole number"),
+    (lambda t: t.assign(racks_delivered=0), r"racks_delivered of the same table has only 0 delivered"),
+    (lambda t: t.drop(columns="site"), r"no column 'site'"),
+    (lambda t: t[:0], r"holds no row"),
+    (lambda t: t[["quarter", "site", "system", "racks_added"]][:1].assign(racks_added=1, system="rack-b"), r"deployed by then|host no"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(CONTRADICTIONS)))
+def test_contradictions_are_refused_with_both_statements(standing: Plan, number: int) -> None:
+    spoil, message = CONTRADICTIONS[number]
+    problem = problem_from(scenario(), catalog(), points())
+    with pytest.raises(InputError, match=message):
+        past_from(read_actuals(spoil(happened(standing))), problem)
+
+
+def test_a_past_that_leaves_no_plan_is_named_among_the_reasons(standing: Plan) -> None:
+    poor = {"discount_rate": "10 %", "opening_cash": "$0.1B"}
+    with pytest.raises(NoAnswerError, match=r"actuals: [\d,]+ systems bought by 2026-Q4 stand as they are"):
+        planned(actuals=happened(standing), changes={"finance": poor, "investment": None})
+
+
+def test_actuals_come_from_files_folders_and_registered_sources(standing: Plan, tmp_path: Path) -> None:
+    table = happened(standing)
+    table.to_csv(tmp_path / "all.csv", index=False)
+    (tmp_path / "quarters").mkdir()
+    for quarter, part in table.groupby("quarter"):
+        part.to_parquet(tmp_path / "quarters" / f"{quarter}.parquet")
+    register_actuals("memory", lambda rest: table if rest == "here" else table[:0])
+    sources = [tmp_path / "all.csv", tmp_path / "quarters", "memory:here", table]
+    first, *others = [
+        read_actuals(s).sort_values(["quarter", "site", "system"])["racks_added"].tolist() for s in sources
+    ]
+    assert all(other == first for other in others)
+    for wrong, message in ((tmp_path / "none.csv", "no such file"), ("ftp:x", "not a known source"), (tmp_path / "bad.csv", "not a CSV|no column")):  # fmt: skip
+        (tmp_path / "bad.csv").write_bytes(b"\x00\x01")
+        with pytest.raises(InputError, match=message):
+            read_actuals(wrong)
+
+
+def test_a_diff_says_what_changed(standing: Plan) -> None:
+    one = (standing.summary, standing.tables)
+    assert "the same" in diff_plans(one, one, ("a", "b")).sentences[0]
+    less = planned(changes={"sites": [{"site": "north"}, {"site": "south"}]})
+    diff = diff_plans(one, (less.summary, less.tables), ("standing", "without the cloud"))
+    assert any("net present value" in s.lower() and "less than in standing" in s for s in diff.sentences)
+    assert any(s.startswith("cloud:") and "fewer" in s for s in diff.sentences)
+    assert diff.to_dict()["headlines"][0]["figure"] == "npv_usd"
+    actual = edited(happened(standing), "accepted_w", -1e8)
+    words = " ".join(diff_actuals(one, read_actuals(actual), ("standing", "what happened")).sentences)
+    assert "behind standing" in words
+    assert "100 MW" in words

@@ -1,0 +1,81 @@
+"""A scenario may ask which model to train; serving may then name the run as its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gigaforge.catalog import load_catalog
+from gigaforge.codesign.models.resolve import demand_tokens, economics_of, resolve_models
+from gigaforge.errors import InputError
+from gigaforge.scenario import Scenario, check_against, parse_scenario
+
+SCENARIO = Path(__file__).parents[2] / "scenarios" / "single-site.yaml"
+
+
+def asked(choose: dict[str, Any], **run: Any) -> Scenario:
+    data = yaml.safe_load(SCENARIO.read_text(encoding="utf-8"))
+    data.pop("because", None)
+    data["training"] = [{"name": "next", "start": "2026-Q3", "end": "2027-Q2", "choose": choose, **run}]
+    data["serving"][0]["model"] = data["training"][0]["name"]
+    return parse_scenario(data)
+
+
+def test_the_chosen_model_takes_the_runs_name_and_serving_finds_it() -> None:
+    catalog = load_catalog()
+    scenario = asked({"like": "llama-3.1-70b", "expansions": [1, 8]})
+    check_against(scenario, catalog)
+    demand = demand_tokens(scenario.training[0], scenario)
+    assert demand > 1e12
+    found = resolve_models(scenario, catalog)
+    run, choice = found.scenario.training[0], found.choices["next"]
+    assert run.model == "next"
+    assert run.choose is None
+    assert run.tokens == choice.tokens
+    assert choice.serve_tokens == demand
+    assert found.catalog.model("next").layers == choice.model.layers
+    check_against(found.scenario, found.catalog)
+    # What it was asked to equal: 70B on 15T tokens, by the same law; warnings ride in the answer.
+    assert choice.loss == pytest.approx(1.8, abs=0.1)
+    assert choice.warnings
+    assert choice.to_dict()["architecture"]["layers"] == choice.model.layers
+
+
+def test_scenarios_without_a_question_are_left_alone() -> None:
+    scenario = parse_scenario(yaml.safe_load(SCENARIO.read_text(encoding="utf-8")))
+    catalog = load_catalog()
+    found = resolve_models(scenario, catalog)
+    assert found.scenario is scenario
+    assert found.catalog is catalog
+    assert economics_of(scenario, catalog).watt_usd_per_s > 0
+
+
+@pytest.mark.parametrize(
+    ("choose", "run", "message"),
+    [
+        ({"loss": 1.9, "cost": "$1B"}, {}, "give one of like, loss, compute, cost"),
+        ({}, {}, "give one of like, loss, compute, cost .*none"),
+        ({"loss": -1}, {}, "greater than 0"),
+        ({"compute": "0 FLOP"}, {}, "compute must be above zero"),
+        ({"loss": 1.9}, {"model": "llama-3.1-8b"}, "leave those two out"),
+        ({"loss": 1.9, "expansions": []}, {}, "expansions"),
+    ],
+)
+def test_wrong_questions_are_refused(choose: dict[str, Any], run: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        asked(choose, **run)
+
+
+def test_questions_that_cannot_be_answered_name_their_place() -> None:
+    catalog = load_catalog()
+    with pytest.raises(InputError, match="unknown scaling law"):
+        resolve_models(asked({"loss": 1.9, "law": "kaplan"}), catalog)
+    with pytest.raises(InputError, match=r"training\.llama-3\.1-8b\.choose.*is a model of the catalogue already"):
+        resolve_models(asked({"loss": 1.9, "expansions": [1]}, name="llama-3.1-8b"), catalog)
+    with pytest.raises(InputError, match=r"choose\.like: unknown model"):
+        check_against(asked({"like": "gpt-9"}), catalog)
+    with pytest.raises(InputError, match="is a mixture"):
+        resolve_models(asked({"like": "deepseek-v3", "law": "chinchilla-2024"}), catalog)

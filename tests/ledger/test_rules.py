@@ -1,0 +1,290 @@
+"""What may be recorded, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from gigaforge.errors import InputError
+from gigaforge.ledger import Actor, HeadMovedError, Ledger, RefusedError, actions, verify
+from gigaforge.ledger.keys import new_key, read_key
+from tests.ledger.world import (
+    AMOUNT,
+    ANN,
+    BOB,
+    CHO,
+    COUNTED_W,
+    DAN,
+    EVE,
+    accept,
+    agree,
+    approved,
+    deliver,
+    ready,
+    terms,
+)  # fmt: skip
+
+
+def refused(rule: str):
+    return pytest.raises(RefusedError, check=lambda error: error.rule == rule)
+
+
+def test_a_tranche_from_delivery_to_release(ledger: Ledger) -> None:
+    ready(ledger, 5)
+    claim = approved(ledger)
+    assert claim.data["racks"] == ["R00000", "R00001", "R00002", "R00003"]
+    ledger.append(actions.release(ledger, DAN, claim.seq, "wire 1"))
+    state = ledger.state()
+    assert state.accepted_w == 5 * COUNTED_W
+    assert state.released_cents == AMOUNT
+    assert verify(ledger.engine).to_dict()["findings"] == []
+
+
+def test_nobody_approves_what_they_put_forward_nor_twice_nor_for_the_same_party(ledger: Ledger) -> None:
+    ready(ledger)
+    claim = ledger.append(actions.claim(ledger, ANN))
+    with refused("self-approval"):
+        ledger.append(actions.approval(ledger, ANN, claim.seq))
+    with refused("self-approval"):
+        ledger.append(actions.approval(ledger, Actor("nvidia", "ann"), claim.seq))
+    with refused("not-approver"):
+        ledger.append(actions.approval(ledger, EVE, claim.seq))
+    ledger.append(actions.approval(ledger, CHO, claim.seq))
+    with refused("second-approval"):
+        ledger.append(actions.approval(ledger, CHO, claim.seq))
+    with refused("second-approval"):
+        ledger.append(actions.approval(ledger, Actor("openai", "cho"), claim.seq))
+    with refused("same-party"):
+        ledger.append(actions.approval(ledger, DAN, claim.seq))
+    with refused("not-approved"):
+        ledger.append(actions.release(ledger, DAN, claim.seq, "too early"))
+
+
+def test_a_tranche_is_released_once_by_the_investor_for_its_amount(ledger: Ledger) -> None:
+    ready(ledger)
+    claim = approved(ledger)
+    with refused("not-investor"):
+        ledger.append(actions.release(ledger, BOB, claim.seq, "x"))
+    right = actions.release(ledger, DAN, claim.seq, "wire").data
+    with refused("amount"):
+        ledger.append(actions.draft("release", DAN, {**right, "amount_cents": AMOUNT + 1}))
+    ledger.append(actions.draft("release", DAN, right))
+    with refused("not-approved"):
+        ledger.append(actions.draft("release", DAN, right))
+
+
+def test_a_rack_never_carries_two_tranches(ledger: Ledger) -> None:
+    names = ready(ledger, 8)
+    approved(ledger)
+    for mixed in (names[:4], [*names[3:7]], ["r00000", *names[4:8]]):
+        with refused("double-count"):
+            ledger.append(actions.draft("claim", ANN, {"tranche": 2, "racks": mixed}))
+    with refused("rack-exists"):
+        deliver(ledger, "r00000")
+    with refused("order-of-events"):
+        accept(ledger, names[0])
+    with pytest.raises(InputError, match="twice"):
+        ledger.append(actions.draft("claim", ANN, {"tranche": 2, "racks": [names[5], names[5].lower()]}))
+
+
+def test_not_even_after_it_was_taken_back_and_delivered_anew(ledger: Ledger) -> None:
+    ready(ledger)
+    claim = approved(ledger)
+    ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+    test, delivery = ledger.events(kind="acceptance")[-1], ledger.events(kind="delivery")[-1]
+    ledger.append(actions.correction(ledger, ANN, test.seq, "wrong rack"))
+    assert ledger.state().claims[str(claim.seq)]["live_w"] == 0
+    ledger.append(actions.correction(ledger, CHO, delivery.seq, "wrong rack"))
+    names = ready(ledger)
+    assert ledger.state().claims[str(claim.seq)]["live_w"] == 4 * COUNTED_W
+    with refused("double-count"):
+        ledger.append(actions.draft("claim", ANN, {"tranche": 2, "racks": names}))
+    assert verify(ledger.engine).sound
+
+
+def test_what_was_corrected_away_cannot_be_released(ledger: Ledger) -> None:
+    ready(ledger)
+    claim = approved(ledger)
+    ledger.append(actions.correction(ledger, ANN, ledger.events(kind="acceptance")[0].seq, "meter was off"))
+    with refused("too-little"):
+        ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+
+
+def test_surplus_of_one_tranche_counts_for_the_next_and_the_cap_holds(ledger: Ledger) -> None:
+    ready(ledger, 17)
+    for _ in range(3):
+        ledger.append(actions.release(ledger, DAN, approved(ledger).seq, "wire"))
+    with refused("cap"):
+        actions.claim(ledger, ANN)
+    with refused("cap"):
+        ledger.append(actions.draft("claim", ANN, {"tranche": 4, "racks": ["R00012"]}))
+    assert ledger.state().released_cents == 3 * AMOUNT
+
+
+def test_tranches_are_claimed_in_order_by_the_recipient_on_enough_accepted_power(ledger: Ledger) -> None:
+    names = ready(ledger, 3)
+    with refused("too-little"):
+        ledger.append(actions.claim(ledger, ANN))
+    with refused("in-order"):
+        ledger.append(actions.draft("claim", ANN, {"tranche": 2, "racks": names}))
+    deliver(ledger, "LATE")
+    with refused("not-accepted"):
+        ledger.append(actions.draft("claim", ANN, {"tranche": 1, "racks": [*names, "LATE"]}))
+    with refused("not-recipient"):
+        ledger.append(actions.draft("claim", CHO, {"tranche": 1, "racks": names}))
+
+
+def test_a_rejected_claim_gives_its_racks_back(ledger: Ledger) -> None:
+    ready(ledger)
+    claim = ledger.append(actions.claim(ledger, ANN))
+    ledger.append(actions.approval(ledger, CHO, claim.seq, "reject", note="no meter readings"))
+    assert approved(ledger).data["tranche"] == 1
+
+
+def test_a_dispute_holds_money_back_until_who_raised_it_settles(ledger: Ledger) -> None:
+    ready(ledger)
+    claim = approved(ledger)
+    test = ledger.events(kind="acceptance")[0]
+    ledger.append(actions.dispute(CHO, test.seq, "power was not measured"))
+    with refused("disputed"):
+        ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+    with refused("no-dispute"):
+        ledger.append(actions.dispute(ANN, test.seq, "it was", "settled"))
+    ledger.append(actions.dispute(DAN, test.seq, "seen the meter", "settled"))
+    ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+    assert verify(ledger.engine).sound
+
+
+def test_acceptance_is_judged_by_the_prediction(ledger: Ledger) -> None:
+    deliver(ledger, *(f"T{n}" for n in range(7)))
+    cases = [(1000, 180e3, "pass"), (890, 180e3, "doubtful"), (700, 180e3, "fail"), (1000, 205e3, "doubtful"),
+             (1000, 230e3, "fail"), (2000, 180e3, "doubtful"), (1150, 150e3, "pass")]  # fmt: skip
+    for n, (throughput, power_w, said) in enumerate(cases):
+        assert accept(ledger, f"T{n}", throughput=throughput, power_w=power_w).data["verdict"] == said
+    assert ledger.state().accepted_w == 2 * COUNTED_W
+    accept(ledger, "T1")
+    assert ledger.state().accepted_w == 3 * COUNTED_W
+    with refused("verdict"):
+        data = {"racks": ["T2"], "throughput": 1.0, "power_w": 1.0, "verdict": "pass"}
+        ledger.append(actions.draft("acceptance", ANN, data))
+
+
+def test_a_system_without_a_test_and_a_site_that_does_not_count(ledger: Ledger) -> None:
+    deliver(ledger, "X1", system="other")
+    with refused("no-test"):
+        accept(ledger, "X1")
+    deliver(ledger, "E1", site="elsewhere")
+    accept(ledger, "E1")
+    assert ledger.state().accepted_w == 0
+    with refused("does-not-count"):
+        ledger.append(actions.draft("claim", ANN, {"tranche": 1, "racks": ["E1"]}))
+
+
+def test_only_its_author_corrects_an_event_and_later_ones_first(ledger: Ledger) -> None:
+    ready(ledger, 2)
+    delivery, test = ledger.events(kind="delivery")[0], ledger.events(kind="acceptance")[0]
+    with refused("order-of-events"):
+        ledger.append(actions.correction(ledger, CHO, delivery.seq, "oops"))
+    with refused("not-author"):
+        ledger.append(actions.correction(ledger, CHO, test.seq, "oops"))
+    ledger.append(actions.correction(ledger, BOB, test.seq, "oops"))
+    with refused("voided"):
+        ledger.append(actions.correction(ledger, BOB, test.seq, "oops"))
+    with refused("not-reversible"):
+        ledger.append(actions.correction(ledger, ANN, 2, "oops"))
+    ledger.append(actions.correction(ledger, CHO, delivery.seq, "oops"))
+    assert ledger.state().total("delivered") == 0
+
+
+def test_meters_are_read_once(ledger: Ledger) -> None:
+    def read(since: str, until: str, energy_j: int = 10**12) -> int:
+        data = {"site": "abilene", "since": since, "until": until, "energy_j": energy_j}
+        return ledger.append(actions.draft("meter", EVE, data)).seq
+
+    first = read("2026-07-01", "2026-08-01")
+    read("2026-08-01", "2026-09-01")
+    with refused("read-before"):
+        read("2026-08-15", "2026-10-01")
+    ledger.append(actions.correction(ledger, EVE, first, "wrong register"))
+    read("2026-07-10", "2026-08-01", 5)
+    read("2026-07-01", "2026-07-10", 3)
+    with refused("read-before"):
+        read("2026-07-01", "2026-07-10")
+    assert ledger.state().meters["abilene"]["2026-Q3"]["energy_j"] == 10**12 + 8
+    assert verify(ledger.engine).sound
+
+
+def test_orders_bound_deliveries(ledger: Ledger) -> None:
+    order = {"order": "PO-1", "supplier": "nvidia", "system": "rack", "racks": 2, "amount_cents": 10**9}
+    ledger.append(actions.draft("order", ANN, order))
+    data = {"racks": ["A", "B"], "system": "rack", "site": "abilene", "order": "PO-1"}
+    ledger.append(actions.draft("delivery", CHO, data))
+    with refused("too-many"):
+        ledger.append(actions.draft("delivery", CHO, {**data, "racks": ["C"]}))
+    with refused("order-exists"):
+        ledger.append(actions.draft("order", ANN, order))
+
+
+def test_new_terms_need_every_approver_and_replace_the_old(ledger: Ledger) -> None:
+    event = ledger.append(actions.draft("commitment", DAN, {"terms": terms(version=2, per_w=2_000_000)}))
+    assert ledger.state().in_force().per_w == 1_000_000
+    ledger.append(actions.approval(ledger, CHO, event.seq))
+    assert ledger.state().in_force().per_w == 1_000_000
+    ledger.append(actions.approval(ledger, ANN, event.seq))
+    assert ledger.state().in_force().per_w == 2_000_000
+    with refused("version"):
+        agree(ledger, version=2)
+
+
+def test_signatures_where_the_terms_ask_for_them(ledger: Ledger, tmp_path) -> None:
+    agree(ledger, version=2, signed=["claim", "approval"])
+    ready(ledger)
+    openai, nvidia = read_key(tmp_path / "openai.key"), read_key(tmp_path / "nvidia.key")
+    claim = actions.claim(ledger, ANN)
+    with refused("unsigned"):
+        ledger.append(claim)
+    with pytest.raises(InputError, match="current"):
+        actions.signed(ledger, claim, nvidia)
+    recorded = ledger.append(actions.signed(ledger, claim, openai))
+    new_key(tmp_path / "new.key")
+    fresh = read_key(tmp_path / "new.key")
+    ledger.append(actions.rotation(ledger, ANN, openai, fresh))
+    with pytest.raises(InputError, match="current"):
+        actions.signed(ledger, actions.approval(ledger, BOB, recorded.seq), openai)
+    ledger.append(actions.signed(ledger, actions.approval(ledger, BOB, recorded.seq), fresh))
+    ledger.append(actions.signed(ledger, actions.approval(ledger, CHO, recorded.seq), nvidia))
+    assert ledger.state().claims[str(recorded.seq)]["status"] == "approved"
+    assert verify(ledger.engine).sound
+
+
+def test_the_same_key_records_once_and_another_content_is_refused(ledger: Ledger) -> None:
+    data = {"racks": ["K1"], "system": "rack", "site": "abilene"}
+    first = ledger.append(actions.draft("delivery", CHO, data, key="once"))
+    assert ledger.append(actions.draft("delivery", CHO, data, key="once")).seq == first.seq
+    with refused("key-reused"):
+        ledger.append(actions.draft("delivery", CHO, {**data, "racks": ["K2"]}, key="once"))
+    ledger.append(actions.draft("delivery", EVE, {**data, "racks": ["K2"]}, key="once"))
+
+
+def test_whoever_decides_on_an_old_state_is_told(ledger: Ledger) -> None:
+    seen = ledger.state().head
+    deliver(ledger, "H1")
+    with pytest.raises(HeadMovedError):
+        ledger.append(actions.draft("delivery", CHO, {"racks": ["H2"], "system": "rack", "site": "abilene"}), seen)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "field"),
+    [
+        ("delivery", {"racks": [], "system": "rack", "site": "abilene"}, "racks"),
+        ("delivery", {"racks": ["A B"], "system": "rack", "site": "abilene"}, "racks"),
+        ("delivery", {"racks": ["A"], "system": "rack", "site": "abilene", "sit": 1}, "sit"),
+        ("acceptance", {"racks": ["A"], "throughput": float("nan"), "power_w": 1.0}, "throughput"),
+        ("acceptance", {"racks": ["A"], "throughput": "fast", "power_w": 1.0}, "throughput"),
+        ("meter", {"site": "abilene", "since": "2026-13-01", "until": "2026-12-01", "energy_j": 1}, "since"),
+        ("correction", {"corrects": 1, "hash": "0" * 64, "reason": "a\u202eb"}, "reason"),
+        ("nothing", {}, "kind"),
+    ],
+)  # fmt: skip
+def test_wrong_input_names_the_field(kind: str, data: dict, field: str) -> None:
+    with pytest.raises(InputError, match=field):
+        actions.draft(kind, ANN, data)
