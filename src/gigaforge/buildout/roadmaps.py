@@ -34,7 +34,7 @@ from gigaforge.codesign.prices import Prices
 from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
 from gigaforge.perf.inference import Traffic
 from gigaforge.perf.transformer import Transformer
-from gigaforge.scenario import interpolate
+from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving, TrainingRun
 
 __all__ = ["HardwareRoadmap", "ModelRoadmap", "hardware_roadmap", "model_roadmap", "plan_prices"]
@@ -59,7 +59,7 @@ def plan_prices(problem: Problem, relaxation: Relaxation) -> Prices:
     block, count = float(p.scenario.block), len(p.quarters)
     online = v["online"].transpose("site", "system", "quarter").values * block
     watt = (duals.power * p.pue_peak[:, None])[:, None, :]  # USD per W of IT power, since GW and 10^9 dollars cancel
-    joule = (p.energy_usd_per_j * p.pue_mean)[:, None, None] * duals.dollar[None, None, :]
+    joule = (p.energy_usd_per_j * p.pue_quarter * duals.dollar)[:, None, :]
     used, made, token = _work_done(p, v, duals.tokens, duals.work, block)
     bought = v["add"].transpose("site", "system", "quarter").values.sum(axis=0) * block
     supply = np.stack([_dual(relaxation, f"platforms.{p.lines[line]}.supply|supply", count) for line in p.line_of])
@@ -262,9 +262,8 @@ def _serving_work(serving: Serving, problem: Problem, prices: Prices, catalog: C
     made = _used_by(prices, serving.name)
     half = int(np.searchsorted(np.cumsum(made), 0.5 * made.sum())) if made.any() else 0
     t = min(half, len(problem.quarters) - 1)
-    prompt, answer = (
-        float(interpolate(s, problem.quarters)[t]) for s in (serving.input_tokens, serving.output_tokens)
-    )
+    prompt = float(interpolate(serving.input_tokens, problem.quarters)[t])
+    answer = float(output_tokens(serving, problem.quarters)[t])
     traffic = Traffic(
         max(round(prompt), 1), max(round(answer), 1), prefix_hit=serving.cached_share, ttft_s=serving.ttft,
         tpot_s=serving.tpot, percentile="mean",
