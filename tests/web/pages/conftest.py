@@ -1,0 +1,39 @@
+"""One ledger for all tests that only read, a fresh one for those that write."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from gigaforge.report.view import PlanView
+from tests.report import plans
+from tests.web.pages.served import ReadyShelf, app_of, write_ledger
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ledger")
+    write_ledger(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(written: Path) -> FastAPI:
+    """Read only, please."""
+    return app_of(str(written / "ledger.db"))
+
+
+@pytest.fixture
+def app(written: Path, tmp_path: Path) -> FastAPI:
+    """With a ledger of its own."""
+    shutil.copy(written / "ledger.db", tmp_path / "ledger.db")
+    return app_of(str(tmp_path / "ledger.db"))
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> ReadyShelf:
+    plan = plans.small()
+    return ReadyShelf(PlanView(plan.summary, plan.tables), tmp_path_factory.mktemp("plan"))
