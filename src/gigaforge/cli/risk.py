@@ -1,12 +1,153 @@
-"""`gigaforge risk`."""
+"""`gigaforge risk`: what may happen to a plan, and what matters."""
 
 from __future__ import annotations
 
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from
+from gigaforge.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
 
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    del app
+    app.command("risk")(risk)
+
+
+def risk(
+    scenario: Annotated[Path, typer.Argument(help="Scenario file, e.g. scenarios/alliance-10gw.yaml")],
+    samples: Annotated[int, typer.Option("--samples", help="Futures; a power of two covers them best")] = 256,
+    risks: Annotated[
+        Path | None, typer.Option("--risks", help="Uncertain figures, instead of the scenario's section `risk`")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write [default: risks/NAME]", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes [default: one a core]", show_default=False)
+    ] = None,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Dask scheduler, e.g. tcp://10.0.0.1:8786")] = "",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws")] = 1,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Live a scenario through many futures and say what may come, when, and what it hangs on.
+
+    Each future is re-planned once a year by a planner who cannot see ahead. Finished futures are kept in the folder: an
+    interrupted run goes on where it stopped. Writes risk.json, samples.parquet and risk.html.
+
+    Example: gigaforge risk scenarios/alliance-10gw.yaml --samples 256
+    """
+    from gigaforge.scenario import check_against, load_scenario
+
+    chosen = load_scenario(scenario)
+    figures = catalog_from(catalog)
+    check_against(chosen, figures, str(scenario))
+    folder = out or Path("risks") / chosen.name
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is a file; choose a folder with --out", str(folder))
+
+    from rich.console import Console
+
+    from gigaforge.buildout.risk.study import load_risk
+    from gigaforge.buildout.risk.study import risk as study
+    from gigaforge.report.html import write_page
+    from gigaforge.report.risk_figures import risk_page
+
+    uncertain = load_risk(risks) if risks else None
+    try:
+        with _progress(Console(stderr=True)) as watch:
+            result = study(chosen, figures, samples=samples, seed=seed, uncertain=uncertain, workers=workers,
+                           scheduler=scheduler, folder=folder, where=str(risks or scenario),
+                           watch=watch)  # fmt: skip
+            watch("writing the report", 0, 0)
+            result.samples.to_parquet(folder / "samples.parquet", index=False)
+            (folder / "risk.json").write_text(json.dumps(result.summary, indent=1) + "\n", encoding="utf-8")
+            write_page(risk_page(result.summary, result.samples), folder / "risk.html")
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f"\ninterrupted; finished futures are kept in {folder}: the same command goes on from there\n"
+        )
+        raise typer.Exit(130) from None
+    if as_json:
+        sys.stdout.write(json.dumps(result.summary) + "\n")
+    else:
+        _print(Console(), result.summary, folder)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar with the time left on a terminal, a line at each tenth elsewhere."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("starting", total=None)
+
+            def show(what: str, done: int, total: int) -> None:
+                bar.update(task, description=what, completed=done, total=total or None)
+
+            yield show
+        return
+    last = [("", -1)]
+
+    def line(what: str, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 0
+        if (what, tenth) != last[0]:
+            last[0] = (what, tenth)
+            console.print(f"{what} {done:,} of {total:,}" if total else what, highlight=False)
+
+    yield line
+
+
+def _print(console: Console, s: dict[str, Any], folder: Path) -> None:
+    from rich.table import Table
+
+    from gigaforge.units import format_quantity
+
+    def money(usd: float) -> str:
+        return format_quantity(usd, "money")
+
+    npv = s["npv_usd"]
+    console.print(f"[bold]{s['title']}[/]: {s['samples']:,} futures in {s['wall_s']:.0f} s", highlight=False)
+    console.print(
+        f"net present value {money(npv['p50'])} ({money(npv['p10'])} to {money(npv['p90'])}); one in twenty falls "
+        f"{money(npv['value_at_risk_95'])} or more below the median",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    table = Table(box=None, header_style="dim", padding=(0, 2))
+    for name in ("promise", "by", "kept in", "p10", "p50", "p90"):
+        table.add_column(name, justify="left" if name == "promise" else "right")
+    for m in s["milestones"]:
+        dates = [m[k] or "later" for k in ("p10", "p50", "p90")]
+        table.add_row(format_quantity(m["power_w"], "power"), m["by"], f"{m['probability']:.0%}", *dates)
+    for t in s["tranches"]:
+        dates = [t[k] or "later" for k in ("p10", "p50", "p90")]
+        table.add_row(f"tranche {t['index']}", "", f"{t['probability']:.0%}", *dates)
+    console.print(table)
+    for label, found in s["sensitivity"].items():
+        top = [f"{name} {v['shapley']:.0%}" for name, v in list(found["figures"].items())[:5] if v["shapley"] > 0.005]
+        if top:
+            what = "net present value" if label == "npv_usd" else f"power by {label.rsplit(maxsplit=1)[-1]}"
+            console.print(f"what matters for {what}: {', '.join(top)}", highlight=False, soft_wrap=True)
+    console.print(f"[dim]samples and risk.html in {folder}[/]")

@@ -11,6 +11,7 @@ from gigaforge.scenario.commitment import Commitment, Condition, Horizon, Invest
 from gigaforge.scenario.finance import Debt, Finance, Operations, Party, SystemTerms, Tax
 from gigaforge.scenario.series import Part, interpolate, step
 from gigaforge.scenario.sites import Curtailment, Link, Phase, Platform, ScenarioSite
+from gigaforge.scenario.uncertainty import Risk
 from gigaforge.scenario.workloads import Product, Reasoning, Serving, TokenPrices, TrainingRun, output_tokens
 
 __all__ = [
@@ -64,6 +65,7 @@ class Scenario(Part):
     parties: list[Party] = Field([], description="what is known of the parties: roles, discount rates, margins")
     objective: Literal["npv", "tokens", "cost", "earliest"] = "npv"
     block: Annotated[int, Field(gt=0)] = Field(8, description="systems are bought in blocks of this many")
+    risk: Risk | None = Field(None, description="what may turn out otherwise, for `gigaforge risk`")
     because: dict[str, str] = Field(
         default_factory=dict, description="where each figure comes from: source key, address or 'assumption: why'"
     )

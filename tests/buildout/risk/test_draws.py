@@ -1,0 +1,159 @@
+"""What is drawn has the shape and the company that was stated; what cannot be is refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from gigaforge.buildout.risk.distributions import distribution
+from gigaforge.buildout.risk.sampling import correlation_root, uniforms
+from gigaforge.buildout.risk.sensitivity import first_order, sensitivity
+from gigaforge.buildout.risk.world import Worlds
+from gigaforge.errors import InputError
+from gigaforge.scenario.uncertainty import Uncertain
+from tests.buildout.risk.worlds import problem, risk_of
+
+
+def uncertain(**stated: Any) -> Uncertain:
+    return Uncertain.model_validate({"what": "x", **stated})
+
+
+SHAPES = [
+    ({"shape": "normal", "mean": 1, "sd": 0.1}, stats.norm(1, 0.1)),
+    ({"shape": "normal", "mean": 1, "sd": 0.5, "low": 0.5, "high": 2}, stats.truncnorm(-1, 2, 1, 0.5)),
+    ({"shape": "lognormal", "median": 1, "p90": "120 %"}, stats.lognorm(np.log(1.2) / stats.norm.ppf(0.9))),
+    ({"shape": "triangular", "low": 0, "mode": "3 months", "high": "1 year"}, stats.triang(0.25, 0, 4)),
+    ({"shape": "uniform", "low": 0.5, "high": 2}, stats.uniform(0.5, 1.5)),
+]
+
+
+@pytest.mark.parametrize(("stated", "truth"), SHAPES, ids=lambda v: v["shape"] if isinstance(v, dict) else "")
+@given(u=st.floats(0.001, 0.999))
+def test_quantiles_are_those_of_the_shape(stated: dict[str, Any], truth: Any, u: float) -> None:
+    made = distribution(uncertain(**stated)).quantile(np.array([u]))[0]
+    assert made == pytest.approx(truth.ppf(u), rel=1e-6, abs=1e-9)
+
+
+def test_discrete_and_empirical_shapes_keep_to_what_was_given() -> None:
+    draws = np.linspace(0.0005, 0.9995, 1000)
+    made = distribution(uncertain(shape="discrete", values=[2, 0], weights=[1, 3])).quantile(draws)
+    assert (made == 0).mean() == pytest.approx(0.75, abs=0.002)
+    assert set(made) == {0, 2}
+    observed = distribution(uncertain(shape="empirical", values=[3, 1, 2])).quantile(draws)
+    assert (observed.min(), np.median(observed), observed.max()) == pytest.approx((1, 2, 3))
+    assert distribution(uncertain(shape="calibration"), interval=(0.8, 1.25)).quantile(np.array([0.1]))[0] == pytest.approx(0.8)  # fmt: skip
+
+
+NOTHING = [
+    {"shape": "normal", "mean": 1, "sd": 0},
+    {"shape": "normal", "mean": 1, "sd": 0.1, "low": 2, "high": 1},
+    {"shape": "normal", "mean": 1, "sd": 0.01, "low": 5, "high": 6},
+    {"shape": "lognormal", "median": 1, "p90": 1},
+    {"shape": "triangular", "low": 0, "mode": 2, "high": 1},
+    {"shape": "uniform", "low": 1, "high": 1},
+    {"shape": "discrete", "values": []},
+    {"shape": "empirical", "values": [1, 1]},
+]
+
+
+@pytest.mark.parametrize("stated", NOTHING, ids=str)
+def test_a_distribution_without_support_is_refused(stated: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"x: a \w+ distribution has no support"):
+        distribution(uncertain(**stated))
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"shape": "normal", "mean": 0.1, "sd": 1}, r"reaches -[\d.]+; factors and delays start at 0"),
+        ({"shape": "normal", "mean": 1}, "'sd' is missing"),
+        ({"shape": "uniform", "low": 0, "high": 1, "sd": 1}, "'sd' is not one of them"),
+        ({"shape": "discrete", "values": [1, 2], "weights": [1]}, "one weight for each of its 2 values"),
+        ({"shape": "calibration"}, "of performance alone"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_named(stated: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        distribution(uncertain(**stated))
+
+
+def test_draws_go_together_as_stated_and_cover_evenly() -> None:
+    u = uniforms(1024, correlation_root(["a", "b", "c"], {(0, 1): 0.7, (1, 2): -0.4}), seed=3)
+    scores = stats.norm.ppf(u)
+    assert np.corrcoef(scores, rowvar=False) == pytest.approx(
+        np.array([[1, 0.7, 0], [0.7, 1, -0.4], [0, -0.4, 1]]), abs=0.02
+    )
+    assert np.histogram(u[:, 2], 16, (0, 1))[0] == pytest.approx(np.full(16, 64), abs=12)
+    assert (uniforms(100, correlation_root(["a", "b", "c"], {(0, 1): 0.7, (1, 2): -0.4}), seed=3) == u[:100]).all()
+
+
+def test_correlations_that_cannot_be_name_the_pair() -> None:
+    with pytest.raises(
+        InputError, match=r"not positive definite\): a with b 0\.9 beside b with c 0\.9, a with c -0\.9"
+    ):
+        correlation_root(["a", "b", "c"], {(0, 1): 0.9, (1, 2): 0.9, (0, 2): -0.9})
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("sites.nroth.delay", r"did you mean 'sites\.north\.delay'\?"),
+        ("weather", r"known kinds: .*operations\.failures"),
+        ("platforms.*.colour", "no figure that can be uncertain"),
+    ],
+)
+def test_figures_that_do_not_exist_are_named(what: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Worlds(problem(), risk_of({"what": what, "shape": "uniform", "low": 0, "high": 1}), 4, 1)
+
+
+def test_a_figure_stated_twice_and_a_correlation_of_nothing_are_refused() -> None:
+    delay = {"shape": "uniform", "low": 0, "high": 1}
+    with pytest.raises(
+        InputError, match=r"sites\.north\.delay is in both 'sites\.\*\.delay' and 'sites\.north\.delay'"
+    ):
+        Worlds(problem(), risk_of({"what": "sites.*.delay", **delay}, {"what": "sites.north.delay", **delay}), 4, 1)
+    pair = [{"between": ["sites.north.delay", "prices"], "value": 0.5}]
+    with pytest.raises(InputError, match="'prices' is not among the variables"):
+        Worlds(problem(), risk_of({"what": "sites.*.delay", **delay}, correlations=pair), 4, 1)
+    with pytest.raises(InputError, match="a delay happens once"):
+        Worlds(problem(), risk_of({"what": "sites.*.delay", "pattern": "walk", **delay}), 4, 1)
+
+
+def test_planners_cannot_see_ahead() -> None:
+    """Worlds that agree until a quarter are believed to be the same then, whatever they become."""
+    worlds = Worlds(problem(), risk_of(), 16, 1)
+    count = len(worlds.problem.quarters)
+    for now in (0, 1, 4, 6):
+        one, two = worlds.tracks(3), worlds.tracks(7)
+        merged = [b if v.delay or v.stated.pattern == "constant" else np.where(np.arange(count) < now, a, b)
+                  for v, a, b in zip(worlds.variables, one, two, strict=True)]  # fmt: skip
+        for v, a, b in zip(worlds.variables, worlds.beliefs(one, now), worlds.beliefs(merged, now), strict=True):
+            shows = min(t.first for t in v.targets) < now and v.stated.pattern == "constant"
+            if not shows:
+                assert (a == b).all(), v.name
+
+
+def test_what_matters_is_found_in_a_function_whose_shares_are_known() -> None:
+    scores = stats.norm.ppf(uniforms(1024, np.eye(4), seed=1))
+    outcome = 3 * scores[:, 0] - 2 * scores[:, 1] + scores[:, 2] ** 2
+    truth = np.array([9, 4, 2, 0]) / 15
+    found = sensitivity(scores, outcome)
+    assert found.shapley == pytest.approx(truth, abs=0.03)
+    assert found.explained == pytest.approx(1.0, abs=0.01)
+    assert first_order(scores, outcome) == pytest.approx(truth, abs=0.06)
+    assert (np.sign(found.slope[:2]) == [1, -1]).all()
+
+
+def test_inputs_that_go_together_share_what_they_explain() -> None:
+    """Two of correlation r with equal slopes have equal effects: Owen and Prieur 2017."""
+    root = correlation_root(["a", "b", "c"], {(0, 1): 0.8})
+    scores = stats.norm.ppf(uniforms(2048, root, seed=2))
+    found = sensitivity(scores, scores[:, 0] + scores[:, 1] + scores[:, 2])
+    total = 2 + 2 * 0.8 + 1
+    assert found.shapley == pytest.approx(np.array([1.8, 1.8, 1.0]) / total, abs=0.02)
