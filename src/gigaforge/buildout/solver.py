@@ -95,6 +95,8 @@ class Relaxation:
         worth in the objective's unit (programme units).
     values, reduced : dict
         Variable name to values, and to reduced costs: what one more unit forced in would add to the objective.
+    ranges : dict
+        Constraint name to the least and the most right-hand side at which the dual holds, others unchanged.
 
     """
 
@@ -104,6 +106,7 @@ class Relaxation:
     duals: dict[str, Any]
     values: dict[str, Any] = field(default_factory=dict)
     reduced: dict[str, Any] = field(default_factory=dict)
+    ranges: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
 def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) -> tuple[Any, Any]:
@@ -155,8 +158,8 @@ def _silently() -> Any:
         os.close(saved)
 
 
-def relax(model: linopy.Model, options: SolverOptions | None = None) -> Relaxation:
-    """Solve without whole numbers and return the duals by constraint."""
+def relax(model: linopy.Model, options: SolverOptions | None = None, *, ranging: bool = False) -> Relaxation:
+    """Solve without whole numbers and return the duals by constraint, on request with the range that each holds in."""
     options = options or SolverOptions()
     started = time.perf_counter()
     highs, matrices = make_highs(model, options, relaxed=True)
@@ -171,19 +174,31 @@ def relax(model: linopy.Model, options: SolverOptions | None = None) -> Relaxati
             f"the relaxed programme was not solved ({highs.modelStatusToString(status)}) within "
             f"{options.time_limit_s:g} s; allow more with --time-limit"
         )
-    row_dual = np.asarray(highs.getSolution().row_dual)
-    by_label = np.full(int(np.max(matrices.clabels)) + 1, 0.0)
-    by_label[np.asarray(matrices.clabels)] = row_dual
-    duals = {}
-    for name in model.constraints:
-        labels = model.constraints[name].labels
-        duals[name] = labels.copy(data=np.where(labels.values >= 0, by_label[labels.values], 0.0))
+    duals = _by_constraint(model, matrices, np.asarray(highs.getSolution().row_dual))
+    ranges = {}
+    if ranging:
+        found = highs.getRanging()[1]
+        low, high = (
+            _by_constraint(model, matrices, np.asarray(b.value_)) for b in (found.row_bound_dn, found.row_bound_up)
+        )
+        ranges = {name: (low[name], high[name]) for name in low}
     vlabels = np.asarray(matrices.vlabels)
     values, reduced = (
         _by_variable(model, vlabels, np.asarray(column))
         for column in (highs.getSolution().col_value, highs.getSolution().col_dual)
     )
-    return Relaxation(True, float(highs.getInfo().objective_function_value), seconds, duals, values, reduced)
+    return Relaxation(True, float(highs.getInfo().objective_function_value), seconds, duals, values, reduced, ranges)
+
+
+def _by_constraint(model: linopy.Model, matrices: Any, row: Array) -> dict[str, Any]:
+    """A number per row as arrays shaped like the constraints."""
+    by_label = np.full(int(np.max(matrices.clabels)) + 1, 0.0)
+    by_label[np.asarray(matrices.clabels)] = row
+    out = {}
+    for name in model.constraints:
+        labels = model.constraints[name].labels
+        out[name] = labels.copy(data=np.where(labels.values >= 0, by_label[labels.values], 0.0))
+    return out
 
 
 def _by_variable(model: linopy.Model, labels: NDArray[np.int64], column: Array) -> dict[str, Any]:
