@@ -56,10 +56,12 @@ def limits_from(texts: list[str] | None, built_in: str) -> Limits:
         least, largest = known[parameter]
         a = quantity(low, dimension, f"--limit {text}") if low else least
         b = quantity(high, dimension, f"--limit {text}") if high else (largest if dots else a)
+        try:
+            Limits({parameter: (a, b)}).within(technology(built_in))
+        except InputError as wrong:
+            raise InputError(wrong.problem, f"--limit {text!r}") from None
         ranges[parameter] = (a, b)
-    limits = Limits(ranges, **most)
-    limits.within(technology(built_in))
-    return limits
+    return Limits(ranges, **most)
 
 
 def add_roadmaps(
