@@ -7,7 +7,7 @@ UV := .setup/bin/uv
 SCENARIO ?= scenarios/alliance-10gw.yaml
 OUT ?= plans/$(basename $(notdir $(SCENARIO)))
 
-.PHONY: plan test quick lint docs bench lock clean setup setup-dev browser
+.PHONY: plan test quick lint docs bench lock clean setup setup-dev browser database postgres
 .DELETE_ON_ERROR:
 
 plan: .venv/.run
@@ -16,7 +16,7 @@ plan: .venv/.run
 test: lint quick
 	$(BIN)/pytest -m slow -n 2 --dist loadgroup
 
-quick: .venv/.dev browser
+quick: .venv/.dev browser database
 	$(BIN)/pytest -m "not slow" -n 2
 
 lint: .venv/.dev
@@ -50,6 +50,13 @@ $(UV):
 # The page and the report are tested in a real browser: Debian's Chromium.
 browser:
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null)
+
+# The ledger is tested on PostgreSQL too: Debian's package, of which the tests start servers of their own.
+database:
+	@test -n "$$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null)" || command -v initdb >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql >/dev/null)
+
+postgres: .venv/.dev database
+	$(BIN)/pytest tests/ledger -k "postgresql"
 
 lock: | $(UV)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml -o requirements/run.lock

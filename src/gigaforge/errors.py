@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["GigaforgeError", "InputError", "NoAnswerError"]
 
+_LONGEST = 3000  # characters of a message: what a stranger sent is quoted, not repeated in full
+
 
 class GigaforgeError(Exception):
     """Any failure that Gigaforge explains itself; the command line prints it without a traceback."""
@@ -26,6 +28,8 @@ class InputError(GigaforgeError, ValueError):
     exit_code = 2
 
     def __init__(self, problem: str, where: str = "") -> None:
+        problem = problem if len(problem) <= _LONGEST else f"{problem[: _LONGEST - 300]} ... {problem[-200:]}"
+        where = where[:300]
         self.problem = problem
         self.where = where
         super().__init__(f"{where}: {problem}" if where else problem)

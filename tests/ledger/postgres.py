@@ -36,7 +36,7 @@ class Cluster:
     """
 
     def __init__(self, *, durable: bool = False) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="gfpg", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="gfpg"))
         self._programs = _programs()
         self._durable = durable
         self._template = ""

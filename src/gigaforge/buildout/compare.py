@@ -150,20 +150,30 @@ def _words(names: list[str], summaries: Sequence[Summary], rows: list[Row], i: i
     if worth is not None and None not in (worth.values[0], worth.values[i]):
         by = (worth.values[i] or 0.0) - (worth.values[0] or 0.0)
         size = format_quantity(abs(by), "money")
-        told = (
-            "is worth as much to the operator as"
-            if abs(by) < 5e7
-            else f"is worth {size} {'more' if by > 0 else 'less'} to the operator than"
-        )
+        unsure = max(_gap_usd(summaries[0]) + _gap_usd(summaries[i]), 5e7)
+        told = f"is worth {size} {'more' if by > 0 else 'less'} to the operator than"
+        if abs(by) <= unsure:
+            told = "is worth as much to the operator, within what the solver leaves open, as"
         out.append(f"{other} {told} {first}.")
     changes = sorted(
         ((abs(_relative(r, i)), r) for r in rows if r is not worth and abs(_relative(r, i)) > 0.05),
         key=lambda pair: -pair[0],
     )
-    parts = [f"{r.name} {r.texts()[i]} instead of {r.texts()[0]}" for _, r in changes[:5]]
+    parts = [f"{r.name} {_said(r, i)} instead of {_said(r, 0)}" for _, r in changes[:5]]
     if parts:
         out.append(f"{other}: {'; '.join(parts)}.")
     return out + _dates(first, other, summaries[0], summaries[i])
+
+
+def _said(row: Row, i: int) -> str:
+    return "none" if row.values[i] is None else row.texts()[i]
+
+
+def _gap_usd(summary: Summary) -> float:
+    """How much better a plan may exist than the one found [USD]; 0 where its objective is not money."""
+    if summary.get("objective") not in ("npv", "cost") or summary.get("mip_gap") is None:
+        return 0.0
+    return float(summary["mip_gap"]) * abs(float(summary["objective_value"]))
 
 
 def _relative(row: Row, i: int) -> float:

@@ -92,7 +92,7 @@ def reduced_costs(problem: Problem, prices: PointPrices) -> tuple[Array, Array]:
 
     """
     p, block = problem, float(problem.scenario.block)
-    price = p.energy_usd_per_j[:, None] * p.pue_quarter * SECONDS_PER_QUARTER * block / USD
+    price = p.energy_usd_per_j * p.pue_quarter * SECONDS_PER_QUARTER * block / USD
     energy = price * prices.dollar  # (S, T) per W
     held = p.pue_peak * block / GW  # (S,) per W
     can: Mask = np.asarray(p.can_host.any(axis=2))

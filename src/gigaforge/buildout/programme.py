@@ -17,11 +17,11 @@ import linopy
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
-from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.problem import Array, Problem
-from gigaforge.buildout.tax import depreciation_shares
+from gigaforge.buildout.programme_runs import late_runs, span_ends, spanned_runs
+from gigaforge.buildout.programme_terms import profit_tax, system_payments
+from gigaforge.buildout.spans import Span
 from gigaforge.buildout.tranches import state_tranches
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
@@ -73,6 +73,10 @@ class Builder:
     debt: Any = None
     tranches: Any = None
     tranche: Any = None
+    slip: Any = None
+    delivered_total: Any = None
+    construction: Any = None
+    pairs: list[Span]
     settlement: Any = 0  # instalments still owed at the end, in today's money
 
     def __init__(self, problem: Problem, *, tight: bool) -> None:
@@ -250,7 +254,7 @@ class Builder:
         self.train = self.variable("train", "job", "site", "quarter", upper=upper)
         self.chosen = self.variable("chosen", *dims, integer=True, upper=self.data(enough.astype(float), *dims))
         rate = self.data(p.train_rate * self.block / PETA, "job")
-        spanned = self._spanned(limit.any(axis=3))
+        spanned = spanned_runs(self, limit.any(axis=3))
         for r, run in enumerate(p.runs):
             statement = f"training.{run}"
             jobs = np.flatnonzero(p.train_run == r)
@@ -272,70 +276,12 @@ class Builder:
                 share = np.array([self.pairs[i].efficiency for i in pairs])
                 more = xr.DataArray(needed / share, coords={"pair": pairs}, dims="pair")
                 self.rule(statement, f"spanned work {run}", done.sum("site") >= (both * more).sum("pair"))
-                at = at + (both * self._ends(pairs)).sum("pair")
+                at = at + (both * span_ends(self, pairs)).sum("pair")
             self.rule(statement, "one place", places == 1)
             at_once = _by_system(here, group, p).isel(system=systems)
             together = self.data(limit, *dims, "quarter").isel(run=r, system=systems)
             self.rule(statement, "only there", at_once <= at * together)
-        self._slips(limit)
-
-    def _ends(self, pairs: list[int]) -> xr.DataArray:
-        """Which two sites each pair joins, as ones. Shape (pair, site)."""
-        joined = np.array(
-            [[s in (self.pairs[i].first, self.pairs[i].second) for s in range(len(self.p.sites))] for i in pairs]
-        )
-        return xr.DataArray(
-            joined.astype(float), coords={"pair": pairs, "site": self.i["site"]}, dims=["pair", "site"]
-        )
-
-    def _spanned(self, possible: NDArray[np.bool_]) -> Any:
-        """Whether a run is at two linked sites at once, on one kind of system."""
-        p = self.p
-        self.pairs = [span for span in p.spans if span.allowed]
-        if not self.pairs:
-            return None
-        self.extend("pair", list(range(len(self.pairs))))
-        fits = np.array([possible[s.run, s.first] & possible[s.run, s.second] for s in self.pairs], dtype=float)
-        upper = self.data(fits, "pair", "system")
-        return self.variable("spanned", "pair", "system", integer=True, upper=upper)
-
-    def _slips(self, window: Array) -> None:
-        """A run that works beyond its deadline is late, at a price for every quarter."""
-        p = self.p
-        late = [r for r, run in enumerate(p.scenario.training) if run.latest is not None and run.latest > run.end]
-        self.slip: Any = None
-        if not late:
-            return
-        time = np.arange(len(p.quarters))
-        may = np.array([p.run_window[r] & (time > p.run_due[r]) for r in late], dtype=float)
-        self.extend("late", [p.runs[r] for r in late])
-        self.slip = self.variable("slip", "late", "quarter", integer=True, upper=self.data(may, "late", "quarter"))
-        for i, r in enumerate(late):
-            run, most = p.runs[r], float(window[r].max())
-            for t in np.flatnonzero(may[i]):
-                jobs = np.flatnonzero(p.train_run == r)
-                racks = self.train.isel(job=jobs).isel(quarter=t, drop=True).sum(["job", "site"])
-                now = self.slip.sel(late=run, drop=True).isel(quarter=t, drop=True)
-                self.rule(f"training.{run}", f"late {t}", racks <= now * (2 * most))
-                if t > p.run_due[r] + 1:
-                    self.rule(
-                        "",
-                        f"late stays {run} {t}",
-                        now <= self.slip.sel(late=run, drop=True).isel(quarter=t - 1, drop=True),
-                    )
-        cost = np.array([p.scenario.training[r].slip_cost for r in late]) * SECONDS_PER_QUARTER / USD
-        self.penalties.append((self.slip * self.data(np.outer(cost, p.discount), "late", "quarter")).sum())
-
-    def wait_for_run(self, mine: Any, run: str, label: str) -> None:
-        """A tranche waits for a run to end: not before its deadline, nor while it is late."""
-        p = self.p
-        r = p.runs.index(run)
-        for t in range(len(p.quarters)):
-            if t < p.run_due[r]:
-                self.rule("investment.conditions", f"run {label} {t}", mine.isel(quarter=t, drop=True) <= 0)
-            elif self.slip is not None and t + 1 < len(p.quarters) and p.run_window[r, t + 1]:
-                still = self.slip.sel(late=run, drop=True).isel(quarter=t + 1, drop=True)
-                self.rule("investment.conditions", f"run {label} {t}", mine.isel(quarter=t, drop=True) <= 1 - still)
+        late_runs(self, limit)
 
     def capacity(self) -> None:
         """Racks in use are online; those added in a quarter work half of it."""
@@ -363,7 +309,7 @@ class Builder:
         price = self.data(p.rack_price_usd * self.block / USD, "system", "quarter")
         self.delivered = self.variable("delivered", "quarter")
         self.rule("", "delivered", self.delivered == (self.add * price * owned).sum(["site", "system"]))
-        self._system_payments()
+        system_payments(self)
         cost = self.data(p.facility_usd_per_w * GW / USD, "site")
         self.flows["facility_construction"] = ((self.built - previous(self.built)) * cost).sum("site")
         lease = self.data(p.lease_usd_per_w * GW / USD, "site")
@@ -388,33 +334,6 @@ class Builder:
             income = (self.served * per_unit).sum("workload")
         self.income = income
 
-    def _system_payments(self) -> None:
-        """Deposits ahead, the rest on delivery, or instalments after it."""
-        p, f = self.p, self.p.scenario.finance
-        value, count = 1 * self.delivered, len(p.quarters)
-        leased = f.systems.share if f.systems is not None and f.systems.kind == "lease" else 0.0
-        ahead = value.shift(quarter=-1).fillna(0) * f.deposit
-        first = self.data(np.eye(1, count)[0], "quarter") * f.deposit
-        if leased < 1:
-            self.flows["system_purchase"] = (value * (1 - f.deposit) + ahead + value * first) * (1 - leased)
-        if f.systems is None:
-            return
-        terms = instalments(f.systems, count)
-        paid: Any = sum((lagged(self.delivered, k) * float(x) for k, x in enumerate(terms.payment) if x), 0)
-        if f.systems.kind == "credit":
-            paid = paid - value * f.systems.share
-        self.flows["system_terms"] = paid
-        owed = terms.balance[::-1] * (1 + f.systems.rate / 4) * p.discount_end
-        self.settlement = (self.delivered * self.data(owed, "quarter")).sum()
-
-    def delivered_so_far(self) -> Any:
-        """Value of systems delivered up to each quarter."""
-        if not hasattr(self, "delivered_total"):
-            self.delivered_total = self.variable("delivered so far", "quarter")
-            total = self.delivered_total
-            self.rule("", "delivered so far", total == lagged(total, 1) + self.delivered)
-        return self.delivered_total
-
     def _energy(self) -> Any:
         """Cost of energy: idle power of all racks, and what work adds to it, at the PUE of the quarter."""
         p = self.p
@@ -431,42 +350,6 @@ class Builder:
             total = total + (self.train * each).sum(["job", "site"])
         return total
 
-    def _tax(self) -> None:
-        """Tax on the running maximum of cumulative profit; losses carry forward."""
-        p, f, tax = self.p, self.p.scenario.finance, self.p.scenario.finance.tax
-        if tax is None:
-            return
-        leased = f.systems.share if f.systems is not None and f.systems.kind == "lease" else 0.0
-        capital = ("system_purchase", "facility_construction", "system_terms")
-        profit: Any = -1 * sum((v for k, v in self.flows.items() if k not in capital), 0)
-        if self.income is not None:
-            profit = profit + self.income
-        count = len(p.quarters)
-        for k, share in enumerate(depreciation_shares(tax.system_years, count)):
-            if share and leased < 1:
-                profit = profit - lagged(self.delivered, k) * float(share * (1 - leased))
-        built = self.flows["facility_construction"]
-        if p.facility_usd_per_w.any():
-            self.construction = self.variable("construction", "quarter")
-            self.rule("", "construction", self.construction == built)
-            for k, share in enumerate(depreciation_shares(tax.facility_years, count)):
-                if share:
-                    profit = profit - lagged(self.construction, k) * float(share)
-        if self.debt is not None and f.debt is not None:
-            profit = profit - lagged(self.debt, 1) * (f.debt.interest / 4)
-        if f.systems is not None:
-            terms = instalments(f.systems, count)
-            cost = terms.payment if leased else terms.interest
-            profit = profit - sum(lagged(self.delivered, k) * float(x) for k, x in enumerate(cost) if x)
-        if f.interest_on_cash:
-            profit = profit + lagged(self.cash, 1) * (f.interest_on_cash / 4)
-        total = self.variable("profit so far", "quarter", lower=-np.inf)
-        self.rule("", "profit so far", total == lagged(total, 1) + profit)
-        base = self.variable("taxed", "quarter")
-        self.rule("", "taxed stays", base >= lagged(base, 1))
-        self.rule("", "taxed", base >= total - tax.losses / USD)
-        self.flows["tax"] = (base - lagged(base, 1)) * tax.rate
-
     def financing(self) -> None:
         """Tranches, debt, tax and a purse that is never negative."""
         p, f, investment = self.p, self.p.scenario.finance, self.p.scenario.investment
@@ -476,7 +359,7 @@ class Builder:
         self.cash = self.variable("cash", "quarter")
         if f.interest_on_cash:
             self.flows["interest_received"] = lagged(self.cash, 1) * (-f.interest_on_cash / 4)
-        self._tax()
+        profit_tax(self)
         spent: Any = sum(self.flows.values(), 0)
         fixed = _funding(
             f.opening_cash, step_once(f.other_funding, p), step_once(investment.upfront, p) if investment else 0

@@ -214,7 +214,8 @@ def _because(p: Problem, accounts: RackAccounts, s: int, k: int, j: int, t: int)
 
 def _barred(p: Problem, s: int, k: int, t: int) -> str:
     """Systems of other lines that cannot be there then, and why."""
-    out = []
+    out: list[str] = []
+    told: set[int] = set()  # what holds for a whole line is said once
     for j, name in enumerate(p.systems):
         if p.line_of[j] == p.line_of[k] or p.can_host[s, j, t]:
             continue
@@ -222,10 +223,13 @@ def _barred(p: Problem, s: int, k: int, t: int) -> str:
         unfit = next((u["why"] for u in p.unfit if u["site"] == p.sites[s] and u["system"] == name), "")
         if unfit:
             out.append(f"{name} {unfit}")
+        elif p.line_of[j] in told:
+            continue
         elif p.quarters[t] < line.ships:
-            out.append(f"{name} ships from {line.ships}")
+            out.append(f"{line.name} ships from {line.ships}")
         elif line.last is not None and p.quarters[t] > line.last:
-            out.append(f"{name} was last delivered in {line.last}")
+            out.append(f"{line.name} was last delivered in {line.last}")
+        told.add(int(p.line_of[j]))
     return "; ".join(out)
 
 

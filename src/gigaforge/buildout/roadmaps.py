@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -34,7 +35,7 @@ from gigaforge.codesign.prices import Prices
 from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
 from gigaforge.perf.inference import Traffic
 from gigaforge.perf.transformer import Transformer
-from gigaforge.scenario import interpolate
+from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving, TrainingRun
 
 __all__ = ["HardwareRoadmap", "ModelRoadmap", "hardware_roadmap", "model_roadmap", "plan_prices"]
@@ -59,7 +60,7 @@ def plan_prices(problem: Problem, relaxation: Relaxation) -> Prices:
     block, count = float(p.scenario.block), len(p.quarters)
     online = v["online"].transpose("site", "system", "quarter").values * block
     watt = (duals.power * p.pue_peak[:, None])[:, None, :]  # USD per W of IT power, since GW and 10^9 dollars cancel
-    joule = (p.energy_usd_per_j * p.pue_mean)[:, None, None] * duals.dollar[None, None, :]
+    joule = (p.energy_usd_per_j * p.pue_quarter * duals.dollar)[:, None, :]
     used, made, token = _work_done(p, v, duals.tokens, duals.work, block)
     bought = v["add"].transpose("site", "system", "quarter").values.sum(axis=0) * block
     supply = np.stack([_dual(relaxation, f"platforms.{p.lines[line]}.supply|supply", count) for line in p.line_of])
@@ -174,6 +175,7 @@ def hardware_roadmap(
     limits: Limits | None = None,
     pareto: bool = False,
     search: bool = True,
+    executor: Executor | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> HardwareRoadmap:
     """What the plan would pay for a better accelerator, and which one it would ask for.
@@ -190,6 +192,8 @@ def hardware_roadmap(
         Also search the front between dollars and joules.
     search : bool
         False leaves the next generation out.
+    executor : Executor, optional
+        Where to search designs; default in this process.
     tell : callable
         Told what is being done.
 
@@ -219,7 +223,7 @@ def hardware_roadmap(
         try:
             answer = next_generation(
                 Question(target, *_mix(problem, prices, catalog), _economics(problem, prices, busiest), allowed),
-                design_of(reference.hardware), built, pareto=pareto, tell=tell,
+                design_of(reference.hardware), built, pareto=pareto, executor=executor, tell=tell,
             )  # fmt: skip
         except NoAnswerError as problem_found:
             warnings.append(str(problem_found))
@@ -262,9 +266,8 @@ def _serving_work(serving: Serving, problem: Problem, prices: Prices, catalog: C
     made = _used_by(prices, serving.name)
     half = int(np.searchsorted(np.cumsum(made), 0.5 * made.sum())) if made.any() else 0
     t = min(half, len(problem.quarters) - 1)
-    prompt, answer = (
-        float(interpolate(s, problem.quarters)[t]) for s in (serving.input_tokens, serving.output_tokens)
-    )
+    prompt = float(interpolate(serving.input_tokens, problem.quarters)[t])
+    answer = float(output_tokens(serving, problem.quarters)[t])
     traffic = Traffic(
         max(round(prompt), 1), max(round(answer), 1), prefix_hit=serving.cached_share, ttft_s=serving.ttft,
         tpot_s=serving.tpot, percentile="mean",

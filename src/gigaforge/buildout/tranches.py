@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.programme_runs import wait_for_run
+from gigaforge.buildout.programme_terms import delivered_so_far
 
 if TYPE_CHECKING:
     from gigaforge.buildout.programme import Builder
@@ -147,7 +149,7 @@ def _wait(b: Builder, mine: Any, condition: Any, label: str) -> None:
         b.rule(
             "investment.conditions",
             f"purchases {label}",
-            mine * (condition.purchases / b.USD) <= b.delivered_so_far(),
+            mine * (condition.purchases / b.USD) <= delivered_so_far(b),
         )
     elif condition.run is not None:
-        b.wait_for_run(mine, condition.run, label)
+        wait_for_run(b, mine, condition.run, label)

@@ -134,6 +134,13 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{line}is not valid YAML: {what}", str(path)) from None
     except RecursionError:
         raise InputError("is not valid YAML: nested too deeply", str(path)) from None
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as problem:  # a day such as 2026-02-30, a mapping as a key
+        raise InputError(f"is not valid YAML: {str(problem)[:200]}", str(path)) from None
 
 
 def validation_problem(error: ValidationError, model: type[BaseModel], where: str) -> InputError:

@@ -140,9 +140,11 @@ def _show(result: Comparison) -> None:
 
     console = Console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column("", overflow="fold")
+    table.add_column("", min_width=24)
     for name in result.names:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(
+            name.replace("-", "-\n") if len(result.names) > 2 else name, justify="right", overflow="fold"
+        )
     for row in result.rows:
         table.add_row(row.name, *row.texts())
     console.print(table)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gigaforge.perf.hardware import Hardware
     from gigaforge.perf.inference import ServingResults, Traffic
 
-__all__ = ["Answer", "draw", "price_of", "show"]
+__all__ = ["Answer", "draw", "layout_words", "pareto_table", "price_of", "show"]
 
 Price = Callable[[float, float], float]
 
@@ -56,7 +56,7 @@ class Answer:
         row = self.rows(near)[0]
         return NoAnswerError(
             f"no configuration meets {_targets(self.traffic)} ({self.traffic.percentile}); the closest is"
-            f" {_words(row['layout'])} at batch {row['batch']:.0f}: TTFT {_seconds(float(ttft[0]))}, TPOT"
+            f" {layout_words(row['layout'])} at batch {row['batch']:.0f}: TTFT {_seconds(float(ttft[0]))}, TPOT"
             f" {_seconds(float(tpot[0]))}, {row['tokens_per_s_per_gpu']:,.0f} tokens/s per GPU"
         )
 
@@ -174,7 +174,8 @@ def _prefill_words(layout: dict[str, Any]) -> str:
     return f"+{p['workers']}x {_degrees({**p, 'tensor_parallel': tensor})}"
 
 
-def _words(layout: dict[str, Any]) -> str:
+def layout_words(layout: dict[str, Any]) -> str:
+    """Degrees of parallelism in the field's letters, with replicas and prefill pool: "2x TP8 EP8 +3x TP4 (prefill)"."""
     prefill = _prefill_words(layout)
     many = f"{layout['replicas']}x " if layout["replicas"] > 1 else ""
     return many + _degrees(layout) + (f" {prefill} (prefill)" if prefill else "")
@@ -253,30 +254,32 @@ def _seconds(value: float) -> str:
     return f"{value:.3g} s" if value >= 1.0 else f"{value * 1e3:.3g} ms"
 
 
+def pareto_table(answer: Answer, some: ServingResults) -> Any:
+    """Columns that `gigaforge.report.serving_figures.serving_pareto` draws, a row for each configuration."""
+    rows = answer.rows(some)
+    out = some.to_pandas().assign(
+        layout=[layout_words(r["layout"]) for r in rows],
+        mode=["disaggregated" if r["layout"]["disaggregated"] else "aggregated" for r in rows],
+        tokens_per_s_per_mw=[r["tokens_per_s_per_mw"] for r in rows],
+    )
+    if answer.price is not None:
+        out = out.assign(mtok_per_usd=[1.0 / r["usd_per_mtok"] for r in rows])
+    return out
+
+
 def draw(answer: Answer, path: Path) -> None:
     """The Pareto figure: per GPU, per MW and per dollar against per user, the targets and the best point marked."""
     from gigaforge.report.serving_figures import serving_pareto, write_chart
-
-    def table(some: ServingResults) -> Any:
-        rows = answer.rows(some)
-        out = some.to_pandas().assign(
-            layout=[_words(r["layout"]) for r in rows],
-            mode=["disaggregated" if r["layout"]["disaggregated"] else "aggregated" for r in rows],
-            tokens_per_s_per_mw=[r["tokens_per_s_per_mw"] for r in rows],
-        )
-        if answer.price is not None:
-            out = out.assign(mtok_per_usd=[1.0 / r["usd_per_mtok"] for r in rows])
-        return out
 
     t, results = answer.traffic, answer.results
     asked = f"{t.input_len:,.0f} tokens in, {t.output_len:,.0f} out; {_asked(t)}"
     low, high = (results.low or {}).get("throughput", 1.0), (results.high or {}).get("throughput", 1.0)
     chart = serving_pareto(
-        table(answer.front),
+        pareto_table(answer, answer.front),
         answer.title,
         asked,
         interval=(low, high),
-        best=table(answer.best) if len(answer.best) else None,
+        best=pareto_table(answer, answer.best) if len(answer.best) else None,
         least_tokens_s=None if t.tpot_s is None or t.offline else 1.0 / t.tpot_s,
     )
     write_chart(chart, path)

@@ -13,9 +13,13 @@ from gigaforge.cli.options import CatalogOption
 from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
+    from gigaforge.ledger import Ledger
+    from gigaforge.ledger.access import Identity
     from gigaforge.web.settings import Settings
 
 __all__ = ["register"]
+
+_USUAL = "ledger.db"
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def web(
-    where: Where = "ledger.db",
+    where: Where = _USUAL,
     plan: Annotated[Path | None, typer.Option("--plan", help="Plan folder to show beside the ledger.")] = None,
     scenario: Annotated[Path | None, typer.Option("--scenario", help="Scenario for what-ifs.")] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
@@ -50,7 +54,8 @@ def web(
 ) -> None:
     """Serve the page and the API of a ledger, on this machine unless told otherwise.
 
-    Prints an address that logs you in when --as says who you are; others log in with a token of `gigaforge ledger token new`.
+    Prints an address that logs your browser in when --as says who you are; others log in with a token of
+    `gigaforge ledger token new`. Without a ledger it shows plan, predictions, what-ifs and fleet to this machine alone.
 
     Example: gigaforge web --ledger alliance.db --plan plans/alliance-10gw --as openai/ann --role recorder
     """
@@ -58,25 +63,46 @@ def web(
 
     oidc = Oidc(oidc_issuer, oidc_client, oidc_secret) if oidc_issuer else None
     settings = Settings(
-        ledger=where.removeprefix("ledger:"), host=host, port=port, certificate=certificate, private_key=private_key,
+        ledger=_ledger(where.removeprefix("ledger:"), plan, scenario), host=host, port=port, certificate=certificate, private_key=private_key,
         behind_proxy=behind_proxy, plan=plan, scenario=scenario, catalog=tuple(catalog or ()), oidc=oidc,
     )  # fmt: skip
     settings.check()
+    if who and not settings.ledger:
+        raise InputError("says who you are to a ledger, and there is none; give --ledger", "--as")
+    if scenario is not None and not scenario.is_file():
+        raise InputError("is not a scenario file", str(scenario))
     if plan is not None and not (plan / "plan.json").is_file():
         raise InputError("is not a plan folder (no plan.json in it); `gigaforge plan ... --out` makes one", str(plan))
     _serve(settings, who, role)
 
 
+def _ledger(where: str, plan: Path | None, scenario: Path | None) -> str:
+    """The ledger to serve; none where the usual file is not there and something else can be shown."""
+    if where != _USUAL or Path(where).exists():
+        return where
+    if plan is None and scenario is None:
+        raise InputError(
+            f"there is nothing to show: no {_USUAL} here, and neither --plan nor --scenario given. Make a plan with `gigaforge plan "
+            "SCENARIO --out FOLDER` and show it with --plan FOLDER --scenario SCENARIO, or a ledger with `gigaforge ledger init`",
+            "--ledger",
+        )
+    return ""
+
+
 def _serve(settings: Settings, who: str, role: str) -> None:
     import uvicorn
 
+    from gigaforge.web import pages
     from gigaforge.web.app import create_app
 
     app = create_app(settings)
-    address = f"{'https' if settings.certificate else 'http'}://{settings.host}:{settings.port}"
-    print(f"{address}  (Ctrl-C stops it)", file=sys.stderr)
+    pages.warm(app)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"{'https' if settings.certificate else 'http'}://{host}:{settings.port}"
     if who:
-        print(f"log in as {who} with the token {_token(settings, who, role)}", file=sys.stderr)
+        link = f"{address}/login/once/{app.state.links.make(_identity(settings, app.state.ledger, who, role))}"
+        print(f"{link}\nopens it once, within ten minutes, as {who} ({role})", file=sys.stderr)
+    print(f"{address}  (Ctrl-C stops it)", file=sys.stderr)
     uvicorn.run(
         app,
         host=settings.host,
@@ -92,13 +118,16 @@ def _serve(settings: Settings, who: str, role: str) -> None:
     )
 
 
-def _token(settings: Settings, who: str, role: str) -> str:
-    from datetime import timedelta
-
+def _identity(settings: Settings, ledger: Ledger, who: str, role: str) -> Identity:
+    """Who the printed address stands for: somebody of a party, on this machine, who could read the ledger's file anyway."""
     from gigaforge.ledger import Actor
-    from gigaforge.ledger.access import issue
-    from gigaforge.ledger.storage import open_engine
+    from gigaforge.ledger.access import ROLES, Identity
 
-    if settings.public:
+    if settings.public or settings.behind_proxy:
         raise InputError("logs in only where the server is reached from this machine alone", "--as")
-    return issue(open_engine(settings.ledger), Actor.parse(who), role, timedelta(hours=12), "gigaforge web")[1]
+    if role not in ROLES:
+        raise InputError(f"{role!r} is not a role; known: {', '.join(ROLES)}", "--role")
+    actor, parties = Actor.parse(who), ledger.state().parties
+    if actor.party not in parties:
+        raise InputError(f"{actor.party!r} is no party of this ledger; its parties: {', '.join(parties)}", "--as")
+    return Identity(actor, role)

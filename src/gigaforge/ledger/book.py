@@ -17,7 +17,7 @@ from gigaforge.ledger.errors import BrokenLedgerError, HeadMovedError, RefusedEr
 from gigaforge.ledger.event import Actor, Draft, Event, Evidence, timestamp
 from gigaforge.ledger.fold import apply, apply_data, judge
 from gigaforge.ledger.investment import terms_of
-from gigaforge.ledger.racks import Rack
+from gigaforge.ledger.racks import MemoryRegister, Rack
 from gigaforge.ledger.register import StoredRegister
 from gigaforge.ledger.state import State
 from gigaforge.ledger.storage import (
@@ -32,7 +32,7 @@ from gigaforge.ledger.storage import (
     writing,
 )
 
-__all__ = ["MAX_EVIDENCE_BYTES", "Ledger", "Writer", "insert_all", "store_evidence"]
+__all__ = ["MAX_EVIDENCE_BYTES", "Ledger", "Writer", "insert_all", "printable", "store_evidence"]
 
 MAX_EVIDENCE_BYTES: Final = 64 * 2**20
 """One evidence file. [B]"""
@@ -160,7 +160,7 @@ class Ledger:
         """
         if len(content) > MAX_EVIDENCE_BYTES:
             raise InputError(f"{len(content):,} bytes; at most {MAX_EVIDENCE_BYTES:,} can be stored", name)
-        item = Evidence(sha256(content), name[:200], media_type[:100], len(content))
+        item = Evidence(sha256(content), printable(name), printable(media_type), len(content))
         with writing(self.engine) as connection:
             store_evidence(connection, item.sha256, content)
         return item
@@ -168,14 +168,14 @@ class Ledger:
     def rebuild(self) -> None:
         """Fold all events anew and replace the kept view."""
         with writing(self.engine) as connection:
-            connection.execute(sa.delete(racks))
-            connection.execute(sa.delete(projection))
-            state, register = State(), StoredRegister(connection)
+            state, register = State(), MemoryRegister(StoredRegister(connection).event)
             for event in _all(connection):
                 apply(state, event, register)
-                if event.seq % _PAGE == 0:
-                    register.flush()
-            register.flush()
+            connection.execute(sa.delete(racks))
+            connection.execute(sa.delete(projection))
+            rows = [rack.columns() for rack in register.racks.values()]
+            for start in range(0, len(rows), _PAGE):
+                connection.execute(sa.insert(racks), rows[start : start + _PAGE])
             _keep(connection, state, first=True)
 
     # Reading
@@ -392,6 +392,11 @@ def insert_all(connection: Connection, found: Iterable[Event]) -> None:
             rows = []
     if rows:
         connection.execute(sa.insert(events), rows)
+
+
+def printable(text: str) -> str:
+    """A file's name as evidence may carry it."""
+    return "".join(c if c.isprintable() else "?" for c in text)[:200] or "file"
 
 
 def store_evidence(connection: Connection, digest: str, content: bytes) -> None:

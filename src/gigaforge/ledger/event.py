@@ -18,11 +18,15 @@ _PARTY: Final = re.compile(r"^[a-z0-9][a-z0-9.\-]{0,62}\Z")
 _PERSON: Final = re.compile(r"^[a-z0-9][a-z0-9._@+\-]{0,126}\Z")
 _HASH: Final = re.compile(r"^[0-9a-f]{64}\Z")
 _KEY: Final = re.compile(r"^[\x21-\x7e]{1,128}\Z")
+_PARTS: Final = frozenset({
+    "ledger", "kind", "actor", "data", "happened_on", "evidence", "key", "signature", "seq", "previous", "recorded_at",
+})  # fmt: skip
+_MOMENT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with microseconds, which sorts as text."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).strftime(_MOMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,9 @@ class Evidence:
     def __post_init__(self) -> None:
         if not _HASH.match(self.sha256):
             raise InputError(f"{self.sha256!r} is not a SHA-256 in lower case hexadecimal", "evidence.sha256")
+        for name, text in (("name", self.name), ("media_type", self.media_type)):
+            if not isinstance(text, str) or not 0 < len(text) <= 200 or not text.isprintable():
+                raise InputError(f"{str(text)[:60]!r} must be 1 to 200 printable characters", f"evidence.{name}")
 
     def row(self) -> dict[str, Any]:
         """As the event's body holds it."""
@@ -193,6 +200,11 @@ class Event:
         return self.parts["data"]  # type: ignore[no-any-return]
 
     @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """The files that it rests on."""
+        return tuple(Evidence(**item) for item in self.parts.get("evidence") or ())
+
+    @property
     def previous(self) -> str:
         """Hash of the event before."""
         return str(self.parts["previous"])
@@ -206,6 +218,18 @@ class Event:
     def happened_on(self) -> str:
         """The day it happened, ISO."""
         return str(self.parts.get("happened_on") or self.recorded_at[:10])
+
+    def check_shape(self) -> None:
+        """Refuse parts that no event has, and days and times that are none; `InputError` says which."""
+        unknown = set(self.parts) - _PARTS
+        if unknown:
+            raise InputError(f"has the unknown part {min(unknown)!r}", f"event {self.seq}")
+        day = date.fromisoformat(self.happened_on)
+        moment = datetime.strptime(self.recorded_at, _MOMENT)  # noqa: DTZ007 (Z is matched as text)
+        if day.isoformat() != self.happened_on or moment.strftime(_MOMENT) != self.recorded_at:
+            raise InputError("has a day or time that is not written as one", f"event {self.seq}")
+        if len({item.sha256 for item in self.evidence}) != len(self.parts.get("evidence") or ()):
+            raise InputError("names an evidence file twice", f"event {self.seq}")
 
     def row(self) -> dict[str, Any]:
         """As JSON output shows it."""

@@ -51,6 +51,7 @@ def apply(state: State, event: Event, register: Register) -> None:
 
 def apply_data(state: State, event: Event, data: k.Part, register: Register) -> None:
     """As `apply`, with the event's data checked before."""
+    event.check_shape()
     if (state.seq == 0) != (event.kind == "opened"):
         raise RefusedError("opened", "a ledger begins with the event 'opened', and has one")
     if event.kind != "opened":

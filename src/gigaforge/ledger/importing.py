@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from gigaforge.errors import GigaforgeError, InputError
 from gigaforge.ledger import kinds as k
-from gigaforge.ledger.book import MAX_EVIDENCE_BYTES, Ledger, Writer, store_evidence
+from gigaforge.ledger.book import MAX_EVIDENCE_BYTES, Ledger, Writer, printable, store_evidence
 from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Actor, Draft, Evidence
@@ -132,7 +132,7 @@ def import_rows(
     report = ImportReport(rows=len(rows))
     file = Evidence(
         sha256(content),
-        name[:200],
+        printable(name),
         "text/csv" if content[:4] != b"PAR1" else "application/vnd.apache.parquet",
         len(content),
     )
@@ -287,7 +287,7 @@ def _parquet(content: bytes, name: str) -> list[dict[str, Any]]:
         if file.metadata.num_columns > 100:
             raise InputError("has more than 100 columns", name)
         rows: list[dict[str, Any]] = file.read().to_pylist()
-    except (pa.ArrowException, OSError, ValueError, KeyError) as problem:
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as problem:
         if isinstance(problem, InputError):
             raise
         raise InputError(f"is not a readable Parquet file: {str(problem)[:200]}", name) from None

@@ -179,8 +179,6 @@ class _Chain:
                 out.add(where, "was recorded before the event that it follows")
             previous, moment = event.hash, event.recorded_at
             self.hashes.append(event.hash)
-            for item in event.parts.get("evidence") or ():
-                self.mentioned.setdefault(item["sha256"], event.seq)
             self._apply(event, out)
             if not self.sound and len(out.findings) >= _ENOUGH:
                 break
@@ -196,7 +194,7 @@ class _Chain:
         try:
             event = Event.read(row.seq, row.body)
             columns = (event.kind, event.actor.party, event.parts["seq"], event.recorded_at, event.previous)
-        except (ValueError, KeyError, TypeError, GigaforgeError) as problem:
+        except (ValueError, KeyError, TypeError, AttributeError, GigaforgeError) as problem:
             out.add(where, f"its content was changed: it cannot be read ({problem})")
             self.sound = False
             return None
@@ -216,7 +214,9 @@ class _Chain:
             return
         try:
             apply(out.state, event, self.register)
-        except (GigaforgeError, KeyError, ValueError, TypeError) as problem:
+            for item in event.evidence:
+                self.mentioned.setdefault(item.sha256, event.seq)
+        except (GigaforgeError, KeyError, ValueError, TypeError, AttributeError) as problem:
             out.add(f"event {event.seq}", f"breaks a rule: {problem}")
             self.sound = False
 

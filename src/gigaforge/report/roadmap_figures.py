@@ -197,7 +197,10 @@ def design_pareto(rows: Sequence[Mapping[str, Any]], marks: Sequence[Mapping[str
         raise InputError("no design to draw", "figure")
     frame = pd.DataFrame(rows).assign(per_usd=lambda f: 1 / f["usd"], per_joule=lambda f: 1 / f["joules"])
     x = alt.X(
-        "per_usd:Q", title="Work per dollar (reference = 1)", scale=alt.Scale(zero=False), axis=alt.Axis(grid=True)
+        "per_usd:Q",
+        title="Work per dollar (reference = 1)",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(grid=True, tickCount=6),
     )
     y = alt.Y("per_joule:Q", title="Work per joule (reference = 1)", scale=alt.Scale(zero=False))
     tooltip = [
@@ -237,7 +240,7 @@ def specialised_designs(rows: Sequence[Mapping[str, Any]]) -> Chart:
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=alt.X("usd:Q", title="Cost of the work (reference = 1)", axis=alt.Axis(format=".0%", grid=True)),
+            x=alt.X("usd:Q", title="Cost of the work (reference = 1)", axis=alt.Axis(format=".0%", grid=True, tickCount=6)),
             y=alt.Y("work:N", sort=works, title=None),
             yOffset=alt.YOffset("design:N", sort=designs),
             color=alt.Color("design:N", sort=designs, scale=alt.Scale(domain=designs, range=[colours[d] for d in designs])),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -14,7 +15,7 @@ import pandas as pd
 from gigaforge.report import theme
 from gigaforge.report.view import PlanView
 
-__all__ = ["place_frame", "site_map"]
+__all__ = ["accepted_map", "place_frame", "site_map"]
 
 _GW = 1e9
 _LARGEST_PX2 = 1300.0
@@ -47,21 +48,67 @@ def place_frame(plan: PlanView, quarter: str | None = None) -> pd.DataFrame:
 
 def site_map(plan: PlanView, quarter: str | None = None) -> theme.Chart | None:
     """A map: rings as large as the power energised, discs as the power deployed; None where no site has a position."""
-    frame = place_frame(plan, quarter)
+    when = quarter or plan.quarters[-1]
+    frame = place_frame(plan, quarter).rename(columns={"energised": "ring", "deployed": "disc"})
+    return _draw(frame, f"Sites in {when}", "Deployed", "Energised") if len(frame) else None
+
+
+def accepted_map(
+    places: Mapping[str, tuple[str, float, float]],
+    accepted_w: Mapping[str, float],
+    around_w: Mapping[str, float],
+    around: str,
+) -> tuple[theme.Chart, pd.DataFrame] | None:
+    """A map of what stands: discs as the power accepted, rings as the power that is to come; and its numbers.
+
+    Parameters
+    ----------
+    places : mapping
+        Site to label, longitude and latitude. [degree]
+    accepted_w, around_w : mapping
+        Site to power. [W]
+    around : str
+        What the rings stand for, such as "Planned by 2033-Q4".
+
+    Returns
+    -------
+    tuple of chart and DataFrame, or None
+        None where no site has a position.
+
+    """
+    rows = [
+        {"site": s, "label": label, "longitude": x, "latitude": y, "ring": around_w.get(s, 0.0) / _GW,
+         "disc": accepted_w.get(s, 0.0) / _GW}
+        for s, (label, x, y) in places.items()
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["site", "label", "longitude", "latitude", "ring", "disc"])
     if frame.empty:
         return None
-    when = quarter or plan.quarters[-1]
-    top = max(float(frame[["energised", "deployed"]].to_numpy().max()), 1e-9)
+    numbers = frame[["label", "disc", "ring"]].set_index("label")
+    numbers.columns = pd.Index(["Accepted [GW]", f"{around} [GW]"], dtype=object)
+    numbers.index.name = "Site"
+    return _draw(frame, "What stands where", "Accepted", around), numbers
+
+
+def _draw(frame: pd.DataFrame, title: str, disc: str, ring: str) -> theme.Chart:
+    """Discs and rings in their places; columns site, label, longitude, latitude [degree], ring, disc [GW]."""
+    top = max(float(frame[["ring", "disc"]].to_numpy().max()), 1e-9)
+    texts = [
+        f"{label} {gw:.2f} GW" if gw > 0 else label
+        for label, gw in zip(frame["label"], frame["disc"].tolist(), strict=True)
+    ]
     frame = frame.assign(
-        ring=_LARGEST_PX2 * frame["energised"] / top,
-        disc=_LARGEST_PX2 * frame["deployed"] / top,
-        text=[f"{r.label} {r.deployed:.2f} GW" for r in frame.itertuples()],
+        ring_gw=frame["ring"],
+        disc_gw=frame["disc"],
+        ring=_LARGEST_PX2 * frame["ring"] / top,
+        disc=_LARGEST_PX2 * frame["disc"] / top,
+        text=texts,
     ).pipe(_with_label_places)
     at = {"longitude": "longitude:Q", "latitude": "latitude:Q"}
     tips = [
         alt.Tooltip("label:N", title="Site"),
-        alt.Tooltip("deployed:Q", title="Deployed [GW]", format=".2f"),
-        alt.Tooltip("energised:Q", title="Energised [GW]", format=".2f"),
+        alt.Tooltip("disc_gw:Q", title=f"{disc} [GW]", format=".2f"),
+        alt.Tooltip("ring_gw:Q", title=f"{ring} [GW]", format=".2f"),
     ]
     size = alt.Scale(domain=[0, _LARGEST_PX2], range=[0, _LARGEST_PX2])
     base = alt.Chart(frame)
@@ -80,9 +127,9 @@ def site_map(plan: PlanView, quarter: str | None = None) -> theme.Chart | None:
     ]
     projected: Any = alt.layer(*_outlines(frame), rings, discs, *labels).project(**_projection(frame))
     words = "; ".join(
-        f"{r.label}: {r.deployed:.2f} GW deployed of {r.energised:.2f} energised" for r in frame.itertuples()
+        f"{r.label}: {r.disc_gw:.2f} GW {disc.lower()} of {r.ring_gw:.2f} {ring.lower()}" for r in spots
     )
-    return theme.finish(projected, f"Sites in {when}", words, height=420)
+    return theme.finish(projected, title, words, height=420)
 
 
 def _inside_states(frame: pd.DataFrame) -> bool:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from gigaforge.ledger import Ledger
 from gigaforge.web import api, pages, problems
 from gigaforge.web.jobs import Jobs
+from gigaforge.web.links import OneTimeLinks
 from gigaforge.web.security import Guard
 from gigaforge.web.settings import Settings
 
@@ -17,7 +18,7 @@ __all__ = ["create_app"]
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the application around a ledger that exists.
+    """Build the application around a ledger that exists, or around none.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     """
     settings.check()
-    ledger = Ledger.open(settings.ledger)
+    ledger = Ledger.open(settings.ledger) if settings.ledger else None
     jobs = Jobs(settings.jobs)
 
     @asynccontextmanager
@@ -39,7 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
         del app
         yield
         jobs.close()
-        ledger.close()
+        if ledger is not None:
+            ledger.close()
 
     app = FastAPI(
         title="Gigaforge ledger",
@@ -50,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # the interactive page loads scripts from elsewhere
         redoc_url=None,
     )
-    app.state.settings, app.state.ledger, app.state.jobs = settings, ledger, jobs
+    app.state.settings, app.state.ledger, app.state.jobs, app.state.links = settings, ledger, jobs, OneTimeLinks()
     problems.install(app)
     app.include_router(api.router(), prefix="/api/v1")
     pages.include(app)

@@ -8,19 +8,21 @@ References
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
 from gigaforge.ledger.errors import BrokenLedgerError, HeadMovedError, RefusedError, UnknownError
 
-__all__ = ["PROBLEM", "ProblemError", "install", "problem"]
+__all__ = ["PROBLEM", "ProblemError", "for_reader", "install", "problem"]
 
 PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
@@ -60,6 +62,19 @@ def problem(
     return JSONResponse(content, status, headers=headers, media_type="application/problem+json")
 
 
+def for_reader(request: Request, answer: JSONResponse) -> Response:
+    """The same refusal for who asked: a page for a browser's address, problem+json for the API."""
+    page = getattr(request.app.state, "error_page", None)
+    if page is None or request.url.path.startswith("/api/"):
+        return answer
+    told: Mapping[str, Any] = json.loads(bytes(answer.body))
+    shown: Response = page(request, told)
+    for name in ("retry-after", "allow"):
+        if name in answer.headers:
+            shown.headers[name] = answer.headers[name]
+    return shown
+
+
 def _known(error: GigaforgeError) -> JSONResponse:
     if isinstance(error, UnknownError):
         return problem(404, "unknown", error.problem, where=error.where)
@@ -81,29 +96,27 @@ def install(app: FastAPI) -> None:
     """Answer every failure in this shape."""
 
     @app.exception_handler(GigaforgeError)
-    def _explained(request: Request, error: GigaforgeError) -> JSONResponse:
-        del request
-        return _known(error)
+    def _explained(request: Request, error: GigaforgeError) -> Response:
+        return for_reader(request, _known(error))
 
     @app.exception_handler(ProblemError)
-    def _refused(request: Request, error: ProblemError) -> JSONResponse:
-        del request
-        return problem(error.status, error.rule, error.detail, headers=error.headers)
+    def _refused(request: Request, error: ProblemError) -> Response:
+        return for_reader(request, problem(error.status, error.rule, error.detail, headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
-    def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        del request
+    def _invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return problem(422, "input", str(first["msg"]), where=where)
+        return for_reader(request, problem(422, "input", str(first["msg"]), where=where))
 
     @app.exception_handler(HTTPException)
-    def _http(request: Request, error: HTTPException) -> JSONResponse:
-        del request
-        rule = {404: "unknown", 405: "method"}.get(error.status_code, "http")
-        return problem(error.status_code, rule, str(error.detail), headers=dict(error.headers or {}))
+    def _http(request: Request, error: HTTPException) -> Response:
+        rule = {404: "unknown", 405: "method", 413: "too-large"}.get(error.status_code, "http")
+        return for_reader(
+            request, problem(error.status_code, rule, str(error.detail), headers=dict(error.headers or {}))
+        )
 
     @app.exception_handler(Exception)
-    def _bug(request: Request, error: Exception) -> JSONResponse:
+    def _bug(request: Request, error: Exception) -> Response:
         _LOG.exception("internal error at %s", request.url.path, exc_info=error)
-        return problem(500, "internal", "internal error; the server's log says more")
+        return for_reader(request, problem(500, "internal", "internal error; the server's log says more"))

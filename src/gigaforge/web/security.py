@@ -19,18 +19,24 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 
-from gigaforge.ledger import Ledger
+from gigaforge.ledger import Actor, Ledger
 from gigaforge.ledger.access import Identity, identify, session_identity
-from gigaforge.web.problems import ProblemError, problem
+from gigaforge.web.problems import ProblemError, for_reader, problem
 from gigaforge.web.settings import Settings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["COOKIE", "Guard", "RateLimit", "book", "identity", "maybe_identity", "require", "settings_of"]
+__all__ = [
+    "COOKIE", "LOCAL", "Guard", "RateLimit", "book", "identity", "maybe_identity", "require", "same_site", "settings_of",
+]  # fmt: skip
 
 COOKIE: Final = "gigaforge_session"
+LOCAL: Final = Identity(Actor("local", "you"), "auditor", session=True)
+"""Whoever sits at this machine, where no ledger is served: reads and computes; there is nothing to record."""
+_HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _UPLOADS: Final = ("/api/v1/evidence/", "/api/v1/imports/", "/upload")
 _HEADERS: Final = {
@@ -51,12 +57,26 @@ def settings_of(request: Request) -> Settings:
 
 
 def book(request: Request) -> Ledger:
-    """The ledger that is served."""
-    return cast("Ledger", request.app.state.ledger)
+    """The ledger that is served; refused where there is none."""
+    found = request.app.state.ledger
+    if found is None:
+        raise ProblemError(404, "no-ledger", "this server shows no ledger; start it with --ledger")
+    return cast("Ledger", found)
 
 
 def maybe_identity(request: Request) -> Identity | None:
     """Who asks, by token or session; None for a stranger. A token that does not hold is refused at once."""
+    if not hasattr(request.state, "identity"):
+        request.state.identity = _find(request)
+    found: Identity | None = request.state.identity
+    return found
+
+
+def _find(request: Request) -> Identity | None:
+    if request.app.state.ledger is None:
+        if request.url.hostname not in _HERE:  # another site's name that leads here (DNS rebinding)
+            raise ProblemError(403, "host", "without a ledger, the page answers on this machine's own address only")
+        return LOCAL
     engine = book(request).engine
     given = request.headers.get("authorization")
     if given is not None:
@@ -159,7 +179,7 @@ class Guard:
 
         refused = self._refusal(scope, headers)
         if refused is not None:
-            await refused(scope, receive, answer)
+            await for_reader(Request(scope), refused)(scope, receive, answer)
             return
         await self._app(scope, _Bounded(receive, self._largest(scope)), answer)
 
@@ -191,5 +211,5 @@ class _Bounded:
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                raise ProblemError(413, "too-large", "the body is larger than allowed")
+                raise HTTPException(413, "the body is larger than allowed")
         return message

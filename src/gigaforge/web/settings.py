@@ -39,7 +39,7 @@ class Settings:
     Parameters
     ----------
     ledger : str
-        File or PostgreSQL address.
+        File or PostgreSQL address; empty shows plan and predictions alone, to this machine alone.
     host, port : str, int
         Where to listen; loopback unless said otherwise.
     certificate, private_key : path
@@ -110,6 +110,11 @@ class Settings:
                 ipaddress.ip_address(self.behind_proxy)
             except ValueError:
                 raise InputError(f"{self.behind_proxy!r} is not the proxy's IP address", "--behind-proxy") from None
+        if not self.ledger and (self.public or self.behind_proxy):
+            raise InputError(
+                "without a ledger nobody can log in, so the page stays on this machine; give --ledger, or stay on 127.0.0.1",
+                "--host",
+            )
         if self.public and not self.secure:
             raise InputError(
                 f"{self.host} can be reached from other machines, and tokens would cross the network in the clear; give "

@@ -183,7 +183,7 @@ def _evaluate(work: Work, hardware: Any, design: NDArray[np.int64], ways: Any, l
     if isinstance(work, TrainingWork):
         job = work.job(int(hardware.nvlink_domain))
         result = evaluate(work.transformer, grid, job, ways, power_cap_w=limit, ranked=False)
-        return np.where(result.feasible, result.tokens_per_s_per_gpu, 0.0), result.system_power_w / grid.accelerators
+        return np.where(result.feasible, result.tokens_per_s_per_gpu, 0.0), result.system_power_w
     engine = Engine.of(work.transformer, grid, precision=work.precision, software=work.software)
     served = run(engine, work.phase_traffic, ways, limit)
     rate = np.where(served.meets_targets, served.requests_per_s_per_gpu, 0.0) * work.tokens_per_request

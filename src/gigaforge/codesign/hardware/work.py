@@ -233,7 +233,7 @@ class TrainingWork:
             ranked=False,
         )
         tokens = np.where(result.feasible, result.tokens_per_s_per_gpu, 0.0).reshape(designs, ways)
-        power = (result.system_power_w / hardware.accelerators).reshape(designs, ways)
+        power = result.system_power_w.reshape(designs, ways)
         return _pick(tokens, power)
 
 

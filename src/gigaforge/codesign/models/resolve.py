@@ -15,7 +15,7 @@ from gigaforge.codesign.models.laws import Law, law
 from gigaforge.codesign.models.running import Running
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.inference import Traffic
-from gigaforge.scenario import Scenario, interpolate, peak_over_mean
+from gigaforge.scenario import Scenario, interpolate, output_tokens, peak_over_mean
 from gigaforge.scenario.schema import Serving, TrainingRun
 
 __all__ = ["Resolved", "demand_tokens", "economics_of", "resolve_models", "running_for"]
@@ -143,8 +143,9 @@ def demand_tokens(run: TrainingRun, scenario: Scenario) -> float:
         if serving.model in (run.name, run.model):
             quarters = [q for q in scenario.quarters if q > run.end]
             if quarters:
-                series = (serving.weekly_users, serving.messages_per_user_week, serving.output_tokens)
-                per_week = np.prod([interpolate(s, quarters) for s in series], axis=0)
+                messages = interpolate(serving.weekly_users, quarters)
+                messages = messages * interpolate(serving.messages_per_user_week, quarters)
+                per_week = messages * output_tokens(serving, quarters)
                 total += float(per_week.sum()) * _WEEKS_PER_QUARTER
     return total
 
@@ -176,7 +177,7 @@ def _traffic(run: TrainingRun, scenario: Scenario, serving: Serving | None, tpot
     if serving is None:
         return Traffic(2048, 512, ttft_s=_TTFT_S, tpot_s=tpot, percentile="mean")
     after = [q for q in scenario.quarters if q > run.end][:1] or scenario.quarters[-1:]
-    prompt, answer = (float(interpolate(s, after)[0]) for s in (serving.input_tokens, serving.output_tokens))
+    prompt, answer = float(interpolate(serving.input_tokens, after)[0]), float(output_tokens(serving, after)[0])
     return Traffic(
         round(prompt), round(answer), prefix_hit=min(serving.cached_share, _CACHED_LIMIT), ttft_s=serving.ttft,
         tpot_s=serving.tpot, percentile="mean",

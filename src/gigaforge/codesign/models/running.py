@@ -161,7 +161,7 @@ class Running:
             except GigaforgeError:
                 best = None
             if best is not None and best.feasible[0]:
-                power = float(best.system_power_w[0]) / h.accelerators
+                power = float(best.system_power_w[0])
                 return self.usd_per_s(power) / float(best.tokens_per_s_per_gpu[0]), float(best.mfu[0]), gang
             gang *= 2
         return float("inf"), 0.0, 0

@@ -15,7 +15,7 @@ from gigaforge.scenario import parse_scenario, with_objective
 from gigaforge.web import work
 from gigaforge.web.api.shapes import Input
 from gigaforge.web.jobs import Job, Jobs
-from gigaforge.web.security import require, settings_of
+from gigaforge.web.security import book, require, settings_of
 from gigaforge.web.settings import Settings
 
 __all__ = ["router", "stream"]
@@ -45,13 +45,16 @@ class JobIn(Input):
 @router.post("/jobs", status_code=202)
 def start(
     sent: JobIn,
+    asked: Request,
     who: Computer,
     jobs: Annotated[Jobs, Depends(jobs_of)],
     settings: Annotated[Settings, Depends(settings_of)],
     response: Response,
 ) -> dict[str, Any]:
     """Start a plan, a risk study or a verification."""
-    if sent.kind != "verify":
+    if sent.kind == "verify":
+        book(asked)  # refused where no ledger is served
+    else:
         scenario = parse_scenario(sent.scenario, "scenario")
         if sent.objective:
             with_objective(scenario, sent.objective)

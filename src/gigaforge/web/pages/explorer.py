@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Final
 
 import pandas as pd
 
-from gigaforge.catalog import Catalog
+from gigaforge.catalog import Catalog, System
+from gigaforge.cli.infer_view import Answer as Serving
+from gigaforge.cli.infer_view import layout_words, pareto_table, price_of
 from gigaforge.errors import GigaforgeError, InputError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import Traffic
@@ -24,10 +27,13 @@ from gigaforge.report.serving_figures import serving_pareto
 from gigaforge.report.story import Headline
 from gigaforge.units import format_quantity, parse_quantity
 
-__all__ = ["Answer", "Question", "answer", "choices"]
+__all__ = ["Answer", "Question", "answer", "answered", "choices"]
 
 _MOST_TOKENS: Final = 2_000_000
 _MOST_GPUS: Final = 200_000
+_ENERGY_USD_J: Final = 60.0 / 3.6e9
+"""[USD/J] $60/MWh and the PUE of 1.2: assumption: what `gigaforge infer` takes unless told otherwise."""
+_PUE: Final = 1.2
 _PRECISIONS: Final = ("bf16", "fp8", "nvfp4")
 
 
@@ -111,9 +117,32 @@ def answer(question: Question, catalog: Catalog) -> Answer:
         if wrong or traffic is None:
             return Answer("Some of it cannot be used", wrong=wrong)
         traffic.check_context(model.max_context, model.name)
-        return _serve(title, shape, hardware, traffic, question.precision)
+        return _serve(title, machine, shape, hardware, traffic, question.precision)
     except GigaforgeError as problem:
         return Answer("No prediction", wrong={"model": str(problem)})
+
+
+def answered(question: Question, catalog: Catalog) -> Answer:
+    """`answer`, kept for the next reader who asks the same."""
+    return _kept(question, _Same(catalog))
+
+
+@dataclass(frozen=True)
+class _Same:
+    """A catalogue that is equal to itself alone, so that answers can be kept by it."""
+
+    catalog: Catalog
+
+    def __hash__(self) -> int:
+        return id(self.catalog)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.catalog is other.catalog
+
+
+@lru_cache(maxsize=256)
+def _kept(question: Question, same: _Same) -> Answer:
+    return answer(question, same.catalog)
 
 
 def _traffic(question: Question, wrong: dict[str, str]) -> Traffic | None:
@@ -147,58 +176,64 @@ def _seconds(text: str, name: str, wrong: dict[str, str]) -> float | None:
     return value
 
 
-def _serve(title: str, shape: Transformer, hardware: Hardware, traffic: Traffic, precision: str) -> Answer:
+def _serve(
+    title: str, machine: System, shape: Transformer, hardware: Hardware, traffic: Traffic, precision: str
+) -> Answer:  # fmt: skip
     results = search_serving(shape, hardware, traffic, precision=precision)
     if not len(results):
         raise InputError(f"in {precision} it does not fit into this system's memory in any layout", "model")
-    front, best = results.pareto(), results.best()
-    frame = front.to_pandas()
-    frame["mode"] = ["disaggregated" if p else "aggregated" for p in frame["prefill_accelerators"] > 0]
-    frame["layout"] = [_layout(r) for r in frame.to_dict("records")]
-    low, high = (front.low or {}).get("throughput", 1.0), (front.high or {}).get("throughput", 1.0)
-    chart = theme.finish(serving_pareto(frame, interval=(low, high)), title, height=380)
-    digits = frame[["layout", "batch", "tokens_per_s_per_user", "tokens_per_s_per_gpu"]].set_index("layout")
-    digits.columns = pd.Index(["Batch", "Tokens/s per user", "Tokens/s per accelerator"])
-    figure = Figure("pareto", "What a faster answer costs", "Each point is one way to run the system; none is beaten in both.",
-                    chart, digits, f"Band: 80 % interval, ×{low:.2f} to ×{high:.2f}.")  # fmt: skip
+    told = Serving.of(results, traffic, price_of(machine, _ENERGY_USD_J, _PUE), title)
+    figure, table = _frontier(told)
     note = f"{results.evaluated:,} configurations evaluated in {results.wall_s:.2f} s"
-    if not len(best):
-        return Answer(f"{title}: nothing meets these targets", note, figures=[figure])
-    chosen = best.to_pandas().iloc[0].to_dict()
-    rate = float(best.tokens_per_s_per_gpu[0])
+    missed = told.problem()
+    if missed is not None:
+        return Answer(
+            f"{title}: nothing meets these targets", f"{missed.problem}. {note}", figures=[figure], tables=[table]
+        )
+    row, best = told.rows(told.best)[0], told.best
+    rate = row["tokens_per_s_per_gpu"]
+    low, high = _interval(told)
+    cost = row["usd_per_mtok"]
     tiles = [
         Headline("Output tokens/s per accelerator", f"{rate:,.0f}", f"80 %: {rate * low:,.0f} to {rate * high:,.0f}"),
-        Headline("Tokens/s per user", f"{float(best.tokens_per_s_per_user[0]):,.0f}", _layout(chosen)),
+        Headline("Tokens/s per user", f"{row['tokens_per_s_per_user']:,.0f}", layout_words(row["layout"])),
         Headline("First token", _time(float(best.ttft_s[0])), f"p99 {_time(float(best.ttft_p99_s[0]))}"),
         Headline("Each further token", _time(float(best.tpot_s[0])), f"p99 {_time(float(best.tpot_p99_s[0]))}"),
-        Headline("Power per accelerator", f"{float(best.power_w[0]):,.0f} W", f"{float(best.joules_per_token[0]):.3g} J per token"),
-        Headline("Memory per accelerator", format_quantity(float(best.memory_bytes[0]), "data"), note),
+        Headline("Output tokens/s per MW", f"{row['tokens_per_s_per_mw'] / 1e6:,.2f} million", f"{row['joules_per_token']:.3g} J per token"),
+        Headline("Cost per million tokens", "n/a" if cost is None else f"${cost:.2g}",
+                 "hardware over its life and energy at $60/MWh" if cost is not None else "this system has no price"),
     ]  # fmt: skip
-    keep = frame.sort_values("tokens_per_s_per_gpu", ascending=False)
-    step = max(1, len(keep) // 14)
-    rows: list[list[Any]] = [
-        [r["layout"], f"{r['batch']:.0f}", f"{r['tokens_per_s_per_user']:.0f}", f"{r['tokens_per_s_per_gpu']:,.0f}",
-         _time(r["ttft_s"]), _time(r["tpot_s"])]
-        for r in keep.iloc[::step].to_dict("records")
-    ]  # fmt: skip
-    table = Table(
-        "The frontier",
-        ["Layout", "Batch", "Tokens/s per user", "Tokens/s per accelerator", "First token", "Each further"],
-        rows,
-    )
     return Answer(f"{title}: {rate:,.0f} tokens/s per accelerator", note, tiles, [figure], [table])
 
 
-def _layout(row: Mapping[Any, Any]) -> str:
-    """Degrees of parallelism in the field's letters."""
-    tensor = round(row["accelerators"] / row["pipeline_parallel"] / row["attention_data_parallel"])
-    parts = [f"TP{tensor}"]
-    for name, short in (("attention_data_parallel", "DP"), ("expert_parallel", "EP"), ("pipeline_parallel", "PP")):
-        if row[name] > 1:
-            parts.append(f"{short}{row[name]:.0f}")
-    if row["prefill_accelerators"] > 0:
-        parts.append(f"+ {row['prefill_share']:.2g} × {row['prefill_accelerators']:.0f} for prefill")
-    return " ".join(parts)
+def _interval(told: Serving) -> tuple[float, float]:
+    low, high = told.results.low or {}, told.results.high or {}
+    return low.get("throughput", 1.0), high.get("throughput", 1.0)
+
+
+def _frontier(told: Serving) -> tuple[Figure, Table]:
+    """Throughput against interactivity, as `gigaforge infer --figure` draws it, and its points as digits."""
+    frame = pareto_table(told, told.front)
+    low, high = _interval(told)
+    target = None if not told.traffic.tpot_s else 1.0 / told.traffic.tpot_s
+    chart = serving_pareto(
+        frame.drop(columns=["tokens_per_s_per_mw", "mtok_per_usd"], errors="ignore"),
+        interval=(low, high), best=pareto_table(told, told.best) if len(told.best) else None, least_tokens_s=target,
+    ).hconcat[0]  # fmt: skip
+    digits = frame[["layout", "batch", "tokens_per_s_per_user", "tokens_per_s_per_gpu"]].set_index("layout")
+    digits.columns = pd.Index(["Batch", "Tokens/s per user", "Tokens/s per accelerator"])
+    digits.index.name = "Layout"
+    note = f"Band: 80 % interval, ×{low:.2f} to ×{high:.2f}."
+    figure = Figure("pareto", "What a faster answer costs", "Each point is one way to run the system; none is beaten in both.",
+                    theme.finish(chart, told.title, height=380), digits, note)  # fmt: skip
+    rows = sorted(told.rows(told.front), key=lambda r: -r["tokens_per_s_per_gpu"])
+    cells: list[list[Any]] = [
+        [layout_words(r["layout"]), f"{r['batch']:.0f}", f"{r['tokens_per_s_per_user']:.0f}", f"{r['tokens_per_s_per_gpu']:,.0f}",
+         _time(r["ttft_s"]["mean"]), _time(r["tpot_s"]["mean"])]
+        for r in rows[:: max(1, len(rows) // 14)]
+    ]  # fmt: skip
+    heads = ["Layout", "Batch", "Tokens/s per user", "Tokens/s per accelerator", "First token", "Each further"]
+    return figure, Table("The frontier", heads, cells)
 
 
 def _train(title: str, shape: Transformer, hardware: Hardware, job: TrainingJob) -> Answer:
@@ -212,9 +247,11 @@ def _train(title: str, shape: Transformer, hardware: Hardware, job: TrainingJob)
     rate = best["tokens_per_s_per_gpu"]
     tiles = [
         Headline("Step", _time(best["step_time_s"]), f"80 %: {_time(best['step_time_s'] * low)} to {_time(best['step_time_s'] * high)}"),
-        Headline("Tokens/s per accelerator", f"{rate:,.0f}", f"MFU {best['mfu']:.1%}"),
+        Headline("Tokens/s per accelerator", f"{rate:,.0f}", f"80 %: {rate / high:,.0f} to {rate / low:,.0f}"),
+        Headline("Model FLOP/s utilisation", f"{best['mfu']:.1%}", "of dense peak"),
         Headline("Memory", format_quantity(best["memory_bytes"], "data"), "per accelerator"),
-        Headline("Power", f"{best['power_w']:,.0f} W", f"{best['joules_per_token']:.3g} J per token"),
+        Headline("Power", f"{best['power_w']:,.0f} W", "per accelerator"),
+        Headline("Energy", f"{best['joules_per_token']:.3g} J", "per token"),
     ]  # fmt: skip
     parts = pd.DataFrame({"Time [s]": {k.replace("_", " "): v for k, v in best["breakdown"].items() if v > 0}})
     chart = theme.finish(training_waterfall(results), title, height=None, width=None)

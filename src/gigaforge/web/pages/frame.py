@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 __all__ = ["ROOMS", "THEMES", "Frame", "Room", "rooms_for"]
 
-THEMES: Final = ("auto", "light", "dark")
+THEMES: Final = {"auto": "as the device", "light": "light", "dark": "dark"}
 ROOMS: Final = {
     "overview": ("Overview", "/"),
     "plan": ("Plan", "/plan"),
@@ -39,11 +39,11 @@ class Frame:
     title, name, headline, span : str
         Browser's title; what the page is about; its answer in one line; what it covers.
     rooms : list of Room
-    theme, other_theme : str
-        Colours asked for ("" leaves it to the browser) and those that the switch offers.
-    user, login, csrf, once, address : str or bool
-        Who is signed in, whether one can, the token that forms carry, a mark that tells one showing of a form from
-        the next, and where this page is.
+        Empty for a stranger.
+    theme : str
+        Colours asked for; "" leaves it to the browser.
+    user, login, once, address : str
+        Who is logged in; where one can; a mark that tells one showing of a form from the next; where this page is.
     message, message_kind : str
         What just happened: "", "good" or "bad".
     source : str
@@ -57,15 +57,18 @@ class Frame:
     span: str = ""
     rooms: list[Room] = field(default_factory=list)
     theme: str = ""
-    other_theme: str = "dark"
     user: str = ""
-    login: bool = False
-    csrf: str = ""
+    login: str = ""
     once: str = ""
     address: str = "/"
     message: str = ""
     message_kind: Literal["", "good", "bad"] = ""
     source: str = ""
+
+    @property
+    def themes(self) -> list[tuple[str, str, bool]]:
+        """Colours on offer: value, words, chosen."""
+        return [(value, words, value == (self.theme or "auto")) for value, words in THEMES.items()]
 
 
 def rooms_for(here: str, present: set[str], waiting: int = 0) -> list[Room]:

@@ -8,14 +8,14 @@ from typing import Any
 
 from gigaforge.ledger.racks import DELIVERED, DOUBTFUL, ENERGISED, FAILED, INSTALLED
 from gigaforge.ledger.state import State
-from gigaforge.ledger.terms import Terms
+from gigaforge.ledger.terms import MilestoneTerm, Terms
 from gigaforge.quarters import Quarter, quarter_range
 from gigaforge.report.figures import Figure
 from gigaforge.report.progress_figures import against_plan, progress_figure
 from gigaforge.report.story import money, power
 from gigaforge.report.view import PlanView
 
-__all__ = ["Overview", "Tile", "accepted_by_quarter", "overview", "waiting_claims"]
+__all__ = ["Overview", "Tile", "accepted_by_quarter", "accepted_by_site", "overview", "waiting_claims"]
 
 _ON_THE_WAY = (ENERGISED, INSTALLED, DELIVERED, DOUBTFUL, FAILED)
 _WORDS = {
@@ -45,6 +45,10 @@ class Overview:
     share, planned_share : float
         Of the commitment: accepted, and planned by now. [fraction]
     figure : Figure
+    next_step : str
+        What the next milestone still lacks.
+    lacks : list of (str, str)
+        Racks on the way there, by how far they are, and the address of each list.
     waiting : list of (str, str)
         What waits for somebody, and the address where it can be done.
 
@@ -55,7 +59,8 @@ class Overview:
     share: float
     planned_share: float | None
     figure: Figure
-    lacks: list[str] = field(default_factory=list)
+    next_step: str = ""
+    lacks: list[tuple[str, str]] = field(default_factory=list)
     waiting: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -72,8 +77,17 @@ def accepted_by_quarter(state: State, until: Quarter) -> dict[str, float]:
     return out
 
 
+def accepted_by_site(state: State) -> dict[str, float]:
+    """Accepted power to date of each site. [W]"""
+    out: dict[str, float] = {}
+    for sites in state.cells.values():
+        for site, systems in sites.items():
+            out[site] = out.get(site, 0.0) + sum(cell.get("accepted_w", 0) for cell in systems.values())
+    return out
+
+
 def overview(
-    state: State, terms: Terms, now: Quarter, plan: PlanView | None, replanned: PlanView | None = None
+    state: State, terms: Terms, now: Quarter, plan: PlanView | None, replanned_w: Mapping[str, float] | None = None
 ) -> Overview:
     """What a board asks first.
 
@@ -85,15 +99,16 @@ def overview(
         In force.
     now : Quarter
         Today's.
-    plan, replanned : PlanView, optional
-        The plan, and the one made from what was recorded.
+    plan : PlanView, optional
+    replanned_w : mapping, optional
+        Quarter to power deployed by then, as planned anew from what was recorded. [W]
 
     """
     accepted = accepted_by_quarter(state, now)
     planned = _deployed(plan)
     quarters = plan.quarters if plan is not None else list(accepted) or [str(now)]
-    quarters = sorted({*quarters, *accepted}, key=Quarter.parse)
-    figure = progress_figure(quarters, accepted, planned, float(terms.commitment_w), _deployed(replanned) or None)
+    quarters = sorted({*quarters, *accepted, *(replanned_w or {})}, key=Quarter.parse)
+    figure = progress_figure(quarters, accepted, planned, float(terms.commitment_w), replanned_w)
     share = state.accepted_w / terms.commitment_w
     target = planned.get(str(now))
     return Overview(
@@ -102,6 +117,7 @@ def overview(
         share=share,
         planned_share=None if target is None else target / terms.commitment_w,
         figure=figure,
+        next_step=_next_step(state, terms),
         lacks=_lacks(state, terms),
         waiting=_waiting(state, terms),
     )
@@ -119,12 +135,23 @@ def _accepted_tile(state: State, now: Quarter, target: float | None) -> Tile:
 
 
 def _milestone_tile(state: State, terms: Terms) -> Tile:
-    ahead = [m for m in terms.milestones if m.power_w > state.accepted_w]
-    if not ahead:
+    mark = _next_milestone(state, terms)
+    if mark is None:
         return Tile("Next milestone", "all reached", "", "/deployments")
-    mark = min(ahead, key=lambda m: (m.power_w, m.by))
     lacking = power(mark.power_w - state.accepted_w)
     return Tile("Next milestone", power(mark.power_w), f"by {mark.by}; {lacking} to go", "/deployments")
+
+
+def _next_milestone(state: State, terms: Terms) -> MilestoneTerm | None:
+    ahead = [m for m in terms.milestones if m.power_w > state.accepted_w]
+    return min(ahead, key=lambda m: (m.power_w, m.by)) if ahead else None
+
+
+def _next_step(state: State, terms: Terms) -> str:
+    mark = _next_milestone(state, terms)
+    if mark is None:
+        return "Every milestone of the terms is reached."
+    return f"{power(mark.power_w - state.accepted_w)} more must be accepted by {mark.by} for the milestone of {power(mark.power_w)}."
 
 
 def _money_tiles(state: State, terms: Terms) -> list[Tile]:
@@ -145,7 +172,7 @@ def waiting_claims(state: State) -> list[dict[str, Any]]:
     return [c for c in state.claims.values() if c["status"] == "pending"]
 
 
-def _lacks(state: State, terms: Terms) -> list[str]:
+def _lacks(state: State, terms: Terms) -> list[tuple[str, str]]:
     """What stands between now and the next power: racks on the way, by how far they are."""
     out = []
     for status in _ON_THE_WAY:
@@ -156,8 +183,8 @@ def _lacks(state: State, terms: Terms) -> list[str]:
                 count += racks
                 watts += racks * _counted(terms, site, system)
         if count:
-            out.append(f"{_count(count, 'rack')} {_WORDS[status]}: {power(watts)}")
-    return out or ["No rack is on the way: every one that was delivered is accepted or retired."]
+            out.append((f"{_count(count, 'rack')} {_WORDS[status]}: {power(watts)}", f"/racks?status={status}"))
+    return out
 
 
 def _counted(terms: Terms, site: str, system: str) -> int:

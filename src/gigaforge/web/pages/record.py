@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.racks import Rack
@@ -185,15 +186,37 @@ def standing_table(state: State, terms: Terms | None) -> Table:
     return Table("Racks by how far they are", heads, rows, wide=(0, 1), total=len(rows) > 2)
 
 
-def racks_table(racks: list[Rack]) -> Table:
-    """Racks, each leading to its history."""
+def racks_table(racks: list[Rack], events: Mapping[int, Event]) -> Table:
+    """Racks, each leading to its history and to the evidence of the last thing that happened to it."""
     rows: list[list[Cell]] = [
-        [Link(r.rack, f"/racks/{r.rack}"), r.site, r.system, r.status, _quarter(r.delivered), _quarter(r.online), _quarter(r.accepted),
-         f"{r.counted_w / 1e3:,.0f}" if r.counted_w else "–", Link(f"event {r.claim}", f"/events/{r.claim}") if r.claim else "–"]
+        [Link(r.rack, f"/racks/{quote(r.rack)}"), r.site, r.system, r.status, _quarter(r.delivered), _quarter(r.online), _quarter(r.accepted),
+         f"{r.counted_w / 1e3:,.0f}" if r.counted_w else "–", Link(f"event {r.claim}", f"/events/{r.claim}") if r.claim else "–",
+         _proof(events.get(r.last))]
         for r in racks
     ]  # fmt: skip
-    heads = ["Rack", "Site", "System", "Status", "Delivered", "Online", "Accepted", "Counts [kW]", "Carries claim"]
-    return Table("Racks", heads, rows, wide=(0, 1, 2, 3))
+    heads = [
+        "Rack",
+        "Site",
+        "System",
+        "Status",
+        "Delivered",
+        "Online",
+        "Accepted",
+        "Counts [kW]",
+        "Carries claim",
+        "Evidence",
+    ]
+    return Table("Racks", heads, rows, wide=(0, 1, 2, 3, 9))
+
+
+def _proof(event: Event | None) -> Cell:
+    """The first evidence file of an event, else the event."""
+    if event is None:
+        return "–"
+    files = event.parts.get("evidence", [])
+    if files:
+        return Link(str(files[0]["name"]), f"/events/{event.seq}/evidence/{files[0]['sha256']}")
+    return Link(f"event {event.seq}", f"/events/{event.seq}")
 
 
 def _quarter(index: int) -> str:

@@ -1,23 +1,25 @@
-"""Addresses of the pages that need no ledger: the plan, its sites, the performance explorer, the fleet."""
+"""Addresses of the pages that need no ledger: the plan, its sites, the performance explorer."""
 
 from __future__ import annotations
 
-from typing import Any
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
-
-from gigaforge.report.html import plan_page
-from gigaforge.web.pages.explorer import Question, answer, choices
-from gigaforge.web.pages.pictures import draw_picture
+from gigaforge.report.figures import Figure
+from gigaforge.report.html import Page, plan_page
+from gigaforge.report.sections import Section
+from gigaforge.web.pages.asking import Reader
+from gigaforge.web.pages.explorer import Question, answered, choices
+from gigaforge.web.pages.pictures import Picture
 from gigaforge.web.pages.render import STATIC, asset, render
-from gigaforge.web.pages.sites import site_section, sites_section
+from gigaforge.web.pages.sites import Sites
 from gigaforge.web.pages.workplace import Workplace
 
 __all__ = ["pages"]
 
 _KEEP_FOREVER = "public, max-age=31536000, immutable"
 _TYPES = {"css": "text/css", "js": "text/javascript"}
+_NO_PLAN = "No plan is shown here. Make one with `gigaforge plan SCENARIO --out FOLDER` and start the page with --plan FOLDER."
 
 
 def pages(work: Workplace) -> APIRouter:
@@ -27,61 +29,72 @@ def pages(work: Workplace) -> APIRouter:
     @router.get("/static/{name}")
     def static(name: str) -> Response:
         if name not in STATIC:
-            return PlainTextResponse("not found", 404)
+            raise HTTPException(404, "there is no such file")
         kind = _TYPES[name.rpartition(".")[2]]
         return PlainTextResponse(asset(name)[0], media_type=kind, headers={"Cache-Control": _KEEP_FOREVER})
 
+    if work.ledger is None:
+
+        @router.get("/")
+        def first(who: Reader) -> Response:
+            del who
+            return RedirectResponse(work.first, 303)
+
     @router.get("/plan")
-    def plan(request: Request) -> str:
+    def plan(request: Request, who: Reader) -> str:
+        del who
         if work.shelf is None:
-            return _nothing(
-                work, request, "plan", "No plan yet", "Make one with: gigaforge plan scenarios/alliance-10gw.yaml"
-            )
+            raise HTTPException(404, _NO_PLAN)
         shelved = work.shelf.current()
-        made = plan_page(shelved.view)
+        made: Page = work.kept(("plan", id(shelved)), lambda: plan_page(shelved.view))
         frame = work.frame(request, "plan", made.headline, name=made.name, span=made.span, source=made.footer)
-        return render("sections.html.j2", page=frame, tiles=made.tiles, **_drawn(work, made.sections))
+        shown = [s for s in made.sections if not s.empty]
+        drawn = {f.name: shelved.picture(f) for s in shown for f in s.figures}
+        return render("sections.html.j2", page=frame, tiles=made.tiles, sections=shown, drawn=drawn)
 
     @router.get("/sites")
-    def sites(request: Request) -> str:
-        if work.shelf is None:
-            return _nothing(
-                work, request, "sites", "No plan yet", "Make one with: gigaforge plan scenarios/alliance-10gw.yaml"
-            )
-        shelved = work.shelf.current()
-        sections = [sites_section(shelved)]
-        frame = work.frame(request, "sites", f"{len(shelved.view.used_sites)} sites carry the plan", name="Sites")
-        return render("sections.html.j2", page=frame, tiles=[], **_drawn(work, sections))
+    def sites(request: Request, who: Reader) -> str:
+        del who
+        found = _sites(work)
+        overall: Section = work.kept((*found.key, "all"), found.overall)
+        return _site_page(work, request, found, found.headline(), [overall])
 
     @router.get("/sites/{name}")
-    def site(request: Request, name: str) -> Response:
-        if work.shelf is None or name not in work.shelf.current().view.sites:
-            return HTMLResponse(
-                _nothing(work, request, "sites", "No such site", f"The plan has no site {name!r}."), 404
-            )
-        shelved = work.shelf.current()
-        frame = work.frame(request, "sites", shelved.view.label(name), name="Sites")
-        sections = site_section(shelved, name)
-        return HTMLResponse(render("sections.html.j2", page=frame, tiles=[], **_drawn(work, sections)))
+    def site(request: Request, who: Reader, name: str) -> str:
+        del who
+        found = _sites(work)
+        if name not in found.names:
+            raise HTTPException(404, f"neither plan nor record has a site {name[:80]!r}")
+        return _site_page(work, request, found, found.label(name), found.one(name))
 
     @router.get("/performance")
-    def performance(request: Request) -> str:
+    def performance(request: Request, who: Reader) -> str:
+        del who
         question = Question.read(request.query_params)
-        told = answer(question, work.catalog)
+        told = answered(question, work.catalog)
         frame = work.frame(request, "performance", told.headline, name="Performance", span=told.note)
-        drawn = {f.name: draw_picture(f) for f in told.figures}
+        drawn = {f.name: work.picture(f, question) for f in told.figures}
         return render("performance.html.j2", page=frame, form=question, wrong=told.wrong, answer=None if told.wrong else told,
                       drawn=drawn, **choices(work.catalog))  # fmt: skip
 
     return router
 
 
-def _drawn(work: Workplace, sections: Any) -> dict[str, Any]:
-    shown = [s for s in sections if not s.empty]
-    assert work.shelf is not None
-    current = work.shelf.current()
-    return {"sections": shown, "drawn": {f.name: current.picture(f) for s in shown for f in s.figures}}
+def _sites(work: Workplace) -> Sites:
+    state = work.ledger.state() if work.ledger is not None else None
+    if work.shelf is None and state is None:
+        raise HTTPException(404, _NO_PLAN)
+    return Sites(work.shelf.current() if work.shelf else None, state, state.in_force() if state else None)
 
 
-def _nothing(work: Workplace, request: Request, room: str, headline: str, text: str) -> str:
-    return render("message.html.j2", page=work.frame(request, room, headline), text=text)
+def _site_page(work: Workplace, request: Request, found: Sites, headline: str, sections: list[Section]) -> str:
+    frame = work.frame(request, "sites", headline, name="Sites", state=found.state)
+    planned = found.shelved.figures if found.shelved else {}
+    drawn: dict[str, Picture] = {}
+    figures: list[Figure] = [f for section in sections for f in section.figures]
+    for figure in figures:
+        if found.shelved is not None and figure is planned.get(figure.name):
+            drawn[figure.name] = found.shelved.picture(figure)
+        else:
+            drawn[figure.name] = work.picture(figure, found.terms.commitment_w if found.terms else 0)
+    return render("sections.html.j2", page=frame, tiles=[], sections=sections, drawn=drawn)

@@ -11,7 +11,7 @@ from gigaforge.report.sections import Section, plan_sections
 from gigaforge.report.view import PlanView
 from gigaforge.web.pages.pictures import Picture, draw_picture
 
-__all__ = ["PlanShelf", "Shelved"]
+__all__ = ["PlanShelf", "Shelved", "shelve"]
 
 
 @dataclass
@@ -43,6 +43,11 @@ class Shelved:
             return made
 
 
+def shelve(view: PlanView) -> Shelved:
+    """A plan with its sections and figures, not drawn yet."""
+    return Shelved(view, plan_sections(view), plan_figures(view))
+
+
 class PlanShelf:
     """A plan folder, watched.
 
@@ -70,20 +75,6 @@ class PlanShelf:
         stamp = (self.folder / "plan.json").stat().st_mtime_ns if (self.folder / "plan.json").exists() else 0
         with self._lock:
             if self._current is None or stamp != self._read_at:
-                view = PlanView.read(self.folder)
-                self._current = Shelved(view, plan_sections(view), plan_figures(view))
+                self._current = shelve(PlanView.read(self.folder))
                 self._read_at = stamp
             return self._current
-
-    def warm(self) -> threading.Thread:
-        """Draw every figure in the background, so that no reader waits for it."""
-
-        def draw_all() -> None:
-            shelved = self.current()
-            for section in shelved.sections:
-                for figure in section.figures:
-                    shelved.picture(figure)
-
-        thread = threading.Thread(target=draw_all, name="draw-figures", daemon=True)
-        thread.start()
-        return thread

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gigaforge.errors import InputError
+
 if TYPE_CHECKING:
     from gigaforge.buildout.plan import Plan
     from gigaforge.buildout.planner import Stage
@@ -18,12 +20,18 @@ __all__ = ["check", "operate", "replan", "what_if"]
 
 _GAP = 0.01
 _TIME_LIMIT_S = 240.0
+_MOST_SETTINGS = 100
 
 
 def check(request: dict[str, Any]) -> None:
     """Refuse a request whose scenario cannot be read, before it waits for its turn; `InputError` says why."""
     from gigaforge.scenario import check_against  # noqa: PLC0415
 
+    if len(request["settings"]) > _MOST_SETTINGS:
+        raise InputError(f"{len(request['settings'])} changes; at most {_MOST_SETTINGS} at once")
+    for line in request["settings"]:
+        if line.partition("=")[0].split(".")[0].strip() == "base":
+            raise InputError(f"{line!r}: the scenario that this one is laid over cannot be changed here")
     scenario, catalog = _scenario(request)
     check_against(scenario, catalog, request["scenario"])
 
@@ -48,12 +56,14 @@ def what_if(request: dict[str, Any], report: Report) -> dict[str, Any]:
 def replan(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Plan the rest after what the ledger says has happened; ``request`` as for `what_if`, with ``ledger``."""
     from gigaforge.buildout.actuals import read_actuals  # noqa: PLC0415
+    from gigaforge.buildout.folder import read_plan_folder  # noqa: PLC0415
     from gigaforge.ledger.actuals import actuals  # noqa: PLC0415
 
     report({"stage": "reading the ledger"})
     past = read_actuals(actuals(request["ledger"], request["until"]))
     scenario, catalog = _scenario(request)
-    result = _plan(scenario, catalog, report, actuals=past)
+    standing = read_plan_folder(request["plan"]) if request["plan"] else None
+    result = _plan(scenario, catalog, report, actuals=past, standing=standing)
     return _told(result, request, "planned anew")
 
 
@@ -64,13 +74,11 @@ def operate(request: dict[str, Any], report: Report) -> dict[str, Any]:
     from gigaforge.web.pages.pictures import draw_chart  # noqa: PLC0415
 
     fleet = runs.load_fleet(request["plan"], years=request["years"], first=request["first"])
-    result = runs.simulate(
-        fleet,
-        request["seed"],
-        progress=lambda done, _: report(
-            {"stage": f"quarter {done} of {fleet.windows}", "share": done / fleet.windows}
-        ),
-    )
+
+    def told(done: int, _: object) -> None:
+        report({"stage": f"quarter {done} of {fleet.windows}", "share": done / fleet.windows})
+
+    result = runs.simulate(fleet, request["seed"], progress=told)
     report({"stage": "drawing"})
     charts = [draw_chart(chart) for chart in simulation_figures(result)]
     return {"summary": result.summary(), "charts": charts}
@@ -111,6 +119,7 @@ def _told(result: Plan, request: dict[str, Any], name: str) -> dict[str, Any]:
         "headline": headline(view),
         "tiles": [[t.name, t.value, t.note] for t in headlines(view)],
         "deployed_w": dict(zip(view.quarters, map(float, view.series("deployed_w")), strict=True)),
+        "commitment_w": float(view.commitment_w),
         "settings": request["settings"],
         "warnings": list(result.summary.get("warnings") or []),
     }

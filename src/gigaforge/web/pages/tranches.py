@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from gigaforge.ledger.access import Identity
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.report.story import money, power
 
-__all__ = ["Act", "TrancheLine", "tranche_lines"]
+__all__ = ["Act", "TrancheLine", "agreement_acts", "tranche_lines"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Act:
         Asked before it is done.
     needs : str
         Label of a text that goes with it; empty where none does.
+    command : str
+        Where the terms ask for the party's signature: what to type instead, since a key never leaves its party.
 
     """
 
@@ -32,6 +35,7 @@ class Act:
     question: str = ""
     needs: str = ""
     danger: bool = False
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,40 +61,54 @@ class TrancheLine:
     acts: list[Act] = field(default_factory=list)
 
 
-def tranche_lines(state: State, terms: Terms, party: str, person: str, roles: frozenset[str]) -> list[TrancheLine]:
+def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine]:
     """All tranches in order; `acts` are those that rules and role leave to this reader."""
     lines = []
-    free_w = state.accepted_w - state.claimed_w
-    claimable = True  # only the first unclaimed one
+    next_one = True  # only the first unclaimed tranche can be claimed
     for index in range(1, terms.tranches + 1):
         claim = state.live_claim(index)
         threshold = power(index * terms.per_w)
-        if claim is None:
-            lacking = index * terms.per_w - state.accepted_w
-            note = f"{power(lacking)} more must be accepted" if lacking > 0 else "can be claimed"
-            acts = [Act("claim", f"Claim tranche {index}", f"Claim tranche {index} on the earliest free racks?")]
-            mine = (
-                claimable
-                and free_w > 0
-                and lacking <= 0
-                and party == terms.recipient
-                and bool(roles & {"recorder", "admin"})
-            )
+        if claim is not None:
+            amount = money(claim["amount_cents"] / 100)
+            note = _claim_note(claim, terms, state)
             lines.append(
-                TrancheLine(
-                    index, threshold, money(terms.amount_cents / 100), "open", note, None, acts if mine else []
-                )
+                TrancheLine(index, threshold, amount, claim["status"], note, claim, _acts(claim, terms, who))
             )
-            claimable = False
             continue
-        lines.append(TrancheLine(index, threshold, money(claim["amount_cents"] / 100), claim["status"], _claim_note(claim, terms, state),
-                                 claim, _acts(claim, terms, party, person, roles)))  # fmt: skip
+        lacking = index * terms.per_w - state.accepted_w
+        note = f"{power(lacking)} more must be accepted" if lacking > 0 else "Can be claimed"
+        mine = next_one and lacking <= 0 and who.actor.party == terms.recipient and who.may("claim")
+        acts = [_claim_act(index, terms, who)] if mine else []
+        lines.append(TrancheLine(index, threshold, money(terms.amount_cents / 100), "open", note, None, acts))
+        next_one = False
     return lines
+
+
+def agreement_acts(pending: dict[str, Any], terms: Terms | None, who: Identity) -> list[Act]:
+    """What this reader may do about terms that wait for agreement."""
+    if not who.may("approve") or any(a["party"] == who.actor.party for a in pending.get("approvals", [])):
+        return []
+    command = _command(f"approve {pending['seq']}", who) if terms is not None and "approval" in terms.signed else ""
+    return [
+        Act("approve", "Agree", "Agree to these terms for your party?", command=command),
+        Act("reject", "Reject", "Reject these terms?", "Reason", danger=True, command=command.replace("approve", "reject")),
+    ]  # fmt: skip
+
+
+def _command(words: str, who: Identity) -> str:
+    return f"gigaforge ledger {words} --as {who.actor} --key {who.actor.party}.key"
+
+
+def _claim_act(index: int, terms: Terms, who: Identity) -> Act:
+    command = _command(f"claim --tranche {index}", who) if "claim" in terms.signed else ""
+    return Act(
+        "claim", f"Claim tranche {index}", f"Claim tranche {index} on the earliest free racks?", command=command
+    )
 
 
 def _claim_note(claim: dict[str, Any], terms: Terms, state: State) -> str:
     agreed = ", ".join(f"{a['person']} ({_label(state, a['party'])})" for a in claim["approvals"])
-    said = f"claimed by {claim['by']['person']} ({_label(state, claim['by']['party'])}) on {claim['racks']:,} racks, {power(claim['live_w'])}"
+    said = f"Claimed by {claim['by']['person']} ({_label(state, claim['by']['party'])}) on {claim['racks']:,} racks, {power(claim['live_w'])}"
     said += f"; approved by {agreed}" if agreed else ""
     if claim["status"] == "pending":
         said += f"; {terms.approvals - len(claim['approvals'])} more needed"
@@ -105,19 +123,24 @@ def _label(state: State, party: str) -> str:
     return str(state.parties.get(party, {}).get("label") or party)
 
 
-def _acts(claim: dict[str, Any], terms: Terms, party: str, person: str, roles: frozenset[str]) -> list[Act]:
+def _acts(claim: dict[str, Any], terms: Terms, who: Identity) -> list[Act]:
     """The ledger's own rules decide; this only spares the reader what would be refused."""
-    approver = bool(roles & {"approver", "admin"})
-    own = person == claim["by"]["person"]
-    if claim["status"] == "pending" and approver and not own and party in terms.approvers:
+    party, person, seq, index = who.actor.party, who.actor.person, claim["seq"], claim["tranche"]
+    if not who.may("approve") or person == claim["by"]["person"]:
+        return []
+    if claim["status"] == "pending" and party in terms.approvers:
         if any(a["person"] == person or a["party"] == party for a in claim["approvals"]):
             return []
-        index = claim["tranche"]
+        signed = "approval" in terms.signed
         return [
-            Act("approve", "Approve", f"Approve tranche {index}?"),
-            Act("reject", "Reject", f"Reject tranche {index}? Its racks become free again.", "Reason", danger=True),
-        ]
-    if claim["status"] == "approved" and approver and party == terms.investor and not own and not claim["disputes"]:
+            Act("approve", f"Approve tranche {index}", f"Approve tranche {index}?", command=_command(f"approve {seq}", who) if signed else ""),
+            Act("reject", f"Reject tranche {index}", f"Reject tranche {index}? Its racks become free again.", "Reason", danger=True,
+                command=_command(f"reject {seq}", who) if signed else ""),
+        ]  # fmt: skip
+    if claim["status"] == "approved" and party == terms.investor and not claim["disputes"]:
         amount = money(claim["amount_cents"] / 100)
-        return [Act("release", "Record payment", f"Record that {amount} was paid?", "Payment reference")]
+        command = _command(f"release {seq} --reference REFERENCE", who) if "release" in terms.signed else ""
+        return [
+            Act("release", "Record payment", f"Record that {amount} was paid?", "Payment reference", command=command)
+        ]
     return []

@@ -3,55 +3,40 @@
 from __future__ import annotations
 
 import secrets
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
+from urllib.parse import quote, urlsplit
 
 from fastapi import Request
 
 from gigaforge.catalog import Catalog
 from gigaforge.ledger import Ledger
+from gigaforge.ledger.access import Identity
 from gigaforge.ledger.state import State
+from gigaforge.quarters import Quarter
+from gigaforge.report.figures import Figure
 from gigaforge.web.pages.frame import ROOMS, THEMES, Frame, rooms_for
 from gigaforge.web.pages.overview import waiting_claims
+from gigaforge.web.pages.pictures import Picture, draw_picture
 from gigaforge.web.pages.shelf import PlanShelf
-from gigaforge.web.security import maybe_identity
+from gigaforge.web.security import LOCAL, maybe_identity
 
-__all__ = ["Visitor", "Workplace", "visitor_of"]
+__all__ = ["Workplace", "local_path"]
 
-
-@dataclass(frozen=True)
-class Visitor:
-    """Who is looking.
-
-    Attributes
-    ----------
-    party, person : str
-        Empty where nobody signed in.
-    roles : frozenset of str
-        viewer, recorder, approver, auditor, admin.
-    csrf : str
-        What this visitor's forms must carry.
-
-    """
-
-    party: str = ""
-    person: str = ""
-    roles: frozenset[str] = frozenset()
-    csrf: str = ""
-
-    @property
-    def signed_in(self) -> bool:
-        """Whether anybody is known."""
-        return bool(self.person)
+_KEPT: Final = 64
+"""Drawings and other parts kept for the next reader."""
 
 
-def visitor_of(request: Request) -> Visitor:
-    """The visitor whose session or token a request carries; nobody where it carries none."""
-    found = maybe_identity(request)
-    return Visitor() if found is None else Visitor(found.actor.party, found.actor.person, frozenset({found.role}))
+def local_path(text: str) -> str:
+    """An address of this very site, else its first page: what a form or a link may send a reader back to."""
+    parts = urlsplit(text)
+    plain = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.netloc and text.isprintable()
+    return text if plain else "/"
 
 
 @dataclass
@@ -70,8 +55,6 @@ class Workplace:
         File or address of the ledger, for jobs in other processes.
     overlays : tuple of Path
         Folders laid over the shipped catalogue.
-    visitor : callable
-        Who is behind a request.
     today : callable
         The day, so that tests can choose one.
 
@@ -83,17 +66,47 @@ class Workplace:
     ledger: Ledger | None = None
     ledger_address: str = ""
     overlays: tuple[Path, ...] = ()
-    visitor: Callable[[Request], Visitor] = field(default=lambda _: Visitor())
     today: Callable[[], date] = field(default=lambda: datetime.now(UTC).date())
+    _made: OrderedDict[tuple[object, ...], Any] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def now(self) -> Quarter:
+        """Today's quarter."""
+        day = self.today()
+        return Quarter.parse(f"{day.year}-Q{(day.month + 2) // 3}")
 
     @property
     def rooms(self) -> set[str]:
         """Rooms that have something to show."""
         rooms = {"performance"}
         rooms |= {"plan", "sites", "fleet"} if self.shelf else set()
-        rooms |= {"overview", "deployments", "tranches"} if self.ledger else set()
+        rooms |= {"overview", "sites", "deployments", "tranches"} if self.ledger else set()
         rooms |= {"what-if"} if self.scenario else set()
         return rooms & set(ROOMS)
+
+    @property
+    def first(self) -> str:
+        """Address of the room to begin with."""
+        return next(address for key, (_, address) in ROOMS.items() if key in self.rooms)
+
+    def picture(self, figure: Figure, *about: object) -> Picture:
+        """A figure's drawing, kept while its numbers and what else it is `about` stay the same."""
+        key = ("picture", figure.name, figure.takeaway, figure.numbers.to_csv(), *about)
+        made: Picture = self.kept(key, lambda: draw_picture(figure))
+        return made
+
+    def kept(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """What `make` returns, kept by a key that says all that it depends on."""
+        with self._lock:
+            if key in self._made:
+                return self._made[key]
+        made = make()
+        with self._lock:
+            self._made[key] = made
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+        return made
 
     def frame(
         self, request: Request, room: str, headline: str, *, name: str = "", span: str = "", source: str = "",
@@ -102,15 +115,20 @@ class Workplace:
         """What stands around a page, as this reader asked for it."""
         theme = request.cookies.get("theme", "auto")
         theme = theme if theme in THEMES else "auto"
-        other = THEMES[(THEMES.index(theme) + 1) % len(THEMES)]
-        visitor = self.visitor(request)
+        who = maybe_identity(request)
         waiting = len(waiting_claims(state)) if state is not None else 0
         source = source or (
             f"Ledger {state.ledger[:8]}, event {state.seq}, {state.head[:12]}" if state else "Gigaforge"
         )
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return Frame(
-            title=headline, name=name, headline=headline, span=span, source=source, rooms=rooms_for(room, self.rooms, waiting),
-            theme="" if theme == "auto" else theme, other_theme=other, address=request.url.path, csrf=visitor.csrf,
-            user=f"{visitor.person} ({visitor.party})" if visitor.signed_in else "", login=self.ledger is not None,
+            title=headline, name=name, headline=headline, span=span, source=source,
+            rooms=rooms_for(room, self.rooms, waiting) if who else [], theme="" if theme == "auto" else theme,
+            address=here if request.method == "GET" else request.url.path, user=_name(who),
+            login=f"/login?next={quote(here)}" if self.ledger is not None and who is None else "",
             once=secrets.token_hex(8), message=message, message_kind=message_kind,
         )  # fmt: skip
+
+
+def _name(who: Identity | None) -> str:
+    return "" if who is None or who is LOCAL else f"{who.actor.person} ({who.actor.party}), {who.role}"

@@ -30,6 +30,10 @@
     else event.target.classList.add("sent");
   });
 
+  // A choice that takes effect at once needs no button.
+  for (const button of document.querySelectorAll("[data-send-button]")) button.hidden = true;
+  for (const select of document.querySelectorAll("select[data-send]")) select.addEventListener("change", () => select.form.requestSubmit());
+
   // A form that fits what was chosen: parts for another choice are put away.
   const shown = () => {
     for (const part of document.querySelectorAll("[data-when]")) {

@@ -1,0 +1,98 @@
+"""Addresses where people decide: tranches claimed, approved, rejected and paid; terms agreed; and the statement of a tranche."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from gigaforge.errors import GigaforgeError
+from gigaforge.ledger import Draft, Ledger, actions
+from gigaforge.ledger.access import Identity, log_read
+from gigaforge.ledger.canonical import canonical, sha256
+from gigaforge.ledger.investment import terms_of
+from gigaforge.ledger.statement import render as render_statement
+from gigaforge.ledger.statement import statement
+from gigaforge.report.story import money, power
+from gigaforge.web.pages.asking import Approver, EvidenceReader, Reader, or_404
+from gigaforge.web.pages.render import render
+from gigaforge.web.pages.tranches import tranche_lines
+from gigaforge.web.pages.workplace import Workplace
+from gigaforge.web.problems import ProblemError
+from gigaforge.web.security import identity
+
+__all__ = ["decision_pages"]
+
+_NEEDED = {"claim": "claim", "approve": "approve", "reject": "approve", "release": "approve"}
+_DONE = {"claim": "claimed", "approve": "approved", "reject": "rejected", "release": "recorded as paid"}
+Number = Annotated[int, Form(ge=0, lt=2**53)]
+Text = Annotated[str, Form(max_length=2000)]
+Key = Annotated[str, Form(pattern=r"^[\x21-\x7e]{0,128}$")]
+
+
+def decision_pages(work: Workplace, ledger: Ledger) -> APIRouter:
+    """The routes, for one ledger."""
+    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+    @router.get("/tranches")
+    def tranches(request: Request, who: Reader, done: str = "", tranche: int = 0) -> str:
+        said = f"Tranche {tranche} is {_DONE[done]}." if done in _DONE else ""
+        return _tranches(work, ledger, request, who, said, "good" if said else "")
+
+    @router.post("/tranches/{act}")
+    def decide(
+        request: Request, act: str, tranche: Number, claim: Number = 0, text: Text = "", key: Key = ""
+    ) -> Response:  # fmt: skip
+        who = identity(request)
+        if act not in _NEEDED:
+            raise HTTPException(404, "there is nothing to do at this address")
+        if not who.may(_NEEDED[act]):
+            raise ProblemError(403, "role", f"the role {who.role!r} may not {_NEEDED[act]}")
+        try:
+            if not key or ledger.find_key(who.actor.party, key) is None:  # else: sent twice, recorded once
+                ledger.append(_draft(ledger, who, act, tranche, claim, text.strip(), key))
+        except GigaforgeError as problem:
+            return HTMLResponse(_tranches(work, ledger, request, who, f"Not recorded: {problem}", "bad"), 409)
+        return RedirectResponse(f"/tranches?{urlencode({'done': act, 'tranche': tranche})}", 303)
+
+    @router.post("/events/{seq}/{act}")
+    def agree(
+        who: Approver, seq: int, act: Literal["approve", "reject"], text: Text = "", key: Key = ""
+    ) -> Response:  # fmt: skip
+        if not key or ledger.find_key(who.actor.party, key) is None:
+            or_404(lambda: ledger.event(min(seq, 2**53)))
+            ledger.append(actions.approval(ledger, who.actor, seq, act, note=text.strip(), key=key))
+        return RedirectResponse(f"/events/{seq}", 303)
+
+    @router.get("/tranches/{tranche}/statement")
+    def said_of(who: EvidenceReader, tranche: int) -> str:
+        content = or_404(lambda: statement(ledger, tranche))
+        log_read(ledger.engine, who.actor, f"statement of tranche {tranche}")
+        return render_statement({"statement": content, "signatures": [], "sha256": sha256(canonical(content))})
+
+    return router
+
+
+def _draft(ledger: Ledger, who: Identity, act: str, tranche: int, claim: int, text: str, key: str) -> Draft:
+    if act == "claim":
+        return actions.claim(ledger, who.actor, tranche, key=key)
+    if act == "release":
+        return actions.release(ledger, who.actor, claim, text, key=key)
+    return actions.approval(ledger, who.actor, claim, act, note=text, key=key)
+
+
+def _tranches(work: Workplace, ledger: Ledger, request: Request, who: Identity, message: str, kind: Any) -> str:
+    state = ledger.state()
+    try:
+        terms = terms_of(state)
+    except GigaforgeError as problem:
+        frame = work.frame(request, "tranches", "No tranches yet", state=state)
+        return render("message.html.j2", page=frame, text=str(problem), reasons=[], status=200)
+    released = (state.released_cents + terms.upfront_cents) / 100
+    span = f"{money(terms.amount_cents / 100)} for each {power(terms.per_w)} accepted, {terms.approvals} approvals of different parties"
+    frame = work.frame(request, "tranches", f"{money(released)} of {money(terms.ceiling_cents / 100)} released", span=span, state=state,
+                       message=message, message_kind=kind)  # fmt: skip
+    return render("tranches.html.j2", page=frame, lines=tranche_lines(state, terms, who), signed=terms.signed,
+                  may_read=who.may("read-evidence"))  # fmt: skip

@@ -1,0 +1,47 @@
+"""Work done in the background when the server starts, so that no reader waits for it: drawings and first predictions."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from gigaforge.web.pages.explorer import Question, answered
+from gigaforge.web.pages.ledger_routes import overview_parts
+from gigaforge.web.pages.workplace import Workplace
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["warm"]
+
+_LOG = logging.getLogger("gigaforge.web")
+
+
+def _overview(work: Workplace) -> None:
+    state = work.ledger.state() if work.ledger is not None else None
+    terms = state.in_force() if state is not None else None
+    if state is not None and terms is not None:
+        overview_parts(work, state, terms, None)
+
+
+def warm(app: FastAPI) -> threading.Thread:
+    """Draw the overview, every figure of the plan and answer the explorer's first question."""
+    work: Workplace = app.state.workplace
+
+    def all_of_it() -> None:
+        try:
+            _overview(work)
+            if work.shelf is not None:
+                shelved = work.shelf.current()
+                for section in shelved.sections:
+                    for figure in section.figures:
+                        shelved.picture(figure)
+            for figure in answered(Question(), work.catalog).figures:
+                work.picture(figure, Question())
+        except Exception:  # noqa: BLE001 (a drawing that fails is told to the reader who asks for it)
+            _LOG.exception("drawing in advance failed")
+
+    thread = threading.Thread(target=all_of_it, name="draw-figures", daemon=True)
+    thread.start()
+    return thread

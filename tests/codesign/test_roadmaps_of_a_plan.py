@@ -1,0 +1,173 @@
+"""A plan's prices taken to the roadmaps: they match what a changed plan is worth, and the answers are readable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gigaforge.buildout.problem import Problem, problem_from
+from gigaforge.buildout.programme import USD, build
+from gigaforge.buildout.roadmaps import plan_prices
+from gigaforge.buildout.solver import Relaxation, relax
+from gigaforge.cli.roadmaps import limits_from
+from gigaforge.codesign.prices import Prices
+from gigaforge.errors import InputError
+from gigaforge.quarters import Quarter
+from gigaforge.report.roadmap_figures import design_pareto, hardware_sensitivity, iso_loss, specialised_designs
+from gigaforge.report.roadmap_sections import hardware_parts, model_parts
+from tests.buildout.small import catalog, points, scenario
+
+ROWS = [
+    {
+        "system": "rack-a", "parameter": p, "unit": "unit", "today": 10.0, "plan_usd": 1e6, "plan_usd_low": 8e5,
+        "plan_usd_high": 1.2e6, "usd_per_accelerator": 100.0, "cost_usd_per_accelerator": cost,
+        "net_usd_per_accelerator": None if cost is None else 100.0 - cost, "elasticity": {},
+    }
+    for p, cost in (("hbm_bytes", 90.0), ("hbm_bandwidth_bytes_s", 40.0), ("power_drawn_w", None))
+]  # fmt: skip
+DESIGN = {
+    "bf16_flop_s": 4e15, "hbm_bytes": 3e11, "hbm_bandwidth_bytes_s": 2e13, "scale_up_bytes_s": 2e12,
+    "scale_out_bytes_s": 1e11, "power_w": 2000.0, "nvlink_domain": 72.0,
+}  # fmt: skip
+NEXT = {
+    "technology": "n3-hbm4", "prices": "a plan", "reference": {"design": DESIGN, "words": "today's"},
+    "general": {"design": DESIGN, "words": "the next", "usd": 0.6, "at_limit": ["heat"]},
+    "special": {"decode": {"design": DESIGN, "words": "for decode", "usd": 0.3}}, "specialised_usd": 0.57,
+    "interval": [0.8, 1.3],
+    "by_work": [{"work": "w", "design": d, "usd": u} for d, u in (("general", 0.6), ("made for decode", 0.5))],
+    "pareto": [{"usd": 0.6, "joules": 0.7, "words": "x", "design": DESIGN}, {"usd": 0.8, "joules": 0.5, "words": "y", "design": DESIGN}],
+}  # fmt: skip
+CHOICE = {
+    "law": "joint-moe-2025", "experts": 8, "active": 4e10, "total": 2e11, "tokens": 1e13, "loss": 1.8, "usd": 1e8,
+    "serve_tokens": 1e14, "warnings": ["active parameters are far above the range"], "named_usd": 2e8,
+}  # fmt: skip
+CURVE = [
+    {"experts": e, "active": n, "tokens": 1e13, "loss": 1.8, "train_usd": 4e7, "serve_usd": n / 1e3, "usd": 4e7 + n / 1e3}
+    for e in (1, 8)
+    for n in np.geomspace(1e10, 1e11, 8).tolist()
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return problem_from(scenario(), catalog(), points())
+
+
+@pytest.fixture(scope="module")
+def relaxed(problem: Problem) -> Relaxation:
+    return relax(build(problem).model)
+
+
+def value(problem: Problem) -> float:
+    return relax(build(problem).model).objective * USD
+
+
+def test_prices_times_quantities_match_finite_differences_of_yields(problem: Problem, relaxed: Relaxation) -> None:
+    prices = plan_prices(problem, relaxed)
+    checked = 0
+    for k, system in enumerate(problem.systems):
+        made = {key: v for key, v in prices.tokens_made.items() if key[1] == system}
+        if not made:
+            continue
+        predicted = sum(float((prices.token_usd[w] * v).sum()) for (w, _), v in made.items())
+        ends = []
+        for step in (-0.005, 0.005):
+            factor = 1 + step
+            ends.append(
+                value(
+                    replace(
+                        problem,
+                        point_tokens=np.where((problem.point_system == k)[:, None], factor, 1) * problem.point_tokens,
+                        train_rate=np.where(problem.train_system == k, factor, 1) * problem.train_rate,
+                    )
+                )
+            )
+        assert predicted > 1e6
+        assert predicted == pytest.approx((ends[1] - ends[0]) / 0.01, rel=0.05)
+        checked += 1
+        break  # each check solves the programme twice; one platform is enough
+    assert checked
+
+
+@pytest.mark.slow
+def test_prices_times_racks_match_finite_differences_of_power(problem: Problem) -> None:
+    # Nameplate also earns deployed power; without a commitment a watt more only has to be held.
+    base = replace(problem, counts=np.zeros_like(problem.counts))
+    prices = plan_prices(base, relax(build(base).model))
+    k = int(np.argmax([prices.racks_online[s].sum() for s in base.systems]))
+    system = base.systems[k]
+    predicted = float((prices.watt_usd[system] * prices.racks_online[system]).sum())
+    ends = []
+    for watts in (-500.0, 500.0):
+        more = watts * (np.arange(len(base.systems)) == k)
+        ends.append(
+            value(
+                replace(
+                    base,
+                    rack_it_w=base.rack_it_w + more,
+                    point_held_w=base.point_held_w + more[base.point_system],
+                    train_held_w=base.train_held_w + more[base.train_system],
+                )
+            )
+        )
+    assert predicted > 0
+    assert predicted == pytest.approx(-(ends[1] - ends[0]) / 1000.0, rel=0.05)
+
+
+def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
+    for chart in (
+        hardware_sensitivity(ROWS),
+        iso_loss(CHOICE, CURVE),
+        design_pareto(NEXT["pareto"], [{"usd": 1.0, "joules": 1.0, "label": "reference", "words": "now"}]),  # type: ignore[arg-type]
+        specialised_designs(NEXT["by_work"]),  # type: ignore[arg-type]
+    ):
+        assert chart.to_dict()["$schema"]
+    roadmaps: dict[str, Any] = {
+        "hardware": {"sensitivity": ROWS, "next": NEXT, "warnings": []},
+        "models": {"choices": {"run": CHOICE}, "curves": {"run": CURVE}, "warnings": ["mind this"]},
+    }
+    lead, points_, figures, tables = hardware_parts(roadmaps, str.title)
+    assert any("60 % of what it costs" in line for line in lead)
+    assert any("unit more of HBM bandwidth in every Rack-A accelerator is worth $100" in line for line in lead)
+    assert {f.name for f in figures} == {"hardware-sensitivity", "specialised-designs", "design-pareto"}
+    assert len(tables[0].rows) == 3
+    lead, points_, figures, _ = model_parts(roadmaps)
+    assert "against $200M for the one named" in lead[0]
+    assert points_ == ["mind this", "run: active parameters are far above the range."]
+    assert figures[0].name == "iso-loss-run"
+    assert hardware_parts({}, str.title) == ([], [], [], [])
+    with pytest.raises(InputError, match="no model to draw"):
+        iso_loss(CHOICE, [])
+
+
+def test_limits_are_read_with_units_and_refused_by_name() -> None:
+    limits = limits_from(["hbm=200 GB..320 GB", "power=..1500 W", "domain=72", "package=$9K"], "n3-hbm4")
+    assert limits.ranges["hbm_bytes"] == (200e9, 320e9)
+    assert limits.ranges["power_w"] == (600.0, 1500.0)
+    assert limits.ranges["nvlink_domain"] == (72.0, 72.0)
+    assert limits.package_usd == 9000.0
+    for text, message in (
+        ("hbm=300 GB..200 GB", "is empty"),
+        ("hbm=300 GB..9000 GB", "leaves the cost model's validity in n3-hbm4"),
+        ("memory=1 GB", "NAME=LOW..HIGH"),
+        ("power=many", "--limit power=many"),
+    ):
+        with pytest.raises(InputError, match=message):
+            limits_from([text], "n3-hbm4")
+
+
+def test_market_prices_are_level_in_todays_dollars() -> None:
+    quarters = [Quarter(4 * 2026 + i) for i in range(8)]
+    prices = Prices.market(
+        quarters, systems=["x"], power_usd_per_w_year=2.0, energy_usd_per_j=2e-8, token_usd={"w": 1e-6}, discount_rate=0.1
+    )  # fmt: skip
+    assert prices.mean(prices.watt_usd["x"]) == pytest.approx(0.5)
+    assert prices.mean(prices.token_usd["w"], np.arange(8.0)) == pytest.approx(1e-6)
+    assert (np.diff(prices.dollar_usd) < 0).all()
+    with pytest.raises(InputError, match="no quarter"):
+        Prices.market([], power_usd_per_w_year=1.0, energy_usd_per_j=0.0, token_usd={}, discount_rate=0.1)
+    with pytest.raises(InputError, match=r"prices\.power"):
+        Prices.market(quarters, power_usd_per_w_year=-1.0, energy_usd_per_j=0.0, token_usd={}, discount_rate=0.1)

@@ -1,0 +1,220 @@
+"""Whoever changes, drops, adds or moves anything in the record is found out."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from gigaforge.ledger import Ledger, actions, verify, verify_copy
+from gigaforge.ledger.backup import backup, export, restore
+from gigaforge.ledger.canonical import canonical, sha256
+from gigaforge.ledger.event import Event
+from gigaforge.ledger.keys import read_key
+from gigaforge.ledger.storage import events, evidence, projection, racks
+from tests.ledger.world import ANN, CHO, DAN, agree, approved, deliver, new_ledger, ready
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Ledger:
+    """A small ledger with something of everything."""
+    ledger = new_ledger(str(tmp_path / "full.db"), tmp_path)
+    photo = ledger.put_evidence(b"photo of a rack", "rack.jpg", "image/jpeg")
+    data = {"racks": ["P1"], "system": "rack", "site": "abilene"}
+    ledger.append(actions.draft("delivery", CHO, data, evidence=(photo,), key="photo"))
+    ready(ledger)
+    claim = approved(ledger)
+    ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+    return ledger
+
+
+def change(ledger: Ledger, table: sa.Table, column: str, where: sa.ColumnElement, value: object) -> None:
+    """Write past the ledger, as an intruder with the database would."""
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.update(table).where(where).values({column: value}))
+
+
+def checkpoint(ledger: Ledger, folder: Path) -> Path:
+    draft, kept = actions.checkpoint(ledger, ANN, read_key(folder / "openai.key"))
+    ledger.append(draft)
+    file = folder / "kept.json"
+    file.write_text(json.dumps(kept), encoding="utf-8")
+    return file
+
+
+def test_changed_bytes_of_every_event_are_found(full: Ledger) -> None:
+    rng = random.Random(7)
+    for event in full.all_events():
+        for position in range(event.seq % 5, len(event.body), 5):  # benchmarks/ledger_tampering.py changes every one
+            body = bytearray(event.body)
+            body[position] ^= rng.randrange(1, 256)
+            bodies = [bytes(body) if e.seq == event.seq else e.body for e in _events(full)]
+            assert not _sound(bodies, _hashes(full)), (event.seq, position)
+
+
+_cache: dict[int, list[Event]] = {}
+
+
+def _events(ledger: Ledger) -> list[Event]:
+    return _cache.setdefault(id(ledger), list(ledger.all_events()))
+
+
+def _hashes(ledger: Ledger) -> list[str]:
+    return [e.hash for e in _events(ledger)]
+
+
+def _sound(bodies: list[bytes], hashes: list[str]) -> bool:
+    """The part of verification that reads stored rows, without a database for each of thousands of changes."""
+    from gigaforge.ledger.verification import _Chain, _Row
+
+    rows = (_Row(n, body, head) for n, (body, head) in enumerate(zip(bodies, hashes, strict=True), 1))
+    return not _Chain([]).read(rows, lambda seq: Event.read(seq, bodies[seq - 1]), None).findings
+
+
+def test_even_if_the_intruder_mends_the_hash_of_the_event(full: Ledger, tmp_path: Path) -> None:
+    kept = checkpoint(full, tmp_path)
+    for event in list(full.all_events())[1:]:
+        forged = canonical({**event.parts, "happened_on": "2020-01-01"})
+        change(full, events, "body", events.c.seq == event.seq, forged)
+        change(full, events, "hash", events.c.seq == event.seq, sha256(forged))
+        assert not verify(full.engine, checkpoints=(kept,)).sound
+        change(full, events, "body", events.c.seq == event.seq, event.body)
+        change(full, events, "hash", events.c.seq == event.seq, event.hash)
+    assert verify(full.engine, checkpoints=(kept,)).sound
+
+
+def test_every_changed_byte_of_evidence_and_its_removal_are_found(full: Ledger) -> None:
+    content = b"photo of a rack"
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= 1
+        change(full, evidence, "content", sa.true(), bytes(changed))
+        found = verify(full.engine).findings
+        assert found
+        assert "evidence" in found[0].where
+    with full.engine.begin() as connection:
+        connection.execute(sa.delete(evidence))
+    assert "missing" in verify(full.engine).findings[0].problem
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("kind", "meter"), ("party", "crusoe"), ("key", "openai other"), ("hash", "0" * 64)]
+)
+def test_what_an_event_is_listed_under_is_part_of_the_record(full: Ledger, column: str, value: str) -> None:
+    change(full, events, column, events.c.seq == 5, value)
+    assert not verify(full.engine).sound
+
+
+def test_dropped_moved_and_added_events_are_found(full: Ledger) -> None:
+    rows = _events(full)
+    hashes = _hashes(full)
+    bodies = [e.body for e in rows]
+    count = len(rows)
+    for n in range(count):
+        assert not _sound(bodies[:n] + bodies[n + 1 :], hashes[:n] + hashes[n + 1 :]) or n == count - 1
+    for n in range(count - 1):
+        swapped = [*bodies[:n], bodies[n + 1], bodies[n], *bodies[n + 2 :]]
+        assert not _sound(swapped, [sha256(b) for b in swapped])
+    doubled = [*bodies, bodies[-1]]
+    assert not _sound(doubled, [sha256(b) for b in doubled])
+
+
+def test_every_cut_off_tail_is_found_by_the_state_and_by_what_a_party_kept(full: Ledger, tmp_path: Path) -> None:
+    kept, copy = checkpoint(full, tmp_path), tmp_path / "copy.jsonl"
+    export(full, copy)
+    count = full.state().seq
+    for last in range(count - 2, 0, -1):
+        with full.engine.begin() as connection:
+            connection.execute(sa.delete(events).where(events.c.seq > last))
+        assert any("missing" in f.problem for f in verify(full.engine).findings)
+    # An intruder who also mends the kept state is still found by the checkpoint and the copy.
+    restored = tmp_path / "short.db"
+    lines = copy.read_bytes().splitlines(keepends=True)
+    for cut in range(2, count):
+        short = tmp_path / "short.jsonl"
+        short.write_bytes(b"".join(lines[: count - cut]))
+        assert verify_copy(short).sound
+        assert "cut off" in verify_copy(short, checkpoints=(kept,)).findings[0].problem
+    del restored
+
+
+def test_a_ledger_rebuilt_by_an_intruder_does_not_match_a_partys_copy(full: Ledger, tmp_path: Path) -> None:
+    kept, copy = checkpoint(full, tmp_path), tmp_path / "copy.jsonl"
+    export(full, copy)
+    other = tmp_path / "other"
+    other.mkdir()
+    forged = new_ledger(str(other / "forged.db"), other)
+    ready(forged, 30)
+    assert not verify(forged.engine, checkpoints=(kept,)).sound
+    assert "rewritten" in verify(forged.engine, copies=(copy,)).findings[0].problem
+    changed = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**changed, "count": changed["count"] - 1}))
+    assert "signature" in verify(full.engine, checkpoints=(kept,)).findings[0].problem
+
+
+def test_the_kept_view_is_verified_not_trusted(full: Ledger) -> None:
+    change(full, racks, "claim", racks.c.rack == "R00000", 0)
+    found = verify(full.engine)
+    assert [f.where for f in found.findings] == ["rack R00000"]
+    full.rebuild()
+    assert verify(full.engine).sound
+    body = full.state().body().replace(b'"pass":1', b'"pass":9')
+    change(full, projection, "body", sa.true(), body)
+    change(full, projection, "sha256", sa.true(), sha256(body))
+    assert [f.where for f in verify(full.engine).findings] == ["state"]
+
+
+def test_an_event_written_past_the_rules_is_found(full: Ledger) -> None:
+    """Double counting by somebody who holds the database and mends every hash."""
+    state = full.state()
+    content = {"ledger": state.ledger, "kind": "claim", "actor": {"party": "openai", "person": "ann"},
+               "data": {"tranche": 2, "racks": ["R00000", "R00001", "R00002", "R00003"]}}  # fmt: skip
+    forged = Event.of(state.seq + 1, state.head, state.recorded_at, content)
+    with full.engine.begin() as connection:
+        row = {
+            "seq": forged.seq,
+            "hash": forged.hash,
+            "kind": "claim",
+            "party": "openai",
+            "key": None,
+            "body": forged.body,
+        }
+        connection.execute(sa.insert(events).values(row))
+    assert "carries the claim" in verify(full.engine).findings[0].problem
+
+
+def test_backup_and_restore_across_databases(full: Ledger, where: str, tmp_path: Path) -> None:
+    file = tmp_path / "backup.zip"
+    about = backup(full, file)
+    place = where if where.startswith("postgresql") else str(tmp_path / "restored.db")
+    done = restore(file, place)
+    assert (done["events"], done["head"]) == (about["events"], full.state().head)
+    with Ledger.open(place) as again:
+        assert again.state().body() == full.state().body()
+        assert again.evidence(sha256(b"photo of a rack")) == b"photo of a rack"
+        deliver(again, "AFTER")
+        assert verify(again.engine).sound
+
+
+def test_a_damaged_backup_is_refused_and_leaves_nothing(full: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "backup.zip"
+    backup(full, file)
+    content = file.read_bytes()
+    for damaged in (content[:-40], content[: len(content) // 2], b"PK" + content[5:], b""):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="backup"):
+            restore(file, str(tmp_path / "again.db"))
+        assert not (tmp_path / "again.db").exists()
+
+
+def test_checkpoints_survive_the_rotation_of_their_key(full: Ledger, tmp_path: Path) -> None:
+    from gigaforge.ledger.keys import new_key
+
+    kept = checkpoint(full, tmp_path)
+    new_key(tmp_path / "fresh.key")
+    full.append(actions.rotation(full, ANN, read_key(tmp_path / "openai.key"), read_key(tmp_path / "fresh.key")))
+    agree(full, version=2)
+    assert verify(full.engine, checkpoints=(kept,)).sound
