@@ -15,4 +15,5 @@ def slow_study(request: dict[str, Any], report: Callable[[dict[str, Any]], None]
         report({"stage": f"solving {done:.0%}", "share": done})
         time.sleep(0.4)
     return {"headline": "Half as much", "tiles": [["Deployed", "5 GW", "not 10"]], "deployed_w": {"2027-Q1": 5e6, "2027-Q2": 6e6},
-            "commitment_w": 1e7, "settings": request["settings"], "warnings": [], "sentences": ["Milam is not built."]}  # fmt: skip
+            "commitment_w": 1e7, "settings": request["settings"], "warnings": [], "sentences": ["Milam is not built."],
+            "headlines": [{"figure": "npv_usd", "first": 2e9, "second": 1e9, "change": -1e9}]}  # fmt: skip

@@ -192,6 +192,7 @@ def test_a_what_if_shows_its_progress_live(site: Site, monkeypatch: pytest.Monke
     page.wait_for_selector("[data-stage]:has-text('solving')", timeout=20_000)
     page.wait_for_selector("h1:has-text('Half as much')", timeout=20_000)
     assert "Milam is not built." in page.content()
+    assert page.inner_text("#changes ~ .scroll tbody") == "Net present value\t$2B\t$1B"
     assert findings(page) == []
     page.context.close()
     assert said == []
