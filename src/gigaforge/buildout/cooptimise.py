@@ -112,10 +112,14 @@ def codesign(
         problem, points, jobs, tolerance=tolerance, options=options, watch=lambda r: tell(Stage(_words(r)))
     )
     tell(Stage("planning the sequential way"))
-    sequential = plan_problem(restrict(problem, points, jobs, alone=True), catalog, options=options, watch=watch)
+    sequential = plan_problem(
+        restrict(problem, points, jobs, alone=True), catalog, options=options, watch=watch, dive=True
+    )
     tell(Stage("planning with the points found"))
     chosen, trained = _used(exchange)
-    plan = plan_problem(restrict(problem, chosen, trained, alone=True), catalog, options=options, watch=watch)
+    plan = plan_problem(
+        restrict(problem, chosen, trained, alone=True), catalog, options=options, watch=watch, dive=True
+    )
     summary = _summary(candidates, exchange, sequential, plan, time.perf_counter() - started)
     plan.summary["codesign"] = summary
     if resolved.choices:

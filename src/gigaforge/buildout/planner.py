@@ -16,6 +16,7 @@ from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.crosscheck import cross_checks
 from gigaforge.buildout.demand_basis import demand_basis
+from gigaforge.buildout.dive import first_plan
 from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, problem_from
@@ -122,6 +123,7 @@ def plan_problem(
     standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
     watch: Callable[[Stage], None] | None = None,
     started: float | None = None,
+    dive: bool = False,
 ) -> Plan:
     """Plan what is stated as arrays; parameters and errors as `plan`.
 
@@ -131,6 +133,8 @@ def plan_problem(
         From `gigaforge.buildout.problem.problem_from`.
     started : float
         Clock (`time.perf_counter`) at which the work began. [s]
+    dive : bool
+        Begin with a first plan of `gigaforge.buildout.dive`: worth its time where many points make the search long.
 
     """
     tell = watch or (lambda _: None)
@@ -144,11 +148,11 @@ def plan_problem(
     if not relaxation.feasible:
         raise _infeasible(problem, tell)
     tell(Stage("searching for the best plan"))
+    start = start_from(programme, *standing) if standing else None
+    if dive and start is None:
+        start = first_plan(programme.model, options)
     solution = solve(
-        programme.model,
-        options,
-        start=start_from(programme, *standing) if standing else None,
-        progress=lambda p: tell(Stage("searching for the best plan", p)),
+        programme.model, options, start=start, progress=lambda p: tell(Stage("searching for the best plan", p))
     )
     if solution.status == "infeasible":
         raise _infeasible(problem, tell)
