@@ -61,7 +61,6 @@ def main() -> None:
 
 def _write(ledger: Ledger, table: sa.Table, where: sa.ColumnElement, column: str, content: bytes) -> None:
     with ledger.engine.begin() as connection:
-        connection.execute(sa.text("PRAGMA synchronous=OFF"))
         connection.execute(sa.update(table).where(where).values({column: content}))
 
 
