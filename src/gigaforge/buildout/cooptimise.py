@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from gigaforge.buildout.chased import chased, chosen_points
 from gigaforge.buildout.coordinate import Coordination, Round, coordinate
+from gigaforge.buildout.marginals import marginals
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import Stage, plan_problem
 from gigaforge.buildout.pricing import Index, restrict
@@ -18,9 +20,11 @@ from gigaforge.buildout.programme import USD
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.candidates import Candidates, find_candidates
+from gigaforge.codesign.frontiers import platform_frontiers
 from gigaforge.codesign.models.resolve import resolve_models
 from gigaforge.errors import InputError
 from gigaforge.scenario import Scenario, check_against
+from gigaforge.units import format_quantity
 
 __all__ = ["CoDesign", "codesign"]
 
@@ -120,7 +124,14 @@ def codesign(
     plan = plan_problem(
         restrict(problem, chosen, trained, alone=True), catalog, options=options, watch=watch, dive=True
     )
-    summary = _summary(candidates, exchange, sequential, plan, time.perf_counter() - started)
+    tell(Stage("asking what would change the plan"))
+    summary = _summary(candidates, exchange, sequential, plan)
+    summary["sensitivity"] = marginals(exchange.problem, options).to_dict()
+    summary["chased"] = chased(exchange.problem, exchange.relaxation)
+    summary["chosen"] = chosen_points(plan, _limits(candidates))
+    summary["reasons"] = _reasons(plan, sequential, summary)
+    summary["frontiers"] = platform_frontiers(catalog, caps=caps)
+    summary["wall_s"] = time.perf_counter() - started
     plan.summary["codesign"] = summary
     if resolved.choices:
         summary["model_choices"] = {run: choice.to_dict() for run, choice in resolved.choices.items()}
@@ -156,16 +167,13 @@ def _words(r: Round) -> str:
     )
 
 
-def _summary(
-    candidates: Candidates, exchange: Coordination, sequential: Plan, plan: Plan, wall_s: float
-) -> dict[str, Any]:
+def _summary(candidates: Candidates, exchange: Coordination, sequential: Plan, plan: Plan) -> dict[str, Any]:
     """What the verb prints, in dollars."""
     ours, theirs = plan.summary["objective_value"], sequential.summary["objective_value"]
     gap = max(plan.summary["mip_gap"], sequential.summary["mip_gap"])
     return {
         "evaluated": candidates.evaluated,
         "candidates": len(candidates.points),
-        "wall_s": wall_s,
         "search_s": candidates.wall_s,
         "sequential_value": theirs,
         "sequential_bound": sequential.summary["bound"],
@@ -185,13 +193,56 @@ def _summary(
             }
             for r in exchange.rounds
         ],
-        "sensitivity": {},
         "best": {
             "npv_usd": plan.summary["npv_usd"],
             "mip_gap": plan.summary["mip_gap"],
             "points": _points_used(plan),
         },
     }
+
+
+def _limits(candidates: Candidates) -> dict[str, float]:
+    """Each system's own limit per accelerator [W]."""
+    out: dict[str, float] = {}
+    for p in candidates.points:
+        out[p.system] = max(out.get(p.system, 0.0), p.cap_w)
+    return out
+
+
+def _reasons(plan: Plan, sequential: Plan, summary: dict[str, Any]) -> list[str]:
+    """Where the difference comes from, in sentences."""
+    ours, theirs = plan.summary, sequential.summary
+    out = []
+    racks, before = (float(p.decisions.online.sum(axis=(0, 1)).max()) for p in (plan, sequential))
+    held, full = (
+        float((p.decisions.held_w(p.problem)).sum() / max(p.decisions.online.sum(), 1.0)) for p in (plan, sequential)
+    )
+    out.append(
+        f"A rack holds {held / 1e3:,.0f} kW of IT power on average, where it would hold {full / 1e3:,.0f} kW run as fast as it can; "
+        f"at most {racks:,.0f} racks stand, against {before:,.0f}."
+    )
+    tokens, old = sum(ours["tokens_served"]), sum(theirs["tokens_served"])
+    if old:
+        out.append(
+            f"{100 * (tokens / old - 1):+.1f} % tokens are served, for {format_quantity(ours['capex_usd'], 'money')} of capital "
+            f"against {format_quantity(theirs['capex_usd'], 'money')} and running costs of "
+            f"{format_quantity(ours['opex_usd'], 'money')} against {format_quantity(theirs['opex_usd'], 'money')}."
+        )
+    deployed, earlier = ours["deployed_w"][-1], theirs["deployed_w"][-1]
+    if abs(deployed - earlier) > 0.01 * max(earlier, 1.0):
+        out.append(
+            f"{format_quantity(deployed, 'power')} count as deployed against {format_quantity(earlier, 'power')}: deployed power is "
+            "the nameplate accepted, whatever cap is set later."
+        )
+    joule = [r for r in summary["chased"] if r["chases"] == "tokens per joule"]
+    if summary["chased"]:
+        worth = sum(r["usd"] for r in summary["chased"])
+        power = sum(r["usd"] * (r["power"] + r["energy"]) for r in summary["chased"]) / worth
+        out.append(
+            f"At the plan's prices {100 * power:.0f} % of the work's worth pays for power and energy, the rest for capital; "
+            f"{len(joule)} of {len(summary['chased'])} quarters chase tokens per joule, the others tokens per dollar."
+        )
+    return out
 
 
 def _points_used(plan: Plan) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ def add_roadmaps(
     models = model_roadmap(exchange.problem, exchange.relaxation, result.catalog, tell=tell)
     answer["hardware"] = hardware.to_dict()
     answer["models"] = models.to_dict()
-    answer["sensitivity"] = {
+    answer["sensitivity"]["accelerators"] = {
         f"{s.system}.{s.parameter}": {"usd_per_accelerator": s.usd_per_accelerator, "unit": s.unit}
         for s in hardware.sensitivities
     }

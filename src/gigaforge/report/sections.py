@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gigaforge.report import money_tables as accounts
 from gigaforge.report import report_tables as tables
+from gigaforge.report.codesign_sections import change_parts, codesign_parts
 from gigaforge.report.figures import Figure, plan_figures
 from gigaforge.report.report_tables import Link, Table
 from gigaforge.report.roadmap_sections import hardware_parts, model_parts
@@ -87,6 +88,8 @@ def plan_sections(plan: PlanView) -> list[Section]:
                 figures=take("tokens", "served-share", "training"), tables=_present(tables.training_table(plan), accounts.demand_table(plan))),
         Section("surroundings", "Energy, carbon and water", tables=_present(accounts.environment_table(plan))),
         Section("scarcity", "What would help most", points=scarce, figures=shadows),
+        Section("together", "Solved together", *codesign_parts(plan)),
+        Section("changes", "What would change the plan", *change_parts(plan)),
         Section("next-accelerator", "The next accelerator", *hardware_parts(roadmaps, plan.label)),
         Section("next-model", "The next model", *model_parts(roadmaps)),
         Section("checks", "Checks", _check_lines(plan), _check_notes(plan),

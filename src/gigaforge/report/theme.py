@@ -72,7 +72,7 @@ COLOURS: Final[dict[str, tuple[str, str]]] = {
 }
 
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
-Chart = alt.Chart | alt.LayerChart | alt.FacetChart
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
 _HEX: Final = re.compile(r"#[0-9a-f]{6}\b")
 _TOKEN_OF: Final = {light: token for token, (light, _) in COLOURS.items()}
 

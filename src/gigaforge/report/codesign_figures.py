@@ -1,0 +1,177 @@
+"""Figures of co-design: frontiers by platform, prices over time, points chosen over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+
+from gigaforge.report import theme
+
+__all__ = ["chosen_over_time", "paid_with", "platform_frontiers", "prices_over_time"]
+
+Rows = Sequence[Mapping[str, Any]]
+_BANDS: Final = ((0.5, "up to 50 % of the limit"), (0.7, "50-70 %"), (0.9, "70-90 %"), (1.01, "90-100 %"))
+_PARTS: Final = {"capital": ("Capital", "capex"), "power": ("Power held", "accent"), "energy": ("Energy", "opex")}
+
+
+def platform_frontiers(rows: Rows) -> theme.Chart:
+    """Tokens per joule against tokens per dollar, a line per platform from its lowest useful power cap to its limit.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As `gigaforge.codesign.frontiers.platform_frontiers` gives them.
+
+    """
+    frame = pd.DataFrame(rows)
+    frame["millions"] = (frame["tokens_per_usd"] / 1e6).round(4)
+    frame["tokens_per_joule"] = frame["tokens_per_joule"].round(4)
+    frame["cap"] = [f"{w:,.0f} W" for w in frame["cap_w"]]
+    names = list(dict.fromkeys(frame["label"]))
+    colours = theme.ramp(names)
+    last = frame.sort_values("tokens_per_joule").groupby("label", sort=False).tail(1)
+    x = alt.X("tokens_per_joule:Q", title="Tokens per joule (log scale)",
+              scale=alt.Scale(type="log", domain=[frame["tokens_per_joule"].min() * 0.8, frame["tokens_per_joule"].max() * 2.2]),
+              axis=alt.Axis(format="~r", tickCount=6))  # fmt: skip
+    y = alt.Y(
+        "millions:Q", title="Million tokens per dollar (log scale)", **theme.log_y(frame["millions"].tolist(), "~r")
+    )
+    colour = alt.Color("label:N", scale=alt.Scale(domain=names, range=[colours[n] for n in names]), legend=None)
+    tip = [
+        alt.Tooltip("label:N", title="Platform"),
+        alt.Tooltip("cap:N", title="Power cap"),
+        alt.Tooltip("tokens_per_joule:Q", title="Tokens per joule", format=".3~r"),
+        alt.Tooltip("millions:Q", title="Million tokens per $", format=".3~r"),
+        alt.Tooltip("precision:N", title="Precision"),
+        alt.Tooltip("layout:N", title="Layout"),
+    ]
+    base = alt.Chart(frame)
+    line = base.mark_line().encode(x=x, y=y, color=colour, order="cap_w:Q", detail="label:N")
+    dots = base.mark_point(filled=True, opacity=1).encode(x=x, y=y, color=colour, tooltip=tip)
+    words = alt.Chart(last).mark_text(align="left", dx=8, dy=-2).encode(x=x, y=y, text="label:N")
+    said = (
+        "One line per platform, from its lowest useful power cap (right end) to its limit (left end): lower caps give more "
+        "tokens per joule and fewer per dollar."
+    )
+    return theme.finish(alt.layer(line, dots, words), "Tokens per joule against tokens per dollar", said, height=400)
+
+
+def paid_with(rows: Rows, quarters: Sequence[str]) -> theme.Chart:
+    """What the work of each quarter is paid with at the plan's prices: capital, power held, energy.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As `gigaforge.buildout.chased.chased` gives them.
+    quarters : sequence of str
+        All quarters of the plan.
+
+    """
+    frame = pd.DataFrame(rows).melt("quarter", list(_PARTS), "part", "share")
+    frame["order"] = frame["part"].map({k: i for i, k in enumerate(_PARTS)})
+    frame["part"] = frame["part"].map({k: word for k, (word, _) in _PARTS.items()})
+    frame["share"] = frame["share"].round(4)
+    scale = alt.Scale(domain=[w for w, _ in _PARTS.values()], range=[theme.accent(t) for _, t in _PARTS.values()])
+    bars = (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=theme.quarter_x(quarters),
+            y=alt.Y("share:Q", title="Share of what a quarter's work is worth", axis=alt.Axis(format=".0%"),
+                    scale=alt.Scale(domain=[0, 1])),
+            color=alt.Color("part:N", scale=scale),
+            order="order:Q",
+            tooltip=[alt.Tooltip("quarter:O", title="Quarter"), alt.Tooltip("part:N", title="Part"),
+                     alt.Tooltip("share:Q", title="Share", format=".1%")],
+        )
+    )  # fmt: skip
+    half = alt.Chart(pd.DataFrame({"share": [0.5]})).mark_rule(strokeDash=[4, 3]).encode(y="share:Q")
+    said = "Stacked shares by quarter. Where power and energy pass half, the plan chases tokens per joule; else per dollar."
+    return theme.finish(alt.layer(bars, half), "What tokens are paid with", said)
+
+
+def prices_over_time(prices: Mapping[str, Any], quarters: Sequence[str]) -> theme.Chart | None:
+    """The dearest site, line and dollar by quarter, a panel each; None where nothing is scarce.
+
+    Parameters
+    ----------
+    prices : mapping
+        ``summary["shadow_prices"]``: power [USD per MW-quarter], supply [USD per rack], cash [USD per USD].
+    quarters : sequence of str
+        All quarters of the plan.
+
+    """
+    panels = (
+        (
+            "A megawatt for a quarter [$M]",
+            [max(c) / 1e6 for c in zip(*prices.get("power", {}).values(), strict=True)],
+        ),
+        ("A rack [$M]", [max(c) / 1e6 for c in zip(*prices.get("supply", {}).values(), strict=True)]),
+        ("A dollar, beyond its own worth [$]", list(prices.get("cash", []))),
+    )
+    made = []
+    for title, values in panels:
+        if len(values) != len(quarters) or max(values, default=0.0) <= 1e-6:
+            continue
+        frame = pd.DataFrame({"quarter": list(quarters), "value": [float(f"{v:.4g}") for v in values]})
+        made.append(
+            alt.Chart(frame)
+            .mark_bar(color=theme.accent("accent"))
+            .encode(
+                x=theme.quarter_x(quarters),
+                y=alt.Y("value:Q", title=title, axis=alt.Axis(format="~g", tickCount=3)),
+                tooltip=[
+                    alt.Tooltip("quarter:O", title="Quarter"),
+                    alt.Tooltip("value:Q", title=title, format=".3~r"),
+                ],
+            )
+            .properties(width=760, height=90)
+        )
+    if not made:
+        return None
+    said = (
+        "What one more unit of the dearest site's power, the dearest line's supply and of cash is worth, by quarter."
+    )
+    return theme.finish(alt.vconcat(*made), "Prices over time", said, height=None, width=None)
+
+
+def chosen_over_time(rows: Rows, quarters: Sequence[str], label: Callable[[str], str] = str) -> theme.Chart:
+    """Racks at work by quarter and platform, coloured by how far their power is capped.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As `gigaforge.buildout.chased.chosen_points` gives them.
+    quarters : sequence of str
+        All quarters of the plan.
+    label : callable
+        Catalogue name to what people call it.
+
+    """
+    frame = pd.DataFrame(rows)
+    frame["band"] = [next(word for top, word in _BANDS if share <= top) for share in frame["share"]]
+    frame["order"] = frame["band"].map({word: i for i, (_, word) in enumerate(_BANDS)})
+    frame["platform"] = frame["system"].map(label)
+    frame = frame.groupby(["quarter", "platform", "band", "order"])[["racks"]].sum().reset_index()
+    frame["racks"] = frame["racks"].round(1)
+    names = [word for _, word in _BANDS]
+    bars = (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=theme.quarter_x(quarters),
+            y=alt.Y("racks:Q", title="Racks at work", axis=alt.Axis(format="~s", tickCount=4)),
+            color=alt.Color("band:N", scale=alt.Scale(domain=names, range=[theme.ramp(names)[n] for n in names])),
+            order="order:Q",
+            row=alt.Row("platform:N", title=None, sort=list(dict.fromkeys(frame["platform"]))),
+            tooltip=[alt.Tooltip("quarter:O", title="Quarter"), alt.Tooltip("platform:N", title="Platform"),
+                     alt.Tooltip("band:N", title="Cap"), alt.Tooltip("racks:Q", title="Racks", format=",.0f")],
+        )
+        .properties(width=740, height=110)
+        .resolve_scale(y="independent")
+    )  # fmt: skip
+    said = "Bars: racks at work by quarter, a panel per platform, coloured by the power cap over the configuration's limit."
+    return theme.finish(bars, "Points chosen over time", said, height=None, width=None)
