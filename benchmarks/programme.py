@@ -101,7 +101,7 @@ def points() -> list[OperatingPoint]:
             for n, (rate, draw) in enumerate(((1.0, 1.0), (0.85, 0.8))):
                 out.append(
                     OperatingPoint(f"{work}/system-{k}/{n}", work, "serving", f"system-{k}", "chat", "x",
-                                   120e3 * 1.7**k * speed * rate, 120e3 * 1.25**k * draw, ttft_s=1.0, tpot_s=0.02)
+                                   220e3 * 1.7**k * speed * rate, 120e3 * 1.25**k * draw, ttft_s=1.0, tpot_s=0.02)
                 )  # fmt: skip
     return out
 

@@ -94,6 +94,14 @@ def test_leases_and_credit_agree_with_the_programme(terms: dict[str, Any]) -> No
     assert made.summary["npv_usd"] == pytest.approx(made.summary["objective_value"], rel=1e-5)
 
 
+def test_dividends_go_to_the_investor_by_its_share(rich: Plan) -> None:
+    paid = rich.tables["cash"].query("flow == 'dividends' and amount_usd > 0")
+    by_party = paid.groupby("party")["amount_usd"].sum()
+    share = by_party["nvidia"] / by_party.sum()
+    assert by_party.sum() == pytest.approx(2 * 0.1e9)  # two quarters, from 2028-Q3 to the end
+    assert 0 < share <= rich.summary["circularity"]["stake"] * 1.001
+
+
 def test_a_lease_asks_less_of_the_purse_and_the_lessor_buys() -> None:
     made = planned(**SHORT, finance=finance(systems=LEASE))
     cash = made.tables["cash"]

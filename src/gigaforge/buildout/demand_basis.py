@@ -22,7 +22,8 @@ def demand_basis(scenario: Scenario, catalog: Catalog) -> list[dict[str, Any]]:
         of weekly users; the history's over its last year at least), ``projection`` (year to users at its end).
 
     """
-    return [_basis(scenario, s, [catalog.fact(n) for n in s.history]) for s in scenario.serving if s.history]
+    links = {key: source.url for key, source in catalog.sources.items()}
+    return [_basis(scenario, s, [catalog.fact(n) for n in s.history], links) for s in scenario.serving if s.history]
 
 
 def _years(date: str) -> float:
@@ -32,7 +33,7 @@ def _years(date: str) -> float:
     return year + month / 12 + ((rest[1] - 1) / 365.25 if len(rest) > 1 else 0.5 / 12 if rest else 0.0)
 
 
-def _basis(scenario: Scenario, serving: Serving, facts: list[Fact]) -> dict[str, Any]:
+def _basis(scenario: Scenario, serving: Serving, facts: list[Fact], links: dict[str, str]) -> dict[str, Any]:
     known = sorted(((_years(f.date), f) for f in facts), key=lambda pair: pair[0])
     quarters = scenario.quarters
     users = interpolate(serving.weekly_users, quarters)
@@ -46,7 +47,9 @@ def _basis(scenario: Scenario, serving: Serving, facts: list[Fact]) -> dict[str,
     first = next((q for q in quarters if serving.known_until is None or q > serving.known_until), None)
     return {
         "workload": serving.name,
-        "history": [{"date": f.date, "value": f.value, "source": list(f.source)} for _, f in known],
+        "history": [
+            {"date": f.date, "value": f.value, "source": [links.get(k, k) for k in f.source]} for _, f in known
+        ],
         "projected_from": str(first) if first else None,
         "growth_history": growth,
         "growth_projected": float((users[-1] / users[0]) ** (1 / span) - 1) if span else 0.0,

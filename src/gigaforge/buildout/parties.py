@@ -12,12 +12,12 @@ from gigaforge.buildout.cash import Cash, internal_rate_of_return
 from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.payments import OPERATOR, delivered_usd, party_names
 from gigaforge.buildout.problem import Array, Problem
-from gigaforge.buildout.programme import step_once
+from gigaforge.buildout.shares import stake_of
 
 if TYPE_CHECKING:
     from gigaforge.buildout.plan import Decisions
 
-__all__ = ["ROLES", "Measures", "Stake", "measures", "parties_of", "parties_table", "stake_of"]
+__all__ = ["ROLES", "Measures", "measures", "parties_of", "parties_table"]
 
 # Role -> flows that belong to it, seen from the party that has the role.
 ROLES: dict[str, tuple[str, ...]] = {
@@ -96,47 +96,6 @@ def measures(flows_usd: Array, rate: float, left_usd: float = 0.0, received_usd:
         peak_exposure_usd=abs(float(total.min(initial=0.0))),
         multiple=(received + left_usd) / paid if paid > 0.005 else None,
     )
-
-
-@dataclass(frozen=True)
-class Stake:
-    """What the investor's money buys.
-
-    Attributes
-    ----------
-    paid_usd : (quarter,) array
-        Equity paid [USD].
-    price : (quarter,) array
-        Price of a share over its price before the first payment [ratio].
-    share : float
-        Of the company at the end of the horizon, other equity counted; None without a valuation [fraction].
-    worth_usd : float
-        At the end of the horizon; at cost where the scenario gives no valuation [USD].
-
-    """
-
-    paid_usd: Array
-    price: Array
-    share: float | None
-    worth_usd: float
-
-
-def stake_of(p: Problem, d: Decisions) -> Stake | None:
-    """Shares that the investor buys, at the fixed valuation or at the one of each quarter; others buy at the latter."""
-    terms = p.scenario.investment
-    if terms is None:
-        return None
-    released = np.concatenate([[0.0], np.cumsum(p.tranche_amounts_usd)])[d.tranches]
-    paid = np.diff(released, prepend=0.0) + step_once(terms.upfront, p)
-    years = np.arange(len(p.quarters)) / 4
-    current = (1 + terms.growth) ** years
-    price = current if terms.pricing == "current" else np.ones(len(p.quarters))
-    if terms.valuation is None:
-        return Stake(paid, price, None, float(paid.sum()))
-    mine = float((paid / price).sum()) / terms.valuation
-    others = float((step_once(p.scenario.finance.other_funding, p) / current).sum()) / terms.valuation
-    end = (1 + terms.growth) ** (len(p.quarters) / 4)
-    return Stake(paid, price, mine / (1 + mine + others), mine * terms.valuation * end)
 
 
 def _left(p: Problem, d: Decisions, cash: Cash) -> dict[tuple[str, str], float]:

@@ -11,6 +11,7 @@ import pandas as pd
 from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import step_once
+from gigaforge.buildout.shares import stake_of
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
 
@@ -138,6 +139,9 @@ def operator_flows(p: Problem, d: Decisions) -> dict[str, Array]:
         "other_costs": revenue.sum(axis=0) * o.overhead_of_revenue,
     }
     flows = {name: amount[None, :] for name, amount in single.items()} | {"revenue": revenue}
+    stake = stake_of(p, d)
+    if stake is not None and stake.held is not None:  # the investor's part of the dividends, and the others'
+        flows["dividends"] = flows["dividends"] * np.stack([1 - stake.held, stake.held])
     released = np.concatenate([[0.0], np.cumsum(p.tranche_amounts_usd)])[d.tranches]
     flows["equity_tranche"] = np.diff(released, prepend=0.0)[None, :]
     share = 1.0
@@ -199,6 +203,8 @@ def operator_stream(p: Problem, flow: str, usd: Array) -> Stream:
     other, sign, _ = FLOWS[flow]
     names, items = party_names(p), _rows(p, flow, usd)
     them = [p.partners[s] if other == "partner" else names.get(other, other) for s in range(len(usd))]
+    if flow == "dividends":
+        them = ["shareholders", names.get("investor", "shareholders")][: len(usd)]
     me = [OPERATOR] * len(usd)
     payers, payees = (them, me) if sign > 0 else (me, them)
     return Stream(flow, payers, payees, items, np.round(usd, 2))

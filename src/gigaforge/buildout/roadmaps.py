@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -174,6 +175,7 @@ def hardware_roadmap(
     limits: Limits | None = None,
     pareto: bool = False,
     search: bool = True,
+    executor: Executor | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> HardwareRoadmap:
     """What the plan would pay for a better accelerator, and which one it would ask for.
@@ -190,6 +192,8 @@ def hardware_roadmap(
         Also search the front between dollars and joules.
     search : bool
         False leaves the next generation out.
+    executor : Executor, optional
+        Where to search designs; default in this process.
     tell : callable
         Told what is being done.
 
@@ -219,7 +223,7 @@ def hardware_roadmap(
         try:
             answer = next_generation(
                 Question(target, *_mix(problem, prices, catalog), _economics(problem, prices, busiest), allowed),
-                design_of(reference.hardware), built, pareto=pareto, tell=tell,
+                design_of(reference.hardware), built, pareto=pareto, executor=executor, tell=tell,
             )  # fmt: skip
         except NoAnswerError as problem_found:
             warnings.append(str(problem_found))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gigaforge.cli.options import JsonOption
+from gigaforge.cli.options import JsonOption, actuals_from
 from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ def diff(
     """
     from rich.console import Console
 
-    from gigaforge.buildout.actuals import read_actuals
     from gigaforge.buildout.diff import diff_actuals, diff_plans
     from gigaforge.buildout.folder import read_plan_folder
 
@@ -50,7 +49,7 @@ def diff(
         result = diff_plans(first, read_plan_folder(other), (str(plan), str(other)))
     else:
         assert actuals is not None
-        result = diff_actuals(first, read_actuals(actuals), (str(plan), "what happened"))
+        result = diff_actuals(first, actuals_from(actuals), (str(plan), "what happened"))
     if as_json:
         sys.stdout.write(json.dumps(result.to_dict()) + "\n")
     else:

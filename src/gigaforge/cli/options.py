@@ -10,9 +10,11 @@ import typer
 from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gigaforge.catalog import Catalog
 
-__all__ = ["CatalogOption", "JsonOption", "SetOption", "catalog_from", "quantity"]
+__all__ = ["CatalogOption", "JsonOption", "SetOption", "actuals_from", "catalog_from", "quantity"]
 
 CatalogOption = Annotated[
     list[Path] | None,
@@ -40,3 +42,14 @@ def quantity(text: str, dimension: str, option: str) -> float:
         return parse_quantity(text, dimension)
     except ValueError as problem:
         raise InputError(str(problem), option) from None
+
+
+def actuals_from(source: str) -> pd.DataFrame:
+    """Read ``--actuals``: a table, or what a ledger recorded (``ledger:FILE`` or ``ledger:ADDRESS``)."""
+    import importlib
+
+    from gigaforge.buildout.actuals import read_actuals
+
+    if source.startswith("ledger:"):
+        importlib.import_module("gigaforge.ledger.actuals")  # tells the planner how to read one
+    return read_actuals(source)

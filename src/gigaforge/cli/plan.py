@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, catalog_from, quantity
+from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, actuals_from, catalog_from, quantity
 from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ def plan(
     settings: SetOption = None,
     actuals: Annotated[
         str | None,
-        typer.Option("--actuals", help="What happened in quarters that are over: a CSV or Parquet file or folder"),
+        typer.Option(
+            "--actuals",
+            help="What happened in quarters that are over: a CSV or Parquet file or folder, or ledger:FILE",
+        ),
     ] = None,
     standing: Annotated[
         Path | None, typer.Option("--standing", help="Plan folder that stands: the search starts from it")
@@ -81,7 +84,6 @@ def plan(
     # What is wrong with the input has been said by now; the solver and its libraries take a second to load.
     from rich.console import Console
 
-    from gigaforge.buildout.actuals import read_actuals
     from gigaforge.buildout.folder import check_destination, read_plan_folder, write_plan_folder
     from gigaforge.buildout.planner import Stage
     from gigaforge.buildout.planner import plan as make_plan
@@ -91,7 +93,7 @@ def plan(
     from gigaforge.report.html import write_report
 
     check_destination(target)
-    happened = None if actuals is None else read_actuals(actuals)
+    happened = None if actuals is None else actuals_from(actuals)
     before = None if standing is None else read_plan_folder(standing)
     if operate and (actuals or standing):
         raise InputError("cannot be combined with --actuals or --standing", "--operate")

@@ -40,6 +40,9 @@ def risk(
     ] = None,
     scheduler: Annotated[str, typer.Option("--scheduler", help="Dask scheduler, e.g. tcp://10.0.0.1:8786")] = "",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws")] = 1,
+    two_stage: Annotated[
+        int, typer.Option("--two-stage", help="Also plan what to order now that is good in so many futures (0: not)")
+    ] = 0,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,7 +73,7 @@ def risk(
     try:
         with _progress(Console(stderr=True)) as watch:
             result = study(chosen, figures, samples=samples, seed=seed, uncertain=uncertain, workers=workers,
-                           scheduler=scheduler, folder=folder, where=str(risks or scenario),
+                           scheduler=scheduler, folder=folder, where=str(risks or scenario), futures=two_stage,
                            watch=watch)  # fmt: skip
             watch("writing the report", 0, 0)
             result.samples.to_parquet(folder / "samples.parquet", index=False)
@@ -150,4 +153,6 @@ def _print(console: Console, s: dict[str, Any], folder: Path) -> None:
         if top:
             what = "net present value" if label == "npv_usd" else f"power by {label.rsplit(maxsplit=1)[-1]}"
             console.print(f"what matters for {what}: {', '.join(top)}", highlight=False, soft_wrap=True)
+    for sentence in s.get("two_stage", {}).get("sentences", []):
+        console.print(sentence, highlight=False, soft_wrap=True)
     console.print(f"[dim]samples and risk.html in {folder}[/]")

@@ -56,10 +56,12 @@ def limits_from(texts: list[str] | None, built_in: str) -> Limits:
         least, largest = known[parameter]
         a = quantity(low, dimension, f"--limit {text}") if low else least
         b = quantity(high, dimension, f"--limit {text}") if high else (largest if dots else a)
+        try:
+            Limits({parameter: (a, b)}).within(technology(built_in))
+        except InputError as wrong:
+            raise InputError(wrong.problem, f"--limit {text!r}") from None
         ranges[parameter] = (a, b)
-    limits = Limits(ranges, **most)
-    limits.within(technology(built_in))
-    return limits
+    return Limits(ranges, **most)
 
 
 def add_roadmaps(
@@ -73,17 +75,14 @@ def add_roadmaps(
 ) -> None:
     """Ask both roadmaps at the co-optimised plan's prices; their answers become keys of the JSON."""
     from gigaforge.buildout.roadmaps import hardware_roadmap, model_roadmap
+    from gigaforge.executor import open_executor
 
     exchange = result.coordination
-    hardware = hardware_roadmap(
-        exchange.problem,
-        exchange.relaxation,
-        result.catalog,
-        built_in=built_in,
-        limits=limits,
-        pareto=pareto,
-        tell=tell,
-    )
+    with open_executor() as executor:
+        hardware = hardware_roadmap(
+            exchange.problem, exchange.relaxation, result.catalog, built_in=built_in, limits=limits, pareto=pareto,
+            executor=executor, tell=tell,
+        )  # fmt: skip
     models = model_roadmap(exchange.problem, exchange.relaxation, result.catalog, tell=tell)
     answer["hardware"] = hardware.to_dict()
     answer["models"] = models.to_dict()
@@ -116,33 +115,26 @@ def _print_sensitivities(rows: list[dict[str, Any]], console: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    table = Table(
-        box=box.SIMPLE_HEAD, title="Worth of more in every accelerator, today's dollars", title_justify="left"
-    )
-    for name in ("System", "One more"):
-        table.add_column(name)
-    for name in ("is worth", "costs", "per accelerator"):
-        table.add_column(name, justify="right")
-    for r in rows:
-        less = r["parameter"] == "power_drawn_w"
-        cost = r["cost_usd_per_accelerator"]
-        verdict = "" if cost is None or less else "pays" if r["usd_per_accelerator"] > cost else "does not pay"
-        name = {"bf16_flop_s": "FLOP/s", "power_limit_w": "limit", "power_drawn_w": "drawn, less"}.get(
-            r["parameter"], ""
-        )
-        what = f"{r['unit']} {name}" if name and name not in r["unit"] else f"{r['unit']} {_words(r['parameter'])}"
-        table.add_row(
-            r["system"],
-            what,
-            f"${r['usd_per_accelerator']:,.0f}",
-            "" if cost is None or less else f"${cost:,.0f}",
-            verdict,
-        )
-    console.print(table)
+    for system in dict.fromkeys(r["system"] for r in rows):
+        table = Table(box=box.SIMPLE_HEAD, title=f"One more in every accelerator of {system}", title_justify="left")
+        for name in ("One more", "is worth", "costs", "so it"):
+            table.add_column(name, justify="left" if name in ("One more", "so it") else "right")
+        for r in (r for r in rows if r["system"] == system):
+            less, cost = r["parameter"] == "power_drawn_w", r["cost_usd_per_accelerator"]
+            verdict = "pays" if cost is not None and r["usd_per_accelerator"] > cost else "does not pay"
+            table.add_row(
+                f"{r['unit']} {_words(r['parameter'])}".strip(),
+                f"${r['usd_per_accelerator']:,.0f}",
+                "" if cost is None or less else f"${cost:,.0f}",
+                "" if cost is None or less else verdict,
+            )
+        console.print(table)
 
 
 def _words(parameter: str) -> str:
     return {
+        "power_limit_w": "of power limit",
+        "power_drawn_w": "less drawn",
         "hbm_bytes": "HBM",
         "hbm_bandwidth_bytes_s": "HBM bandwidth",
         "scale_up_bytes_s": "NVLink",

@@ -5,13 +5,13 @@ Importing this module lets ``read_actuals("ledger:...")`` read a ledger.
 
 from __future__ import annotations
 
-import importlib
 import os
 import statistics
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from gigaforge.buildout.actuals import register_actuals
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.ledger.book import Ledger
 from gigaforge.ledger.fold import quarter_of
@@ -36,7 +36,7 @@ def actuals(where: str, through: str | None = None) -> pd.DataFrame:
     ----------
     where : str
         A ledger (file or database address), or the https:// address of its server, with the token in GIGAFORGE_TOKEN; after
-        ``ledger:`` or not.
+        ``ledger:`` or not. ``#2026-Q4`` at its end says `through`.
     through : str, optional
         Last quarter; default the last one that is over today.
 
@@ -55,7 +55,8 @@ def actuals(where: str, through: str | None = None) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415 (0.2 s)
 
-    where = where.removeprefix("ledger:")
+    where, _, named = where.removeprefix("ledger:").partition("#")
+    through = through or named or None
     if where.startswith(("https://", "http://")):
         rows = _fetch(where, "actuals", {"through": through} if through else {})["actuals"]
     else:
@@ -186,12 +187,4 @@ def _fetch(address: str, what: str, parameters: dict[str, str]) -> dict[str, Any
     return told
 
 
-def _register() -> None:
-    try:
-        planner = importlib.import_module("gigaforge.buildout.actuals")
-    except ModuleNotFoundError:
-        return
-    planner.register_actuals("ledger", actuals)
-
-
-_register()
+register_actuals("ledger", actuals)

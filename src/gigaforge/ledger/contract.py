@@ -133,7 +133,7 @@ def acceptance_test(system: System, catalog: Catalog, model: str = ACCEPTANCE_MO
     if not found.feasible_count:
         return None
     best = found.records(1)[0]
-    rate, power = best["tokens_per_s_per_gpu"], best["system_power_w"]
+    rate, power = best["tokens_per_s_per_gpu"], best["system_power_w"] * system.accelerators
     run: dict[str, str | int | float] = {
         "model_name": model, "gpu": system.accelerator, "n_gpus": system.accelerators, "seq_len": _SEQ_LEN, "precision": "bf16",
         "gpus_per_node_or_nvl_domain": system.nvlink_domain, "global_batch_sequences": job.global_batch,

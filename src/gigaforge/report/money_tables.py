@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gigaforge.report.report_tables import Cell, Link, Table
 from gigaforge.report.story import money, power
-from gigaforge.report.view import PlanView
+from gigaforge.report.view import PlanView, label_of
 from gigaforge.units import format_quantity
 
 __all__ = [
@@ -35,8 +36,8 @@ def measures_table(plan: PlanView) -> Table | None:
         multiple = "–" if r["multiple"] is None else f"{r['multiple']:.2f}"
         role = "all its roles" if r["role"] == "all" else str(r["role"])
         rows.append(
-            [plan.label(r["party"]), role, _share(r["discount_rate"]), money(r["received_usd"]), money(r["paid_usd"]),
-             money(r["left_usd"]), money(r["npv_usd"]), _share(r["irr"]), r["payback"] or "not by the end",
+            [plan.label(r["party"]), role, money(r["received_usd"]), money(r["paid_usd"]), money(r["left_usd"]),
+             f"{money(r['npv_usd'])} at {100 * r['discount_rate']:g} %", _share(r["irr"]), r["payback"] or "later",
              money(r["peak_exposure_usd"]), multiple]
         )  # fmt: skip
     if not rows:
@@ -153,7 +154,16 @@ def terms_sentences(plan: PlanView) -> list[str]:
 
 def reason_sentences(plan: PlanView) -> list[str]:
     """Why the largest purchases are where and when they are."""
-    return [str(r["sentence"]) for r in plan.summary.get("reasons") or []]
+    return [_named(plan, str(r["sentence"])) for r in plan.summary.get("reasons") or []]
+
+
+def _named(plan: PlanView, sentence: str) -> str:
+    """A sentence with catalogue names as people write them."""
+    labels = plan.summary.get("labels") or {}
+    lines = {name: label_of(name) for name in (plan.summary.get("shadow_prices") or {}).get("supply") or {}}
+    for name, label in sorted({**lines, **labels}.items(), key=lambda pair: -len(pair[0])):
+        sentence = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", str(label).replace("\\", ""), sentence)
+    return sentence
 
 
 def environment_table(plan: PlanView) -> Table | None:

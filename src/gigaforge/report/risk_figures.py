@@ -231,6 +231,7 @@ def risk_page(summary: Summary, samples: pd.DataFrame) -> Page:
             figures=[figures[n] for n in ("values", "tranches") if n in figures],
         ),
         Section("matters", "What matters", figures=[f for n, f in figures.items() if n.startswith("matters")]),
+        Section("now", "What to order now", points=summary.get("two_stage", {}).get("sentences", [])),
         Section("how", "How this was found", lead=[how], tables=[stated]),
     ]
     head = lead[0] if lead else figures["fan"].takeaway

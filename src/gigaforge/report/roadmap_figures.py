@@ -24,6 +24,7 @@ _WORDS: Final = {
     "power_drawn_w": "less power drawn",
 }
 _STEP: Final = 0.1
+_BILLIONS: Final = "replace(datum.label, 'G', 'B')"
 
 
 def hardware_sensitivity(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str] | None = None) -> Chart:
@@ -129,7 +130,7 @@ def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title
         "active:Q", scale=alt.Scale(type="log", nice=False), title="Active parameters", axis=_decades(frame["active"])
     )
     y = (
-        alt.Y("usd:Q", scale=alt.Scale(type="log", nice=False), title="Training and serving over its life, USD",
+        alt.Y("usd:Q", scale=alt.Scale(type="log", nice=False, domain=[0.85 * frame["usd"].min(), frame["usd"].max()]), title="Training and serving over its life, USD",
               axis=_decades(frame["usd"], "$~s"))
         if same_loss
         else alt.Y("loss:Q", scale=alt.Scale(zero=False), title="Loss, nats per token", axis=alt.Axis(format=".2f"))
@@ -148,7 +149,7 @@ def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title
     })  # fmt: skip
     mark = alt.Chart(best).encode(x="active:Q", y=f"{field}:Q")
     point = mark.mark_point(filled=True, size=110, color=accent("bad"), shape="diamond")
-    text = mark.mark_text(dy=18, fontWeight="bold").encode(text="label:N")
+    text = mark.mark_text(dy=-16, fontWeight="bold").encode(text="label:N")
     asked = f"at a loss of {choice['loss']:.3f}" if same_loss else "at one budget"
     heading = title or f"Which model {asked}: {choice['law']}, {_short(choice['serve_tokens'])} tokens served"
     warned = f"{len(choice['warnings'])} warnings: {choice['warnings'][0]}" if choice["warnings"] else ""
@@ -163,7 +164,7 @@ def _decades(values: pd.Series, form: str = "~s") -> alt.Axis:
     ticks = [
         d * 10.0**e for e in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1) for d in digits
     ]
-    return alt.Axis(values=[t for t in ticks if low * 0.99 <= t <= high * 1.01], format=form)
+    return alt.Axis(values=[t for t in ticks if low * 0.99 <= t <= high * 1.01], format=form, labelExpr=_BILLIONS)
 
 
 def _short(value: float) -> str:
@@ -197,7 +198,10 @@ def design_pareto(rows: Sequence[Mapping[str, Any]], marks: Sequence[Mapping[str
         raise InputError("no design to draw", "figure")
     frame = pd.DataFrame(rows).assign(per_usd=lambda f: 1 / f["usd"], per_joule=lambda f: 1 / f["joules"])
     x = alt.X(
-        "per_usd:Q", title="Work per dollar (reference = 1)", scale=alt.Scale(zero=False), axis=alt.Axis(grid=True)
+        "per_usd:Q",
+        title="Work per dollar (reference = 1)",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(grid=True, tickCount=6),
     )
     y = alt.Y("per_joule:Q", title="Work per joule (reference = 1)", scale=alt.Scale(zero=False))
     tooltip = [
@@ -237,7 +241,7 @@ def specialised_designs(rows: Sequence[Mapping[str, Any]]) -> Chart:
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=alt.X("usd:Q", title="Cost of the work (reference = 1)", axis=alt.Axis(format=".0%", grid=True)),
+            x=alt.X("usd:Q", title="Cost of the work (reference = 1)", axis=alt.Axis(format=".0%", grid=True, tickCount=6)),
             y=alt.Y("work:N", sort=works, title=None),
             yOffset=alt.YOffset("design:N", sort=designs),
             color=alt.Color("design:N", sort=designs, scale=alt.Scale(domain=designs, range=[colours[d] for d in designs])),

@@ -76,8 +76,8 @@ def plan_sections(plan: PlanView) -> list[Section]:
         Section("power", "Power", [], [_in_words(plan, e) for e in plan.summary.get("explanations") or []],
                 take("deployment-by-site", "deployment-by-platform", "site-map", "site-power"),
                 _present(tables.milestone_table(plan), tables.deployment_table(plan), tables.rack_table(plan))),
-        Section("reasons", "Why here and now", points=[_in_words(plan, e) for e in accounts.reason_sentences(plan)]
-                + [_in_words(plan, e) for e in accounts.unfit_sentences(plan)]),
+        Section("reasons", "Why here and now", points=accounts.reason_sentences(plan)
+                + accounts.unfit_sentences(plan)),
         Section("investment", "Investment", [w for w in [accounts.circle_sentence(plan)] if w],
                 accounts.terms_sentences(plan), take("tranches"),
                 _present(tables.tranche_table(plan), accounts.circle_table(plan))),

@@ -93,12 +93,16 @@ def accepted_map(
 def _draw(frame: pd.DataFrame, title: str, disc: str, ring: str) -> theme.Chart:
     """Discs and rings in their places; columns site, label, longitude, latitude [degree], ring, disc [GW]."""
     top = max(float(frame[["ring", "disc"]].to_numpy().max()), 1e-9)
+    texts = [
+        f"{label} {gw:.2f} GW" if gw > 0 else label
+        for label, gw in zip(frame["label"], frame["disc"].tolist(), strict=True)
+    ]
     frame = frame.assign(
         ring_gw=frame["ring"],
         disc_gw=frame["disc"],
         ring=_LARGEST_PX2 * frame["ring"] / top,
         disc=_LARGEST_PX2 * frame["disc"] / top,
-        text=[f"{r.label} {r.disc:.2f} GW" for r in frame.itertuples()],
+        text=texts,
     ).pipe(_with_label_places)
     at = {"longitude": "longitude:Q", "latitude": "latitude:Q"}
     tips = [

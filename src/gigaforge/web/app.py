@@ -56,5 +56,9 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.include_router(api.router(), prefix="/api/v1")
     pages.include(app)
+    if settings.oidc is not None:
+        from gigaforge.web.security_oidc import Provider, oidc_router  # noqa: PLC0415 (only where it is switched on)
+
+        app.include_router(oidc_router(Provider(settings.oidc)))
     app.add_middleware(Guard, settings=settings)
     return app

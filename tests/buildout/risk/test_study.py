@@ -15,6 +15,7 @@ from gigaforge.buildout.risk.compiled import compiled
 from gigaforge.buildout.risk.policy import Policy, rollout
 from gigaforge.buildout.risk.study import default_risk, load_risk, risk
 from gigaforge.buildout.risk.template import EXCHANGEABLE, Template
+from gigaforge.buildout.risk.two_stage import two_stage
 from gigaforge.buildout.risk.world import Worlds
 from gigaforge.buildout.solver import SolverOptions, relax, solve
 from gigaforge.errors import InputError
@@ -72,6 +73,27 @@ def test_committed_racks_keep_to_what_the_world_allows(policy: Policy) -> None:
         assert (np.diff(outcome.deployed_w) >= 0).all()
         per = truth.deployed_w_per_rack.max()
         assert (np.diff(outcome.deployed_w, prepend=0.0) <= truth.supply.sum(axis=0) * per + 1).all()
+
+
+def test_planning_for_several_futures_is_worth_what_it_should_be(policy: Policy) -> None:
+    """Middle <= here and now <= wait and see, whatever the futures; orders keep to what is offered."""
+    found = two_stage(policy, 4)
+    assert found.middle_usd <= found.here_and_now_usd * (1 + 1e-9) <= found.wait_and_see_usd * (1 + 1e-6)
+    assert found.stochastic_value_usd >= 0
+    assert found.information_value_usd >= 0
+    offered = policy.worlds.problem.supply[0, : found.orders.shape[2]]
+    assert (found.orders.sum(axis=(0, 1)) <= offered + 1e-3).all()
+    assert "value of the stochastic solution" in found.sentences(policy.worlds.problem.systems)[0]
+
+
+def test_one_future_needs_no_hedge(policy: Policy) -> None:
+    """With a single future, planning for it is knowing it: no information is worth anything."""
+    flat = risk_of({"what": "serving.assistant.demand", "shape": "uniform", "low": 1 - 1e-7, "high": 1 + 1e-7})
+    sure = Policy(Worlds(policy.worlds.problem, flat, 2, 1), policy.template)
+    sure.prepare()
+    found = two_stage(sure, 2)
+    assert found.information_value_usd == pytest.approx(0, abs=2e-4 * abs(found.wait_and_see_usd))
+    assert found.stochastic_value_usd == pytest.approx(0, abs=2e-4 * abs(found.wait_and_see_usd))
 
 
 def study(folder: Path | None, **options: Any) -> Any:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from gigaforge.report.view import PlanView
+from gigaforge.buildout.folder import write_plan_folder
 from tests.report import plans
-from tests.web.pages.served import ReadyShelf, app_of, write_ledger
+from tests.web.pages.served import app_of, write_ledger
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +34,5 @@ def app(written: Path, tmp_path: Path) -> FastAPI:
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> ReadyShelf:
-    plan = plans.small()
-    return ReadyShelf(PlanView(plan.summary, plan.tables), tmp_path_factory.mktemp("plan"))
+def plan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_plan_folder(plans.small(), tmp_path_factory.mktemp("plans") / "small")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -10,9 +10,7 @@ from fastapi.testclient import TestClient
 
 from gigaforge.ledger import Actor, Event, Ledger, actions
 from gigaforge.ledger.access import Identity, issue, open_session
-from gigaforge.report.view import PlanView
 from gigaforge.web.app import create_app
-from gigaforge.web.pages.shelf import PlanShelf, Shelved, shelve
 from gigaforge.web.security import COOKIE
 from gigaforge.web.settings import Settings
 from tests.ledger import world
@@ -21,17 +19,6 @@ BASE = "http://127.0.0.1"
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 POSITION = {"latitude": 32.4, "longitude": -99.7}
 SAME_SITE = {"sec-fetch-site": "same-origin"}
-
-
-class ReadyShelf(PlanShelf):
-    """A shelf that holds a plan in memory."""
-
-    def __init__(self, view: PlanView, folder: Path) -> None:
-        self.folder = folder
-        self._shelved = shelve(view)
-
-    def current(self) -> Shelved:
-        return self._shelved
 
 
 def write_ledger(folder: Path, **terms: object) -> str:
@@ -65,7 +52,10 @@ def pending_claim(ledger: Ledger) -> int:
 
 
 def app_of(where: str, **settings: object) -> FastAPI:
-    return create_app(Settings(ledger=where, requests_per_minute=1_000_000, **settings))
+    """On a day that the ledger's events lead up to."""
+    app = create_app(Settings(ledger=where, requests_per_minute=1_000_000, **settings))
+    app.state.workplace.today = lambda: date(2026, 11, 23)
+    return app
 
 
 def visitor(app: FastAPI, who: str = "", role: str = "viewer") -> TestClient:

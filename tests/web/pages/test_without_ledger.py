@@ -12,25 +12,19 @@ from fastapi.testclient import TestClient
 from gigaforge.cli import main
 from gigaforge.errors import InputError
 from gigaforge.report.html import render_report
+from gigaforge.report.view import PlanView
 from gigaforge.web.pages import studies
 from gigaforge.web.pages.explorer import Question, answer
 from gigaforge.web.pages.fleet import FleetForm
 from gigaforge.web.settings import Settings
-from tests.web.pages.served import HOSTILE, SAME_SITE, ReadyShelf, app_of
+from tests.web.pages.served import HOSTILE, SAME_SITE, app_of
 
 SCENARIO = Path(__file__).parents[3] / "scenarios" / "alliance-10gw.yaml"
 
 
 @pytest.fixture(scope="module")
-def planned(shelf: ReadyShelf) -> FastAPI:
-    app = app_of("", scenario=SCENARIO)
-    work = app.state.workplace
-    work.shelf = shelf
-    # routes that exist only with a plan
-    from gigaforge.web.pages import study_routes
-
-    app.include_router(study_routes.study_pages(work, app.state.jobs))
-    return app
+def planned(plan_folder: Path) -> FastAPI:
+    return app_of("", scenario=SCENARIO, plan=plan_folder)
 
 
 def client(app: FastAPI, base: str = "http://127.0.0.1:8765") -> TestClient:
@@ -38,8 +32,8 @@ def client(app: FastAPI, base: str = "http://127.0.0.1:8765") -> TestClient:
 
 
 @pytest.mark.slow
-def test_the_plan_says_what_the_report_says(planned: FastAPI, shelf: ReadyShelf) -> None:
-    report = render_report(shelf.current().view)
+def test_the_plan_says_what_the_report_says(planned: FastAPI, plan_folder: Path) -> None:
+    report = render_report(PlanView.read(plan_folder))
     page = client(planned).get("/plan").text
     for pattern in (
         r'<dd class="value">([^<]+)</dd>',

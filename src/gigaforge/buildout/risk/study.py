@@ -24,6 +24,7 @@ from gigaforge.buildout.risk.policy import Outcome, Policy, rollout
 from gigaforge.buildout.risk.summary import summary_of
 from gigaforge.buildout.risk.targets import match
 from gigaforge.buildout.risk.template import EXCHANGEABLE, Template
+from gigaforge.buildout.risk.two_stage import two_stage
 from gigaforge.buildout.risk.world import Worlds
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.catalog.load import read_yaml, validation_problem
@@ -111,6 +112,7 @@ def risk(
     workers: int | None = None,
     scheduler: str = "",
     folder: Path | None = None,
+    futures: int = 0,
     where: str = "",
     watch: Watch | None = None,
 ) -> RiskResult:
@@ -130,6 +132,8 @@ def risk(
         As `gigaforge.executor.run_tasks`.
     folder : path
         Finished samples are kept there; the same question asked again goes on where it stopped.
+    futures : int
+        Also plan what to commit now that is good in so many futures at once; 0 leaves it out.
     where : str
         File, for messages.
     watch : callable (what, done, all)
@@ -143,6 +147,8 @@ def risk(
     """
     if not 1 <= samples <= 1_000_000:
         raise InputError(f"{samples} samples; 1 to 1,000,000 are expected", "--samples")
+    if futures and not 2 <= futures <= 64:
+        raise InputError(f"{futures} futures; 2 to 64 can be planned for at once", "--two-stage")
     tell = watch or (lambda *_: None)
     resolved = resolve_models(scenario, catalog or load_catalog())
     scenario, catalog = resolved.scenario, resolved.catalog
@@ -158,9 +164,14 @@ def risk(
     kept = len([i for i in journal.done if i < samples])
     try:
         missing = [i for i in range(samples) if i not in journal.done]
-        optimism = _run(worlds, journal, missing, samples, workers, scheduler, tell)
+        policy = _policy(worlds, tell) if missing or futures else None
+        optimism = _run(policy, journal, missing, samples, workers, scheduler, tell) if policy and missing else {}
     finally:
         journal.close()
+    ahead = {}
+    if policy is not None and futures:
+        tell("planning for several futures at once", 0, 0)
+        ahead = {"two_stage": two_stage(policy, futures).to_dict(problem.systems)}
     outcomes = [journal.done[i] for i in range(samples)]
     names, scores = _scores(worlds)
     summary = {
@@ -179,12 +190,21 @@ def risk(
             {**v.model_dump(mode="json", exclude_defaults=True), "because": v.because} for v in chosen.variables
         ],
         **({"optimism": optimism} if optimism else {}),
+        **ahead,
     }
     return RiskResult(summary, _table(worlds, outcomes), problem)
 
 
+def _policy(worlds: Worlds, tell: Watch) -> Policy:
+    """What every sample starts from."""
+    tell("learning the programme", 0, 0)
+    policy = Policy(worlds, Template(worlds.problem, frozenset(worlds.touched) & EXCHANGEABLE))
+    policy.prepare()
+    return policy
+
+
 def _run(
-    worlds: Worlds,
+    policy: Policy,
     journal: Journal,
     missing: list[int],
     samples: int,
@@ -193,11 +213,6 @@ def _run(
     tell: Watch,
 ) -> dict[str, float]:
     """Do what is missing, and measure on a few worlds what whole racks cost."""
-    if not missing:
-        return {}
-    tell("learning the programme", 0, 0)
-    policy = Policy(worlds, Template(worlds.problem, frozenset(worlds.touched) & EXCHANGEABLE))
-    policy.prepare()
     tell("living through the samples", samples - len(missing), samples)
     for done, (index, outcome) in enumerate(
         run_tasks(rollout, policy, missing, workers=workers, scheduler=scheduler), samples - len(missing) + 1

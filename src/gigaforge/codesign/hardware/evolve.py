@@ -114,6 +114,22 @@ class _Genome:
 
     size = len(PARAMETERS)
 
+    def points(self, designs: Designs) -> Array:
+        """The inverse of `designs`, moved inside the ranges. Shape (design, 7)."""
+        table = designs.table()
+        numbers = (np.log(table[:, :5]) - self.low) / np.maximum(self.high - self.low, 1e-12)
+        full = cost(designs.change(power_w=np.inf), self.t).full_power_w
+        power = (designs.power_w / full - 0.5) / 0.5
+        nearest = np.argmin(np.abs(np.log(self.domains[None, :] / designs.nvlink_domain[:, None])), axis=1)
+        out = np.column_stack([numbers, power, (nearest + 0.5) / len(self.domains)])
+        return np.asarray(np.clip(out, 0.0, 1.0))
+
+    def in_every_domain(self, point: Array) -> Array:
+        """One design with each NVLink domain. Shape (domain, 7)."""
+        out = np.repeat(point[None, :], len(self.domains), axis=0)
+        out[:, 6] = (np.arange(len(self.domains)) + 0.5) / len(self.domains)
+        return out
+
     def designs(self, points: Array) -> Designs:
         """Points, shape (design, 7), as designs."""
         numbers = np.exp(self.low + points[:, :5] * (self.high - self.low))
@@ -132,6 +148,7 @@ def evolve(
     population: int = _POPULATION,
     generations: int = _GENERATIONS,
     seed: int = 0,
+    known: Designs | None = None,
 ) -> Evolution:
     """Search the designs of a question.
 
@@ -143,6 +160,8 @@ def evolve(
         Least cost for the mix, least energy, or the Pareto set of both.
     population, generations, seed : int
         Size and length of the search; the same seed gives the same answer.
+    known : Designs, optional
+        Designs to begin with, so that the answer is no worse than they are within the limits.
 
     Raises
     ------
@@ -158,6 +177,8 @@ def evolve(
         middle[0, 6] = (domain + 0.5) / len(genome.domains)
         scorer.probe(genome.designs(middle))
     points = random.random((population, genome.size))
+    if known is not None:
+        points[: len(known)] = genome.points(known)[:population]
     designs = genome.designs(points)
     scores = scorer.score(designs)
     history = np.empty(generations)
@@ -166,9 +187,14 @@ def evolve(
         if g in (generations // 3, 2 * generations // 3):
             scores = scorer.score(designs)
             scorer.prune()
-            scorer.probe(designs.take(_order(scores, objective)[:1]))
+            everywhere = genome.in_every_domain(points[_order(scores, objective)[0]])
+            for i in range(len(everywhere)):
+                scorer.probe(genome.designs(everywhere[i : i + 1]))
             scores = scorer.score(designs)
-        children = _children(points, _order(scores, objective), random)
+            children = _children(points, _order(scores, objective), random)
+            children[: len(everywhere)] = everywhere
+        else:
+            children = _children(points, _order(scores, objective), random)
         child_designs = genome.designs(children)
         child_scores = scorer.score(child_designs)
         seen.append((child_designs.table(), child_scores.usd, child_scores.joules))

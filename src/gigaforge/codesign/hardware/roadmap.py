@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -16,6 +17,7 @@ from gigaforge.codesign.hardware.technologies import technology
 from gigaforge.codesign.hardware.technology import Technology
 from gigaforge.codesign.hardware.work import ServingWork
 from gigaforge.errors import NoAnswerError
+from gigaforge.executor import SerialExecutor, map_ordered
 
 __all__ = ["NextGeneration", "next_generation", "phase", "technology_of"]
 
@@ -129,8 +131,9 @@ def next_generation(
     specialised: bool = True,
     pareto: bool = False,
     seed: int = 0,
-    population: int = 120,
-    generations: int = 30,
+    population: int = 100,
+    generations: int = 26,
+    executor: Executor | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> NextGeneration:
     """Search the general and the specialised designs of a question.
@@ -147,6 +150,8 @@ def next_generation(
         Whether to search a design for each phase; the front of dollars against joules.
     seed, population, generations : int
         As `gigaforge.codesign.hardware.evolve`.
+    executor : Executor, optional
+        Where to search the specialised designs; default in this process.
     tell : callable
         Told what is being searched.
 
@@ -163,20 +168,23 @@ def next_generation(
             f"the reference ({reference.words(0)}) cannot do all of the work, so nothing can be compared with it"
         )
 
-    def search(asked: Question, objective: Literal["usd", "both"] = "usd") -> Evolution:
-        return evolve(asked, objective=objective, seed=seed, population=population, generations=generations)
-
+    size = (seed, population, generations)
     tell("searching the general design")
-    general = search(question)
+    general = _search(question, "usd", *size)
+    start = general.designs.take(slice(0, 12))
     phases = list(dict.fromkeys(phase(w) for w in question.works))
-    special: dict[str, Evolution] = {}
-    for name in phases if specialised and len(phases) > 1 else []:
-        tell(f"searching the design for {name}")
-        special[name] = search(question.only(*(w.name for w in question.works if phase(w) == name)))
-    front = None
+    names = phases if specialised and len(phases) > 1 else []
+    asked: list[tuple[Any, ...]] = [
+        (question.only(*(w.name for w in question.works if phase(w) == name)), "usd", *size, start) for name in names
+    ]
     if pareto:
-        tell("searching between dollars and joules")
-        front = search(question, "both")
+        asked.append((question, "both", *size, start))
+    if asked:
+        what = [f"designs for {' and '.join(names)}"] * bool(names) + ["designs between dollars and joules"] * pareto
+        tell(f"searching {', '.join(what)}")
+    found = list(map_ordered(_search, asked, executor or SerialExecutor()))
+    special = dict(zip(names, found, strict=False))
+    front = found[-1] if pareto else None
     scorer = Scorer(question)
     scorer.probe(general.designs.take(slice(0, 1)))
     best = general.designs.take(slice(0, 1))
@@ -185,6 +193,19 @@ def next_generation(
         question, reference, float(today.usd[0]), float(today.joules[0]), general, special, front,
         _by_work(question, today.usd_by_work[0], general, special), interval,
     )  # fmt: skip
+
+
+def _search(
+    question: Question,
+    objective: Literal["usd", "both"],
+    seed: int,
+    population: int,
+    generations: int,
+    known: Designs | None = None,
+) -> Evolution:
+    return evolve(
+        question, objective=objective, seed=seed, population=population, generations=generations, known=known
+    )
 
 
 def _by_work(

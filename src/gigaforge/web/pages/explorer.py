@@ -247,9 +247,11 @@ def _train(title: str, shape: Transformer, hardware: Hardware, job: TrainingJob)
     rate = best["tokens_per_s_per_gpu"]
     tiles = [
         Headline("Step", _time(best["step_time_s"]), f"80 %: {_time(best['step_time_s'] * low)} to {_time(best['step_time_s'] * high)}"),
-        Headline("Tokens/s per accelerator", f"{rate:,.0f}", f"MFU {best['mfu']:.1%}"),
+        Headline("Tokens/s per accelerator", f"{rate:,.0f}", f"80 %: {rate / high:,.0f} to {rate / low:,.0f}"),
+        Headline("Model FLOP/s utilisation", f"{best['mfu']:.1%}", "of dense peak"),
         Headline("Memory", format_quantity(best["memory_bytes"], "data"), "per accelerator"),
-        Headline("Power", f"{best['power_w']:,.0f} W", f"{best['joules_per_token']:.3g} J per token"),
+        Headline("Power", f"{best['power_w']:,.0f} W", "per accelerator"),
+        Headline("Energy", f"{best['joules_per_token']:.3g} J", "per token"),
     ]  # fmt: skip
     parts = pd.DataFrame({"Time [s]": {k.replace("_", " "): v for k, v in best["breakdown"].items() if v > 0}})
     chart = theme.finish(training_waterfall(results), title, height=None, width=None)

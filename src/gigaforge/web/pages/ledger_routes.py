@@ -164,12 +164,19 @@ def _overview_page(work: Workplace, ledger: Ledger, jobs: Jobs, request: Request
 def overview_parts(
     work: Workplace, state: State, terms: Terms, replanned_w: dict[str, float] | None
 ) -> tuple[Overview, Figure | None, dict[str, Picture]]:
-    """The overview's content, its map, and both drawings."""
+    """The overview's content, its map, and both drawings; made once for each head of the ledger."""
     shelved = work.shelf.current() if work.shelf else None
-    view = overview(state, terms, work.now, shelved.view if shelved else None, replanned_w)
-    where = Sites(shelved, state, terms).map()
-    drawn = {f.name: work.picture(f, terms.commitment_w) for f in (view.figure, where) if f is not None}
-    return view, where, drawn
+
+    def make() -> tuple[Overview, Figure | None, dict[str, Picture]]:
+        view = overview(state, terms, work.now, shelved.view if shelved else None, replanned_w)
+        where = Sites(shelved, state, terms).map()
+        drawn = {f.name: work.picture(f, terms.commitment_w) for f in (view.figure, where) if f is not None}
+        return view, where, drawn
+
+    parts: tuple[Overview, Figure | None, dict[str, Picture]] = work.kept(
+        ("overview", state.head, str(work.now), id(shelved), id(replanned_w)), make
+    )
+    return parts
 
 
 def _evidence(ledger: Ledger, who: Identity, seq: int, digest: str) -> tuple[Evidence, bytes]:

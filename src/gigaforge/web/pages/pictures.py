@@ -56,6 +56,8 @@ def _narrowed(spec: dict[str, Any]) -> dict[str, Any]:
     config = spec["config"]
     legend = config["legend"] | {"columns": 2, "labelLimit": 140}
     axis = config["axisX"] | {"labelSeparation": 4}
+    if "projection" in spec:  # a map: its names would not fit, and stand in the numbers
+        spec = spec | {"layer": [part for part in spec["layer"] if part["mark"].get("type") != "text"]}
     return spec | {"width": _NARROW_PX, "height": min(int(spec.get("height") or 280), 260),
                    "config": config | {"legend": legend, "axisX": axis}}  # fmt: skip
 

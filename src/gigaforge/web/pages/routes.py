@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from gigaforge.report.figures import Figure
-from gigaforge.report.html import plan_page
+from gigaforge.report.html import Page, plan_page
 from gigaforge.report.sections import Section
 from gigaforge.web.pages.asking import Reader
 from gigaforge.web.pages.explorer import Question, answered, choices
@@ -46,7 +46,7 @@ def pages(work: Workplace) -> APIRouter:
         if work.shelf is None:
             raise HTTPException(404, _NO_PLAN)
         shelved = work.shelf.current()
-        made = plan_page(shelved.view)
+        made: Page = work.kept(("plan", id(shelved)), lambda: plan_page(shelved.view))
         frame = work.frame(request, "plan", made.headline, name=made.name, span=made.span, source=made.footer)
         shown = [s for s in made.sections if not s.empty]
         drawn = {f.name: shelved.picture(f) for s in shown for f in s.figures}
@@ -56,7 +56,8 @@ def pages(work: Workplace) -> APIRouter:
     def sites(request: Request, who: Reader) -> str:
         del who
         found = _sites(work)
-        return _site_page(work, request, found, found.headline(), [found.overall()])
+        overall: Section = work.kept((*found.key, "all"), found.overall)
+        return _site_page(work, request, found, found.headline(), [overall])
 
     @router.get("/sites/{name}")
     def site(request: Request, who: Reader, name: str) -> str:

@@ -38,6 +38,11 @@ class Sites:
     terms: Terms | None = None
 
     @property
+    def key(self) -> tuple[object, ...]:
+        """What all of it depends on."""
+        return "sites", id(self.shelved), self.state.head if self.state else ""
+
+    @property
     def names(self) -> list[str]:
         """Sites of the plan in its order, then those that only the record knows."""
         planned = list(self.shelved.view.sites) if self.shelved else []

@@ -64,7 +64,7 @@ def replan(request: dict[str, Any], report: Report) -> dict[str, Any]:
     scenario, catalog = _scenario(request)
     standing = read_plan_folder(request["plan"]) if request["plan"] else None
     result = _plan(scenario, catalog, report, actuals=past, standing=standing)
-    return _told(result, request, "planned anew")
+    return _told(result, request, "the new plan")
 
 
 def operate(request: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-import pandas as pd
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
@@ -15,6 +14,7 @@ from gigaforge.quarters import Quarter
 from gigaforge.report.progress_figures import progress_figure
 from gigaforge.report.report_tables import Cell, Table
 from gigaforge.report.story import Headline
+from gigaforge.units import format_quantity
 from gigaforge.web.jobs import Job, Jobs
 from gigaforge.web.pages import studies
 from gigaforge.web.pages.asking import Computer, Reader
@@ -28,6 +28,10 @@ __all__ = ["REPLAN", "study_pages"]
 REPLAN: Final = "replan"
 """Kind of the jobs that plan anew from the record."""
 _WHAT_IF, _FLEET = "what-if", "fleet"
+_MEASURES: Final = {
+    "npv_usd": ("Net present value", "money"), "capex_usd": ("Capital expenditure", "money"), "opex_usd": ("Running costs", "money"),
+    "revenue_usd": ("Revenue", "money"), "deployed_w": ("Power deployed", "power"), "tokens_served": ("Tokens served", "tokens"),
+}  # fmt: skip
 _OBJECTIVES: Final = [("", "the scenario's"), ("npv", "net present value"), ("tokens", "tokens served"), ("cost", "least cost"),
                       ("earliest", "earliest deployment")]  # fmt: skip
 
@@ -165,14 +169,30 @@ def _what_if_values(work: Workplace, result: dict[str, Any]) -> dict[str, Any]:
     quarters = sorted({*planned, *result["deployed_w"]}, key=Quarter.parse)
     accepted = {q: w for q, w in accepted.items() if q in quarters}
     figure = progress_figure(quarters, accepted, planned, result["commitment_w"], result["deployed_w"])
-    rows = pd.DataFrame(result.get("headlines") or [])
-    table = None
-    if len(rows):
-        heads = ["", *(str(c) for c in rows.columns[1:])]
-        cells: list[list[Cell]] = [[str(v) for v in r] for r in rows.itertuples(index=False)]
-        table = Table("In figures", [h.capitalize() for h in heads], cells)
+    table = _compared(result.get("headlines") or [])
     drawn = work.picture(figure, result["commitment_w"])
     return {"figure": figure, "drawn": drawn, "tiles": [Headline(*t) for t in result["tiles"]], "table": table}
+
+
+def _compared(rows: list[dict[str, Any]]) -> Table | None:
+    """Headline numbers of both plans, each in its unit."""
+    cells: list[list[Cell]] = []
+    for row in rows:
+        words, dimension = _MEASURES.get(str(row["figure"]), (str(row["figure"]).replace("_", " "), ""))
+        cells.append([words, *(_amount(row[name], dimension) for name in ("first", "second"))])
+    return Table("In figures", ["Measure", "The plan", "This one"], cells) if cells else None
+
+
+def _amount(value: Any, dimension: str) -> str:
+    if value is None or value != value:  # noqa: PLR0124 (NaN: not known to one of them)
+        return "–"
+    return (
+        format_quantity(float(value), dimension)
+        if dimension
+        else f"{value:,.4g}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def _fleet_page(

@@ -76,7 +76,7 @@ def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine
             )
             continue
         lacking = index * terms.per_w - state.accepted_w
-        note = f"{power(lacking)} more must be accepted" if lacking > 0 else "can be claimed"
+        note = f"{power(lacking)} more must be accepted" if lacking > 0 else "Can be claimed"
         mine = next_one and lacking <= 0 and who.actor.party == terms.recipient and who.may("claim")
         acts = [_claim_act(index, terms, who)] if mine else []
         lines.append(TrancheLine(index, threshold, money(terms.amount_cents / 100), "open", note, None, acts))
@@ -108,7 +108,7 @@ def _claim_act(index: int, terms: Terms, who: Identity) -> Act:
 
 def _claim_note(claim: dict[str, Any], terms: Terms, state: State) -> str:
     agreed = ", ".join(f"{a['person']} ({_label(state, a['party'])})" for a in claim["approvals"])
-    said = f"claimed by {claim['by']['person']} ({_label(state, claim['by']['party'])}) on {claim['racks']:,} racks, {power(claim['live_w'])}"
+    said = f"Claimed by {claim['by']['person']} ({_label(state, claim['by']['party'])}) on {claim['racks']:,} racks, {power(claim['live_w'])}"
     said += f"; approved by {agreed}" if agreed else ""
     if claim["status"] == "pending":
         said += f"; {terms.approvals - len(claim['approvals'])} more needed"
@@ -133,8 +133,8 @@ def _acts(claim: dict[str, Any], terms: Terms, who: Identity) -> list[Act]:
             return []
         signed = "approval" in terms.signed
         return [
-            Act("approve", "Approve", f"Approve tranche {index}?", command=_command(f"approve {seq}", who) if signed else ""),
-            Act("reject", "Reject", f"Reject tranche {index}? Its racks become free again.", "Reason", danger=True,
+            Act("approve", f"Approve tranche {index}", f"Approve tranche {index}?", command=_command(f"approve {seq}", who) if signed else ""),
+            Act("reject", f"Reject tranche {index}", f"Reject tranche {index}? Its racks become free again.", "Reason", danger=True,
                 command=_command(f"reject {seq}", who) if signed else ""),
         ]  # fmt: skip
     if claim["status"] == "approved" and party == terms.investor and not claim["disputes"]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
 from fastapi import Request
@@ -28,7 +29,7 @@ from gigaforge.web.security import LOCAL, maybe_identity
 __all__ = ["Workplace", "local_path"]
 
 _KEPT: Final = 64
-"""Drawings kept for the next reader."""
+"""Drawings and other parts kept for the next reader."""
 
 
 def local_path(text: str) -> str:
@@ -66,7 +67,8 @@ class Workplace:
     ledger_address: str = ""
     overlays: tuple[Path, ...] = ()
     today: Callable[[], date] = field(default=lambda: datetime.now(UTC).date())
-    _drawn: OrderedDict[tuple[object, ...], Picture] = field(default_factory=OrderedDict)
+    _made: OrderedDict[tuple[object, ...], Any] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def now(self) -> Quarter:
@@ -90,12 +92,20 @@ class Workplace:
 
     def picture(self, figure: Figure, *about: object) -> Picture:
         """A figure's drawing, kept while its numbers and what else it is `about` stay the same."""
-        key = (figure.name, figure.takeaway, figure.numbers.to_csv(), *about)
-        made = self._drawn.get(key)
-        if made is None:
-            made = self._drawn[key] = draw_picture(figure)
-            while len(self._drawn) > _KEPT:
-                self._drawn.popitem(last=False)
+        key = ("picture", figure.name, figure.takeaway, figure.numbers.to_csv(), *about)
+        made: Picture = self.kept(key, lambda: draw_picture(figure))
+        return made
+
+    def kept(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """What `make` returns, kept by a key that says all that it depends on."""
+        with self._lock:
+            if key in self._made:
+                return self._made[key]
+        made = make()
+        with self._lock:
+            self._made[key] = made
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
         return made
 
     def frame(
