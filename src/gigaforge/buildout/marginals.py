@@ -85,7 +85,8 @@ class Marginals:
         """Plain values for JSON, with so many single limits of each kind."""
         kinds = dict.fromkeys(r.kind for r in self.rows)
         kept = [r for kind in kinds for r in [r for r in self.rows if r.kind == kind][:rows]]
-        return {**{k: v for k, v in vars(self).items() if k != "rows"}, "rows": [asdict(r) for r in kept]}
+        plain = {k: _whole_zero(v) for k, v in vars(self).items() if k != "rows"}
+        return {**plain, "rows": [asdict(r) for r in kept]}
 
 
 def marginals(problem: Problem, options: SolverOptions | None = None) -> Marginals:
@@ -200,5 +201,10 @@ def _fixed(p: Problem, t: int) -> float:
     return float((total - step(f.dividends, p.quarters))[t] + (f.opening_cash if t == 0 else 0.0))
 
 
+def _whole_zero(value: Any) -> Any:
+    """The same without negative zeros."""
+    return {k: v + 0.0 for k, v in value.items()} if isinstance(value, dict) else value + 0.0
+
+
 def _end(value: float) -> float | None:
-    return float(value) if math.isfinite(value) and abs(value) < 1e29 else None
+    return float(value) + 0.0 if math.isfinite(value) and abs(value) < 1e29 else None

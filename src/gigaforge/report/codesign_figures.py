@@ -122,7 +122,7 @@ def prices_over_time(prices: Mapping[str, Any], quarters: Sequence[str]) -> them
             .mark_bar(color=theme.accent("accent"))
             .encode(
                 x=theme.quarter_x(quarters),
-                y=alt.Y("value:Q", title=title, axis=alt.Axis(format="~g", tickCount=3)),
+                y=alt.Y("value:Q", title=title, axis=alt.Axis(format=",.3~r", tickCount=3)),
                 tooltip=[
                     alt.Tooltip("quarter:O", title="Quarter"),
                     alt.Tooltip("value:Q", title=title, format=".3~r"),

@@ -77,7 +77,12 @@ def _gain_words(found: Mapping[str, Any]) -> list[str]:
 def _chase_words(rows: list[Mapping[str, Any]]) -> str:
     joule = [r["quarter"] for r in rows if r["chases"] == "tokens per joule"]
     if not joule:
-        return "Capital is the larger part in every quarter: the plan chases tokens per dollar throughout."
+        most, least = (f(rows, key=lambda r: r["power"] + r["energy"]) for f in (max, min))
+        return (
+            "Capital is the larger part in every quarter: the plan chases tokens per dollar throughout. Power and energy weigh most "
+            f"in {most['quarter']} ({100 * (most['power'] + most['energy']):.0f} %) and least in {least['quarter']} "
+            f"({100 * (least['power'] + least['energy']):.0f} %)."
+        )
     if len(joule) == len(rows):
         return "Power and energy are the larger part in every quarter: the plan chases tokens per joule throughout."
     names = ", ".join(joule[:6]) + (f" and {len(joule) - 6} more" if len(joule) > 6 else "")
@@ -183,4 +188,4 @@ def _limit_tables(plan: PlanView, rows: list[Mapping[str, Any]]) -> list[Table]:
 def _amount(value: float | None, kind: str) -> str:
     if value is None:
         return "no end"
-    return money(value) if kind == "cash" else f"{value:,.0f}"
+    return money(value) if kind == "cash" else f"{value:,.1f}" if kind == "power" else f"{value:,.0f}"
