@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gigaforge.buildout.compare import Comparison, compare
+    from gigaforge.buildout.cooptimise import CoDesign, cooptimise
     from gigaforge.buildout.plan import Plan
     from gigaforge.buildout.planner import plan
     from gigaforge.catalog import Catalog, load_catalog
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Catalog",
+    "CoDesign",
     "Comparison",
     "GigaforgeError",
     "InputError",
@@ -30,6 +32,7 @@ __all__ = [
     "Quarter",
     "Scenario",
     "compare",
+    "cooptimise",
     "load_catalog",
     "load_scenario",
     "plan",
@@ -38,8 +41,10 @@ __all__ = [
 # Where each public name lives; imported on first use, so that `import gigaforge` costs nothing.
 _HOME = {
     "Catalog": "catalog",
+    "CoDesign": "buildout.cooptimise",
     "Comparison": "buildout.compare",
     "compare": "buildout.compare",
+    "cooptimise": "buildout.cooptimise",
     "GigaforgeError": "errors",
     "InputError": "errors",
     "NoAnswerError": "errors",

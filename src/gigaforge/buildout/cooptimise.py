@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from gigaforge.buildout.planner import Stage, plan_problem
 from gigaforge.buildout.pricing import Index, restrict
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import USD
+from gigaforge.buildout.redesign import redesign
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.candidates import Candidates, find_candidates
@@ -26,7 +27,7 @@ from gigaforge.errors import InputError
 from gigaforge.scenario import Scenario, check_against
 from gigaforge.units import format_quantity
 
-__all__ = ["CoDesign", "codesign"]
+__all__ = ["CoDesign", "cooptimise"]
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,14 @@ class CoDesign:
     catalog: Catalog
 
 
-def codesign(
+def cooptimise(
     scenario: Scenario,
     catalog: Catalog | None = None,
     *,
     options: SolverOptions | None = None,
     caps: int = 8,
     tolerance: float = 1e-3,
+    loop: bool = False,
     watch: Callable[[Stage], None] | None = None,
 ) -> CoDesign:
     """Find operating points and build-out together.
@@ -84,6 +86,8 @@ def codesign(
         Power caps per system that the search may set.
     tolerance : float
         Gap between the relaxed plan and the bound over all candidates at which the exchange of prices ends [fraction].
+    loop : bool
+        Also design again at every quarter in which the roadmap moves (`gigaforge.buildout.redesign`).
     watch : callable
         Told of each stage.
 
@@ -130,6 +134,16 @@ def codesign(
     summary["chased"] = chased(exchange.problem, exchange.relaxation)
     summary["chosen"] = chosen_points(plan, _limits(candidates))
     summary["reasons"] = _reasons(plan, sequential, summary)
+    if loop:
+        events = redesign(
+            problem,
+            points,
+            jobs,
+            options=options,
+            tolerance=tolerance,
+            watch=lambda what: tell(Stage(f"design again, {what}")),
+        )
+        summary["events"] = [asdict(e) for e in events]
     summary["frontiers"] = platform_frontiers(catalog, caps=caps)
     summary["wall_s"] = time.perf_counter() - started
     plan.summary["codesign"] = summary

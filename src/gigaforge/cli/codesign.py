@@ -30,6 +30,9 @@ def codesign(
         Path | None, typer.Option("--out", help="Write the co-optimised plan and its report into this folder.")
     ] = None,
     caps: Annotated[int, typer.Option("--caps", min=1, max=32, help="Power caps per system to choose among")] = 8,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Also design again at every quarter in which a platform or a run is new.")
+    ] = False,
     gap: Annotated[str, typer.Option("--gap", help="Stop each plan this close to its bound")] = "0.5 %",
     time_limit: Annotated[
         str, typer.Option("--time-limit", help="Stop searching each plan after this, e.g. '2 min'")
@@ -77,7 +80,7 @@ def codesign(
 
     from rich.console import Console
 
-    from gigaforge.buildout.cooptimise import codesign as solve_together
+    from gigaforge.buildout.cooptimise import cooptimise
     from gigaforge.buildout.folder import check_destination, write_plan_folder
     from gigaforge.buildout.planner import Stage
     from gigaforge.buildout.provenance import input_hashes
@@ -89,7 +92,7 @@ def codesign(
         check_destination(out)
     options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
     with progress(Console(stderr=True)) as watch:
-        result = solve_together(chosen, figures, options=options, caps=caps, watch=watch)
+        result = cooptimise(chosen, figures, options=options, caps=caps, loop=loop, watch=watch)
         answer = dict(result.summary)
         if roadmaps:
             add_roadmaps(
@@ -145,6 +148,8 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
             str(r["added"]),
         )
     console.print(rounds)
+    for line in answer["reasons"]:
+        console.print(line, highlight=False)
     points = Table(box=box.SIMPLE_HEAD)
     points.add_column("Rack-quarters", justify="right")
     for name in ("Workload", "System", "How"):

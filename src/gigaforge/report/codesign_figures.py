@@ -32,14 +32,15 @@ def platform_frontiers(rows: Rows) -> theme.Chart:
     frame["cap"] = [f"{w:,.0f} W" for w in frame["cap_w"]]
     names = list(dict.fromkeys(frame["label"]))
     colours = theme.ramp(names)
-    last = frame.sort_values("tokens_per_joule").groupby("label", sort=False).tail(1)
     x = alt.X("tokens_per_joule:Q", title="Tokens per joule (log scale)",
-              scale=alt.Scale(type="log", domain=[frame["tokens_per_joule"].min() * 0.8, frame["tokens_per_joule"].max() * 2.2]),
+              scale=alt.Scale(type="log", domain=[frame["tokens_per_joule"].min() * 0.8, frame["tokens_per_joule"].max() * 1.3]),
               axis=alt.Axis(format="~r", tickCount=6))  # fmt: skip
     y = alt.Y(
         "millions:Q", title="Million tokens per dollar (log scale)", **theme.log_y(frame["millions"].tolist(), "~r")
     )
-    colour = alt.Color("label:N", scale=alt.Scale(domain=names, range=[colours[n] for n in names]), legend=None)
+    colour = alt.Color(
+        "label:N", scale=alt.Scale(domain=names, range=[colours[n] for n in names]), legend=alt.Legend(columns=4)
+    )
     tip = [
         alt.Tooltip("label:N", title="Platform"),
         alt.Tooltip("cap:N", title="Power cap"),
@@ -51,12 +52,11 @@ def platform_frontiers(rows: Rows) -> theme.Chart:
     base = alt.Chart(frame)
     line = base.mark_line().encode(x=x, y=y, color=colour, order="cap_w:Q", detail="label:N")
     dots = base.mark_point(filled=True, opacity=1).encode(x=x, y=y, color=colour, tooltip=tip)
-    words = alt.Chart(last).mark_text(align="left", dx=8, dy=-2).encode(x=x, y=y, text="label:N")
     said = (
         "One line per platform, from its lowest useful power cap (right end) to its limit (left end): lower caps give more "
         "tokens per joule and fewer per dollar."
     )
-    return theme.finish(alt.layer(line, dots, words), "Tokens per joule against tokens per dollar", said, height=400)
+    return theme.finish(alt.layer(line, dots), "Tokens per joule against tokens per dollar", said, height=400)
 
 
 def paid_with(rows: Rows, quarters: Sequence[str]) -> theme.Chart:
@@ -158,20 +158,25 @@ def chosen_over_time(rows: Rows, quarters: Sequence[str], label: Callable[[str],
     frame = frame.groupby(["quarter", "platform", "band", "order"])[["racks"]].sum().reset_index()
     frame["racks"] = frame["racks"].round(1)
     names = [word for _, word in _BANDS]
-    bars = (
-        alt.Chart(frame)
+    colour = alt.Color("band:N", scale=alt.Scale(domain=names, range=[theme.ramp(names)[n] for n in names]))
+    tip = [
+        alt.Tooltip("quarter:O", title="Quarter"),
+        alt.Tooltip("band:N", title="Cap"),
+        alt.Tooltip("racks:Q", title="Racks", format=",.0f"),
+    ]
+    panels = [
+        alt.Chart(frame[frame["platform"] == platform])
         .mark_bar()
         .encode(
             x=theme.quarter_x(quarters),
-            y=alt.Y("racks:Q", title="Racks at work", axis=alt.Axis(format="~s", tickCount=4)),
-            color=alt.Color("band:N", scale=alt.Scale(domain=names, range=[theme.ramp(names)[n] for n in names])),
+            y=alt.Y("racks:Q", title=f"Racks at work: {platform}", axis=alt.Axis(format="~s", tickCount=4)),
+            color=colour,
             order="order:Q",
-            row=alt.Row("platform:N", title=None, sort=list(dict.fromkeys(frame["platform"]))),
-            tooltip=[alt.Tooltip("quarter:O", title="Quarter"), alt.Tooltip("platform:N", title="Platform"),
-                     alt.Tooltip("band:N", title="Cap"), alt.Tooltip("racks:Q", title="Racks", format=",.0f")],
+            tooltip=tip,
         )
-        .properties(width=740, height=110)
-        .resolve_scale(y="independent")
-    )  # fmt: skip
+        .properties(width=760, height=110)
+        for platform in dict.fromkeys(frame["platform"])
+    ]
+    bars = alt.vconcat(*panels)
     said = "Bars: racks at work by quarter, a panel per platform, coloured by the power cap over the configuration's limit."
     return theme.finish(bars, "Points chosen over time", said, height=None, width=None)

@@ -127,7 +127,7 @@ def _event_tables(found: Mapping[str, Any]) -> list[Table]:
     ]
     note = (
         "Relaxed plans. Each row knows what ships or starts by then, with all earlier purchases fixed: the plan as it stood; "
-        "planned again with the fastest points; designed again with all points."
+        "planned again with the points it had and the fastest on what is new; designed again with all points."
     )
     head = ["Quarter", "News", "As it stood", "Planned again", "Designed again", "Points"]
     return [Table("Re-design as the roadmap moves", head, rows, wide=(0, 1), note=note)]
@@ -154,7 +154,7 @@ def change_parts(plan: PlanView) -> Parts:
     kept = [r for usd, r in sorted(rows, key=lambda r: -r[0]) if usd > 1e3]
     note = "Derivatives of the relaxed plan: what small changes add to its value today."
     tables = (
-        [Table("What would change the plan", ["Change", "Where", "Worth"], kept, wide=(0, 1), note=note)]
+        [Table("Small changes and what they add", ["Change", "Where", "Worth"], kept, wide=(0, 1), note=note)]
         if kept
         else []
     )
