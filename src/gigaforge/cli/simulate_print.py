@@ -296,8 +296,8 @@ def replayed(console: Any, summary: dict[str, Any]) -> None:
             words, text = _REPLAYED.get(name, words), f"{value:.2%}"
         console.print(f"[dim]{words:22s}[/] {text}", highlight=False)
     entries = summary.get("jobs", summary.get("requests", 0))
-    usual_s = summary["span_s"] / max(entries - 1, 1)
-    if summary["longest_gap_s"] > max(0.1 * summary["span_s"], _GAP_STANDS_OUT * usual_s) > 0.0:
+    usual_s = (summary["span_s"] - summary["longest_gap_s"]) / max(entries - 2, 1)  # between the other entries
+    if summary["longest_gap_s"] > max(0.1 * summary["span_s"], _GAP_STANDS_OUT * usual_s):
         gap = format_quantity(summary["longest_gap_s"], "duration")
         console.print(
             f"[yellow]The trace has a gap of {gap}, taken as no demand: fill or cut it if entries are missing.[/]"
