@@ -159,4 +159,5 @@ def internal_rate_of_return(quarterly_usd: Array) -> float | None:
     if not (quarterly_usd.max(initial=0.0) > 0 > quarterly_usd.min(initial=0.0)):
         return None
     rate = pyxirr.irr(quarterly_usd.tolist())
-    return None if rate is None or not np.isfinite(rate) else float((1 + rate) ** 4 - 1)
+    # A root at minus all of the money, or at a thousandfold in a quarter, is no return that anybody means.
+    return None if rate is None or not -0.99 < rate < 1e3 else float((1 + rate) ** 4 - 1)

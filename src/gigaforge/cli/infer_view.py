@@ -105,11 +105,11 @@ class Answer:
         """What all of it does at these targets, in one sentence."""
         row = self.rows(self.best)[0]
         d = row["deployment"]
-        cost = "" if row["usd_per_mtok"] is None else f", ${row['usd_per_mtok']:.2g} per million tokens"
+        cost = "" if row["usd_per_mtok"] is None else f", ${row['usd_per_mtok']:.2g} per million output tokens"
         return (
             f"{d['accelerators']:,.0f} accelerators, {_asked(self.traffic)}: {d['tokens_per_s']:,.0f} output tokens/s"
             f" ({d['tokens_per_s_low']:,.0f} to {d['tokens_per_s_high']:,.0f}), {d['requests_per_s']:,.3g} requests/s,"
-            f" {d['it_power_w'] / 1e3:,.3g} kW of IT power{cost}."
+            f" {d['it_power_w'] / 1e3:,.3g} kW of IT power with hosts and switches{cost}."
         )
 
 
@@ -218,7 +218,7 @@ def show(answer: Answer, hardware: Hardware, top: int) -> None:
     console.print(
         ("* best under the targets. " if mark == "* " else "~ closest to the targets. ")
         + "TP, EP, PP: tensor, expert, pipeline parallel; DP: attention data parallel; x2: replicas (decode workers);"
-        " +3x: prefill workers.\n"
+        " +3x: prefill workers. Batch: requests in flight on one worker; W: of the GPU alone, tok/s/MW and $ with hosts and switches.\n"
         f"{results.evaluated:,} configurations evaluated in {results.wall_s:.2f} s, {len(results):,} fit{size} of"
         f" {float(hardware.hbm_bytes) / 1e9:.0f} GB; 80 % intervals: {words or 'not calibrated'}",
         style="dim",

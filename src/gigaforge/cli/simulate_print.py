@@ -283,6 +283,9 @@ def comparison(done: Comparison, as_json: bool) -> None:
     )
 
 
+_GAP_STANDS_OUT = 10.0  # times the usual time between entries
+
+
 def replayed(console: Any, summary: dict[str, Any]) -> None:
     """Print what a trace gave, and say where it has a hole."""
     for name, value in summary.items():
@@ -292,7 +295,9 @@ def replayed(console: Any, summary: dict[str, Any]) -> None:
         elif name.endswith("_share") or name == "utilisation":
             words, text = _REPLAYED.get(name, words), f"{value:.2%}"
         console.print(f"[dim]{words:22s}[/] {text}", highlight=False)
-    if summary["longest_gap_s"] > 0.1 * summary["span_s"] > 0.0:
+    entries = summary.get("jobs", summary.get("requests", 0))
+    usual_s = (summary["span_s"] - summary["longest_gap_s"]) / max(entries - 2, 1)  # between the other entries
+    if summary["longest_gap_s"] > max(0.1 * summary["span_s"], _GAP_STANDS_OUT * usual_s):
         gap = format_quantity(summary["longest_gap_s"], "duration")
         console.print(
             f"[yellow]The trace has a gap of {gap}, taken as no demand: fill or cut it if entries are missing.[/]"

@@ -182,14 +182,11 @@ def _show_worst(rows: Any) -> None:
 
 def _show_worst_serving(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
 
-    table = Table(title="furthest off", title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for head in ("row", "model", "gpu", "metric"):
-        table.add_column(head, overflow="fold")
-    for head in ("measured", "predicted", "error"):
-        table.add_column(head, justify="right", no_wrap=True)
+    console = Console()
+    console.print("\nfurthest off: predicted / measured - 1, and whether rows like it agree", highlight=False)
     for row in rows:
-        names = (row[k] for k in ("id", "model", "gpu", "metric"))
-        table.add_row(*names, f"{row['measured']:.4g}", f"{row['predicted']:.4g}", f"{row['error']:+.0%}")
-    Console().print(table)
+        what = f"{row['id']}, {row['model']} on {row['gpu']}, {row['metric']}: {row['predicted']:.4g} for {row['measured']:.4g}"
+        console.print(f"  {row['error']:+8.0%}  {what}", highlight=False, markup=False)
+        console.print(Padding(row["reason"], (0, 0, 0, 12)), highlight=False, markup=False, style="dim")

@@ -143,11 +143,12 @@ def import_rows(
         writer = Writer(connection, state, register, state.ledger)
         drafts = [_draft(actor, kind, row, file, number) for number, row in enumerate(rows, 2)]
         known = _known(connection, drafts)
+        seen: dict[str, int] = {}
         for start in range(0, len(rows), _BATCH):
             batch = drafts[start : start + _BATCH]
             register.prefetch(d.data["racks"][0] for d in batch if isinstance(d, Draft))
             for number, draft in enumerate(batch, start + 2):
-                _one(writer, draft, number, known, report)
+                _one(writer, draft, number, known, seen, report)
             writer.write_events()
             if watch:
                 watch(start + len(batch), len(rows))
@@ -159,15 +160,25 @@ def import_rows(
     return report
 
 
-def _one(writer: Writer, draft: Draft | InputError, number: int, known: set[str], report: ImportReport) -> None:
+def _one(
+    writer: Writer,
+    draft: Draft | InputError,
+    number: int,
+    known: set[str],
+    seen: dict[str, int],
+    report: ImportReport,
+) -> None:
     try:
         if isinstance(draft, InputError):
             raise draft
+        if draft.key in seen:
+            report.add(number, "rack", f"says the same as row {seen[draft.key]}")
+            return
+        seen[draft.key] = number
         if draft.key in known:
             report.known += 1
             return
         writer.add(draft)
-        known.add(draft.key)
         report.recorded += 1
     except RefusedError as problem:
         report.add(number, "", problem.problem)

@@ -141,7 +141,8 @@ def replay_jobs(jobs: pd.DataFrame, racks: int, rack: RackClass, *, pod_racks: i
     if len(jobs) and counts.max() > size:
         worst = int(np.argmax(counts))
         raise InputError(
-            f"job {jobs['job'].iloc[worst]} needs {int(counts[worst]):,} accelerators; the cluster has {size:,}",
+            f"job {jobs['job'].iloc[worst]} needs {int(counts[worst]):,} accelerators; the cluster has {size:,}"
+            " (give more with --racks or --domain)",
             "trace",
         )
     rate = rates.interrupt_rate(rack) / rack.accelerators

@@ -181,7 +181,7 @@ def match(problem: Problem, what: str, where: str = "risk") -> list[str]:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(
             f"{what!r} is no figure that can be uncertain; {hint}known kinds: {', '.join(kinds)}, performance[.NAME], "
-            "operations.failures, and any single number of the scenario",
+            "operations.failures",
             f"{where}: risk.variables",
         )
     return found

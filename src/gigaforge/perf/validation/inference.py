@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -86,16 +86,32 @@ class InferenceReport:
         return scored.iloc[np.argsort(-error)[:count]]
 
     def worst_rows(self, count: int = 12) -> list[dict[str, Any]]:
-        """The same as plain values: ``id, model, gpu, metric, measured, predicted, error`` (predicted / measured - 1)."""
+        """The same as plain values: ``id, model, gpu, metric, measured, predicted, error, reason`` (error: predicted / measured - 1)."""
         return [
             {
                 **{name: str(row[name]) for name in ("id", "model", "gpu", "metric")},
                 "measured": float(row["measured"]),
                 "predicted": float(row["predicted"]),
                 "error": float(row["predicted"] / row["measured"] - 1.0),
+                "reason": self._reason(row),
             }
             for row in self.worst(count).to_dict("records")
         ]
+
+    def _reason(self, row: Mapping[Hashable, Any]) -> str:
+        """Whether rows of the same model, GPU and software are off alike, and what had to be assumed."""
+        like = self.scored
+        for name in ("model", "gpu", "software", "metric"):
+            like = like[like[name] == row[name]]
+        like = like[like["id"] != row["id"]]
+        ratio = float(row["predicted"] / row["measured"])
+        assumed = f"; assumed: {row['note']}" if row["note"] else ""
+        if len(like) < _FEW:
+            return f"{len(like) or 'no'} other rows of this model, GPU and software to judge it by{assumed}"
+        level = float(np.median(like["predicted"] / like["measured"]))
+        alike = abs(np.log(ratio / level)) < np.log(_ALIKE)
+        said = "are off alike" if alike else "contradict it"
+        return f"the other {len(like)} rows of this model, GPU and software {said} (at the median x{level:.2g}, this one x{ratio:.2g}){assumed}"
 
     def assumed(self) -> dict[str, int]:
         """What had to be assumed of predicted rows, and of how many."""
@@ -107,6 +123,12 @@ class InferenceReport:
         columns = ["id", "metric", "measured", "predicted", "low", "high", "note"]
         rest = [c for c in self.table.columns if c not in columns]
         self.table[columns + rest].to_csv(path, index=False)
+
+
+_FEW: Final = 3
+"""Rows below which a group says nothing about one of its members."""
+_ALIKE: Final = 1.5
+"""Factor within which two rows count as off by as much."""
 
 
 def _ape(table: pd.DataFrame) -> Floats:

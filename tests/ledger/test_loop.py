@@ -1,0 +1,161 @@
+"""What was recorded goes back into the plan and the calibration; files go in and statements come out; the command line works."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gigaforge.buildout.actuals import read_actuals
+from gigaforge.catalog import load_catalog
+from gigaforge.cli import app as cli
+from gigaforge.cli import main
+from gigaforge.errors import InputError, NoAnswerError
+from gigaforge.ledger import Actor, Ledger, actions
+from gigaforge.ledger import statement as statements
+from gigaforge.ledger.actuals import actuals, measured_runs, read_measured
+from gigaforge.ledger.contract import terms_from
+from gigaforge.ledger.importing import import_rows
+from gigaforge.ledger.keys import read_key
+from gigaforge.perf.validation.runs import run_of
+from tests.ledger.world import ANN, BOB, CHO, COUNTED_W, DAN, RACK_W, approved, deliver, new_ledger, parties, ready
+
+ALLIANCE = Path("scenarios/alliance-10gw.yaml")
+
+
+def deliveries(count: int) -> pd.DataFrame:
+    return pd.DataFrame({
+        "rack": [f"I{n:04d}" for n in range(count)], "system": "rack", "site": "abilene", "delivered_on": "2026-07-05",
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_files_are_recorded_whole_resumed_and_never_twice(ledger: Ledger, form: str) -> None:
+    def content(table: pd.DataFrame) -> bytes:
+        out = io.BytesIO()
+        table.to_parquet(out, index=False) if form == "parquet" else table.to_csv(out, index=False)
+        return out.getvalue()
+
+    table = deliveries(30)
+    wrong = table.copy()
+    wrong.loc[7, "site"], wrong.loc[9, "rack"] = "nowhere", "I0003"
+    report = import_rows(ledger, CHO, "delivery", content(wrong), f"d.{form}")
+    assert not report.kept
+    assert [e.row for e in report.errors] == [9, 11]
+    assert ledger.state().total("delivered") == 0
+    report = import_rows(ledger, CHO, "delivery", content(wrong), f"d.{form}", resume=True)
+    assert (report.recorded, report.refused) == (28, 2)
+    report = import_rows(ledger, CHO, "delivery", content(table), f"d.{form}")
+    assert (report.recorded, report.known, report.refused) == (2, 28, 0)
+    event = ledger.events(kind="delivery")[0]
+    assert ledger.evidence(event.evidence[0].sha256) == content(wrong)
+    assert event.data["file_row"] == 2
+
+
+def test_actuals_say_what_stood_at_the_end_of_each_quarter(tmp_path: Path) -> None:
+    where = str(tmp_path / "ledger.db")
+    with new_ledger(where, tmp_path, first_quarter="2026-Q2") as ledger:
+        deliver(ledger, "A", "B", "C", day="2026-07-05")
+        data = {"racks": ["A", "B", "C"], "throughput": 1000.0, "power_w": 180e3}
+        ledger.append(actions.draft("installation", CHO, {"racks": ["A", "B", "C"]}, happened_on="2026-08-01"))
+        ledger.append(actions.draft("acceptance", ANN, data, happened_on="2026-10-02"))
+        ledger.append(actions.draft("decommissioning", ANN, {"racks": ["B"]}, happened_on="2026-10-03"))
+    table = actuals(where, "2026-Q4")
+    assert list(table["quarter"]) == ["2026-Q2", "2026-Q3", "2026-Q4"]
+    assert list(table["racks_added"]) == [0, 3, 0]
+    assert list(table["racks_retired"]) == [0, 0, 1]
+    assert list(table["racks_online"]) == [0, 3, 2]
+    assert list(table["it_power_w"]) == [0, 3 * RACK_W, 2 * RACK_W]
+    assert list(table["accepted_w"]) == [0, 0, 3 * COUNTED_W]
+    planner = read_actuals(f"ledger:{where}#2026-Q3")
+    assert list(planner["racks_added"]) == [0, 3]
+    with pytest.raises(NoAnswerError):
+        actuals(where, "2026-Q2")
+    with pytest.raises(InputError, match="clear"):
+        actuals("http://example.org")
+
+
+def test_acceptance_tests_become_measured_runs_of_the_calibration(tmp_path: Path) -> None:
+    terms = terms_from(ALLIANCE, load_catalog())
+    where = str(tmp_path / "ledger.db")
+    with Ledger.create(where, "Alliance", parties(tmp_path), ANN) as ledger:
+        event = ledger.append(
+            actions.draft("commitment", ANN, {"terms": terms.model_dump(mode="json", exclude_none=True)})
+        )
+        for actor in (BOB, CHO):
+            ledger.append(actions.approval(ledger, actor, event.seq))
+        deliver(ledger, "G1", "G2", "G3", system="gb300-nvl72")
+        for rack, rate in (("G1", 28000.0), ("G2", 29000.0), ("G3", 29500.0)):
+            data = {"racks": [rack], "throughput": rate, "power_w": 148e3}
+            assert ledger.append(actions.draft("acceptance", ANN, data)).data["verdict"] == "pass"
+        row = measured_runs(ledger)["training"][0]
+    assert row["tokens_per_s_per_gpu"] == 29000.0
+    run = run_of(row, row["id"])  # the calibration understands it
+    assert run.key.precision == "bf16"
+    assert run.measured_tokens == 29000.0
+    assert read_measured(f"ledger:{where}", "training")[0]["id"] == row["id"]
+    with pytest.raises(NoAnswerError):
+        read_measured(where, "inference")
+
+
+def test_a_statement_holds_until_anybody_changes_it(ledger: Ledger, tmp_path: Path) -> None:
+    ready(ledger)
+    claim = approved(ledger)
+    ledger.append(actions.release(ledger, DAN, claim.seq, "<wire & 1>"))
+    signers = [(Actor("nvidia", "dan"), read_key(tmp_path / "nvidia.key")), (ANN, read_key(tmp_path / "openai.key"))]
+    file, page = statements.write_statement(ledger, 1, tmp_path / "out", signers)
+    assert statements.check_statement(file, ledger) == []
+    text = page.read_text(encoding="utf-8")
+    assert "$10M" in text
+    assert "&lt;wire &amp; 1&gt;" in text
+    whole = json.loads(file.read_text(encoding="utf-8"))
+    whole["statement"]["claim"]["amount_usd"] += 1
+    file.write_text(json.dumps(whole), encoding="utf-8")
+    assert len(statements.check_statement(file, ledger)) == 3
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    code = 0
+    sys.argv = ["gigaforge", "ledger", *words, "--json"]
+    try:
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    told = json.loads(capsys.readouterr().out)
+    assert isinstance(told, dict)
+    return {**told, "code": code}
+
+
+def test_the_command_line_from_init_to_verify(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setenv("GIGAFORGE_LEDGER", str(tmp_path / "l.db"))
+    cli.registered_commands.clear()
+    cli.registered_groups.clear()
+    keys = tmp_path / "keys"
+    made = run(capsys, "init", str(ALLIANCE), "--as", "openai/ann", "--keys", str(keys))
+    for who in ("openai/bob", "nvidia/cho"):
+        key = str(keys / f"{who.split('/')[0]}.key")
+        assert run(capsys, "approve", str(made["commitment"]), "--as", who, "--key", key)["kind"] == "approval"
+    rack = ("system=gb300-nvl72", "site=abilene", "racks=a-1")
+    assert run(capsys, "record", "delivery", *rack, "--as", "nvidia/cho")["data"]["racks"] == ["A-1"]
+    again = run(capsys, "record", "delivery", *rack, "--as", "nvidia/cho")
+    assert (again["code"], again["exit_code"]) == (1, 1)
+    assert "delivered before" in again["error"]
+    assert run(capsys, "record", "meter", "site=abilene", "--as", "openai/ann")["code"] == 2
+    power = run(capsys, "record", "energisation", "site=abilene", "power_w=200 MW", "--as", "openai/ann")
+    assert power["data"]["power_w"] == 200_000_000
+    kept, copy = tmp_path / "kept.json", tmp_path / "copy.jsonl"
+    run(capsys, "checkpoint", "--as", "openai/ann", "--key", str(keys / "openai.key"), "--out", str(kept))
+    run(capsys, "export", "--out", str(copy))
+    assert run(capsys, "verify", "--checkpoint", str(kept), "--copy", str(copy))["sound"]
+    assert run(capsys, "state")["kinds"]["delivery"] == 1
+    run(capsys, "backup", "--out", str(tmp_path / "b.zip"))
+    assert run(capsys, "restore", str(tmp_path / "b.zip"), "--ledger", str(tmp_path / "r.db"))["events"] == 7
+    copy.write_bytes(copy.read_bytes().replace(b"abilene", b"abileme", 1))
+    assert run(capsys, "verify", "--ledger", str(copy))["code"] == 1
