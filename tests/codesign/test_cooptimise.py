@@ -28,6 +28,7 @@ def test_shares_of_what_tokens_are_paid_with_add_up() -> None:
         assert joule == (row["power"] + row["energy"] > row["capital"])
 
 
+@pytest.mark.slow
 def test_the_loop_designs_again_when_the_roadmap_moves() -> None:
     problem = tight_power()
     known = events_of(problem)

@@ -43,7 +43,9 @@ def first_plan(model: linopy.Model, options: SolverOptions) -> tuple[NDArray[np.
     position[labels] = np.arange(len(labels))
     chosen = position[model.variables["chosen"].labels.transpose("run", "site", "system").values]
     places = chosen.reshape(len(chosen), -1)
-    if not _dive(highs, places):
+    placed = _dive(highs, places)
+    highs.resetGlobalScheduler(True)
+    if not placed:
         return None
     left_s = _SHARE * options.time_limit_s - (time.perf_counter() - started)
     whole, _ = make_highs(
@@ -53,6 +55,7 @@ def first_plan(model: linopy.Model, options: SolverOptions) -> tuple[NDArray[np.
     for column in places.ravel():
         whole.changeColBounds(int(column), float(np.rint(value[column])), float(np.rint(value[column])))
     whole.run()
+    whole.resetGlobalScheduler(True)  # the next search may ask for another number of threads
     found = whole.getInfo().primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
     value = np.asarray(whole.getSolution().col_value)
     return (np.arange(len(value), dtype=np.int32), value) if found else None
