@@ -21,7 +21,6 @@ __all__ = ["register"]
 
 _DEGREES = ("tensor_parallel", "pipeline_parallel", "virtual_pipeline", "context_parallel", "expert_parallel",
             "expert_tensor_parallel", "data_parallel", "micro_batch")  # fmt: skip
-Degree = Annotated[int | None, typer.Option(min=1)]
 
 
 def register(app: typer.Typer) -> None:
@@ -75,14 +74,19 @@ def train(
         str | None, typer.Option(help="Context parallelism by ring (default), all-gather, ulysses or all.")
     ] = None,
     sharding_group: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Ranks that share states, replicated beyond (hybrid sharding, HSDP).")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Ranks that share states, replicated beyond (hybrid sharding, HSDP)."),
     ] = None,
     expert_load: Annotated[
         float, typer.Option(help="Work of the fullest expert rank over the mean (1: balanced routing).")
     ] = 1.0,
     oversubscription: Annotated[float, typer.Option(help="Of the fat tree beyond --pod accelerators.")] = 1.0,
-    pod: Annotated[int | None, typer.Option(min=1, metavar="N", help="Accelerators below one non-blocking part.")] = None,
-    site_gpus: Annotated[int | None, typer.Option(min=1, metavar="N", help="Accelerators of one site, of several.")] = None,
+    pod: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Accelerators below one non-blocking part.")
+    ] = None,
+    site_gpus: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Accelerators of one site, of several.")
+    ] = None,
     site_bandwidth: Annotated[
         str | None, typer.Option(help="Between sites, one way, per accelerator, e.g. '1 GB/s'.")
     ] = None,
