@@ -21,7 +21,6 @@ __all__ = ["register"]
 
 _DEGREES = ("tensor_parallel", "pipeline_parallel", "virtual_pipeline", "context_parallel", "expert_parallel",
             "expert_tensor_parallel", "data_parallel", "micro_batch")  # fmt: skip
-Degree = Annotated[int | None, typer.Option(min=1)]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,18 +31,40 @@ def register(app: typer.Typer) -> None:
 def train(
     model: Annotated[str, typer.Argument(help="Model in the catalogue, e.g. llama-3.1-405b.")],
     system: Annotated[str, typer.Argument(help="System in the catalogue, e.g. gb300-nvl72.")],
-    gpus: Annotated[int, typer.Option("--gpus", min=1, help="Accelerators that the run uses.")],
-    global_batch: Annotated[int, typer.Option("--global-batch", min=1, help="Sequences of one optimizer step.")],
-    seq: Annotated[int, typer.Option("--seq", min=1, help="Tokens of a sequence.")],
+    gpus: Annotated[int, typer.Option("--gpus", min=1, metavar="N", help="Accelerators that the run uses.")],
+    global_batch: Annotated[
+        int, typer.Option("--global-batch", min=1, metavar="N", help="Sequences of one optimizer step.")
+    ],
+    seq: Annotated[int, typer.Option("--seq", min=1, metavar="N", help="Tokens of a sequence.")],
     precision: Annotated[str, typer.Option(help="bf16, fp8, mxfp8 or nvfp4.")] = "bf16",
-    tensor_parallel: Annotated[int | None, typer.Option("--tensor-parallel", "--tp", min=1)] = None,
-    pipeline_parallel: Annotated[int | None, typer.Option("--pipeline-parallel", "--pp", min=1)] = None,
-    virtual_pipeline: Annotated[int | None, typer.Option("--virtual-pipeline", "--vpp", min=1)] = None,
-    context_parallel: Annotated[int | None, typer.Option("--context-parallel", "--cp", min=1)] = None,
-    expert_parallel: Annotated[int | None, typer.Option("--expert-parallel", "--ep", min=1)] = None,
-    expert_tensor_parallel: Annotated[int | None, typer.Option("--expert-tensor-parallel", "--etp", min=1)] = None,
-    data_parallel: Annotated[int | None, typer.Option("--data-parallel", "--dp", min=1)] = None,
-    micro_batch: Annotated[int | None, typer.Option("--micro-batch", "--mbs", min=1)] = None,
+    tensor_parallel: Annotated[
+        int | None, typer.Option("--tensor-parallel", "--tp", min=1, metavar="N", help="Ranks that split each layer.")
+    ] = None,
+    pipeline_parallel: Annotated[
+        int | None, typer.Option("--pipeline-parallel", "--pp", min=1, metavar="N", help="Stages of layers.")
+    ] = None,
+    virtual_pipeline: Annotated[
+        int | None,
+        typer.Option("--virtual-pipeline", "--vpp", min=1, metavar="N", help="Chunks of a stage (interleaved)."),
+    ] = None,
+    context_parallel: Annotated[
+        int | None,
+        typer.Option("--context-parallel", "--cp", min=1, metavar="N", help="Ranks that split the sequence."),
+    ] = None,
+    expert_parallel: Annotated[
+        int | None,
+        typer.Option("--expert-parallel", "--ep", min=1, metavar="N", help="Ranks that share out the experts."),
+    ] = None,
+    expert_tensor_parallel: Annotated[
+        int | None,
+        typer.Option("--expert-tensor-parallel", "--etp", min=1, metavar="N", help="Ranks that split each expert."),
+    ] = None,
+    data_parallel: Annotated[
+        int | None, typer.Option("--data-parallel", "--dp", min=1, metavar="N", help="Replicas.")
+    ] = None,
+    micro_batch: Annotated[
+        int | None, typer.Option("--micro-batch", "--mbs", min=1, metavar="N", help="Sequences at a time.")
+    ] = None,
     recompute: Annotated[str | None, typer.Option(help="none, selective or full.")] = None,
     sharding: Annotated[str | None, typer.Option(help="none, optimizer, gradients or full (FSDP).")] = None,
     schedule: Annotated[
@@ -53,14 +74,19 @@ def train(
         str | None, typer.Option(help="Context parallelism by ring (default), all-gather, ulysses or all.")
     ] = None,
     sharding_group: Annotated[
-        int | None, typer.Option(min=1, help="Ranks that share states, replicated beyond (hybrid sharding, HSDP).")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Ranks that share states, replicated beyond (hybrid sharding, HSDP)."),
     ] = None,
     expert_load: Annotated[
         float, typer.Option(help="Work of the fullest expert rank over the mean (1: balanced routing).")
     ] = 1.0,
     oversubscription: Annotated[float, typer.Option(help="Of the fat tree beyond --pod accelerators.")] = 1.0,
-    pod: Annotated[int | None, typer.Option(min=1, help="Accelerators below one non-blocking part.")] = None,
-    site_gpus: Annotated[int | None, typer.Option(min=1, help="Accelerators of one site, of several.")] = None,
+    pod: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Accelerators below one non-blocking part.")
+    ] = None,
+    site_gpus: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Accelerators of one site, of several.")
+    ] = None,
     site_bandwidth: Annotated[
         str | None, typer.Option(help="Between sites, one way, per accelerator, e.g. '1 GB/s'.")
     ] = None,
@@ -70,12 +96,15 @@ def train(
     ] = "megatron-bridge",
     parameters: Annotated[Path | None, typer.Option(help="Parameter file of `gigaforge calibrate training`.")] = None,
     power_cap: Annotated[str | None, typer.Option(help="Cap per accelerator, e.g. '900 W'.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many strategies to show.")] = 10,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many strategies to show.")] = 10,
     figure: Annotated[Path | None, typer.Option(help="Write the waterfall: .html, .png or .svg.")] = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank training strategies by step time; with all degrees given, explain that one."""
+    """Rank training strategies by step time; with all degrees given, explain that one.
+
+    Example: gigaforge train llama-3.1-405b gb300-nvl72 --gpus 4608 --global-batch 2304 --seq 8192
+    """
     from gigaforge.perf.hardware import Hardware
     from gigaforge.perf.training import TrainingJob, TrainingParameters, refuse_degrees, search
     from gigaforge.perf.transformer import Transformer

@@ -213,20 +213,3 @@ def test_colours_and_no_script(site: Site) -> None:
         assert page.inner_text("h1")
     assert page.locator("select#work").is_visible()
     page.context.close()
-
-
-def test_first_paint_within_a_second(site: Site) -> None:
-    page, _ = site.open()
-    for path in ("/", "/tranches", "/plan"):
-        page.goto(path)  # the first reader after a change waits for the drawings
-        best = min(_paint_ms(page, path) for _ in range(3))
-        assert best < 1000, f"{path}: {best} ms"
-    page.context.close()
-
-
-def _paint_ms(page: Any, path: str) -> float:
-    page.goto(path)
-    painted: list[float] = []
-    while not painted:
-        painted = page.evaluate("performance.getEntriesByName('first-contentful-paint').map(e => e.startTime)")
-    return painted[0]
