@@ -11,7 +11,9 @@ import pytest
 from gigaforge.buildout.folder import write_plan_folder
 from gigaforge.errors import InputError
 from gigaforge.report.html import render_report, write_report
+from gigaforge.report.report_tables import Table
 from gigaforge.report.sections import Section
+from gigaforge.report.story import rate_of_return
 from tests.report import plans
 
 FETCHED = re.compile(
@@ -93,3 +95,13 @@ def test_a_folder_that_is_no_plan_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("made", [plans.empty, plans.one_quarter])
 def test_poor_plans_have_a_page_too(made: object) -> None:
     assert "<h1>" in render_report(made())  # type: ignore[operator]
+
+
+def test_a_figure_never_stands_under_another_figure_s_head() -> None:
+    with pytest.raises(ValueError, match="3 heads over a row of 2 cells"):
+        Table("Parties", ["Party", "NPV", "IRR"], [["Operator", "$8B"]])
+
+
+@pytest.mark.parametrize(("irr", "said"), [(None, "–"), (0.284, "28.4 %"), (-0.031, "−3.1 %"), (25.78, "over 100 %")])
+def test_a_return_is_said_as_far_as_it_means_something(irr: float | None, said: str) -> None:
+    assert rate_of_return(irr) == said

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from gigaforge.report.report_tables import Cell, Link, Table
-from gigaforge.report.story import money, power
+from gigaforge.report.story import money, power, rate_of_return
 from gigaforge.report.view import PlanView, label_of
 from gigaforge.units import format_quantity
 
@@ -37,24 +37,12 @@ def measures_table(plan: PlanView) -> Table | None:
         role = "all its roles" if r["role"] == "all" else str(r["role"])
         rows.append(
             [plan.label(r["party"]), role, money(r["received_usd"]), money(r["paid_usd"]), money(r["left_usd"]),
-             f"{money(r['npv_usd'])} at {100 * r['discount_rate']:g} %", _share(r["irr"]), r["payback"] or "later",
+             f"{money(r['npv_usd'])} at {100 * r['discount_rate']:g} %", rate_of_return(r["irr"]), r["payback"] or "later",
              money(r["peak_exposure_usd"]), multiple]
         )  # fmt: skip
     if not rows:
         return None
-    head = [
-        "Party",
-        "As",
-        "Rate",
-        "Received",
-        "Paid",
-        "Left at end",
-        "NPV",
-        "IRR",
-        "Paid back",
-        "Exposure",
-        "Multiple",
-    ]
+    head = ["Party", "As", "Received", "Paid", "Left at end", "NPV", "IRR", "Paid back", "Exposure", "Multiple"]
     note = (
         "NPV at each party's own rate. The operator's measures are of the project after debt, before equity. A supplier's "
         "count no cost of goods unless its margin is stated; partners are taken to build at the catalogue's cost. What is "

@@ -64,6 +64,12 @@ class Table:
     total: bool = False
     note: str = field(default="")
 
+    def __post_init__(self) -> None:
+        """A row that has not one cell for each head would stand under the wrong ones."""
+        for row in self.rows:
+            if len(row) != len(self.head):
+                raise ValueError(f"{self.caption}: {len(self.head)} heads over a row of {len(row)} cells, {row}")
+
 
 def _gw(watts: float) -> str:
     """Gigawatts to two digits, never more than there is."""

@@ -14,7 +14,17 @@ from gigaforge.report.power_figures import milestone_frame
 from gigaforge.report.view import PlanView
 from gigaforge.units import format_quantity
 
-__all__ = ["Headline", "headline", "headlines", "money", "power", "scarcities", "sentences", "takeaways"]
+__all__ = [
+    "Headline",
+    "headline",
+    "headlines",
+    "money",
+    "power",
+    "rate_of_return",
+    "scarcities",
+    "sentences",
+    "takeaways",
+]
 
 DAYS_PER_QUARTER = SECONDS_PER_QUARTER / 86400.0
 _LATE = 1e-6  # relative slack under which a sum of rounded figures counts as reached
@@ -39,7 +49,12 @@ def power(watts: float) -> str:
 
 def money(usd: float | None) -> str:
     """Dollars for people: "$124B"."""
-    return "n/a" if usd is None else format_quantity(usd, "money")
+    return "n/a" if usd is None else format_quantity(usd, "money").replace("-", "−")
+
+
+def rate_of_return(irr: float | None) -> str:
+    """A yearly rate for people: what is paid back within months has one in the thousands of per cent, which says no more."""
+    return "–" if irr is None else "over 100 %" if irr > 1 else f"{100 * irr:.1f} %".replace("-", "−")
 
 
 def _percent(share: float) -> str:
@@ -91,7 +106,7 @@ def headlines(plan: PlanView) -> list[Headline]:
     _, _, rate = lives_and_rate(plan)
     terms = [
         f"at {rate * 100:g} % a year" if rate else "",
-        f"IRR {_percent(s['irr'])}" if s.get("irr") is not None else "",
+        f"IRR {rate_of_return(s['irr'])}" if s.get("irr") is not None else "",
     ]
     note = "; ".join(["operator's", *filter(None, terms)])
     out.append(Headline("Net present value", money(s.get("npv_usd")), note))
