@@ -7,50 +7,27 @@ commitment's basis), for quarters that are over, without gaps from the first qua
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
-from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.problem import Array, Past, Problem
 from gigaforge.errors import InputError
 from gigaforge.quarters import Quarter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Past", "past_from", "read_actuals", "register_actuals", "with_past"]
+__all__ = ["past_from", "read_actuals", "register_actuals", "with_past"]
 
 _KEYS: Final = ("quarter", "site", "system")
 _COUNTS: Final = ("racks_added", "racks_retired", "racks_online", "racks_delivered")
 _POWERS: Final = ("it_power_w", "facility_power_w", "deployed_w", "accepted_w")
 _POWER_TOLERANCE: Final = 1e-3  # relative: tables are rounded for people
 _READERS: dict[str, Callable[[str], pd.DataFrame]] = {}
-
-
-@dataclass(frozen=True)
-class Past:
-    """Quarters that are over, as arrays over all sites S, all systems K and the P quarters past.
-
-    Attributes
-    ----------
-    added, retired : array
-        Racks. Shape (S, K, P).
-    not_accepted_w : array
-        Power installed and not accepted at the end of each quarter, on the commitment's basis [W]. Shape (S, K, P).
-
-    """
-
-    added: Array
-    retired: Array
-    not_accepted_w: Array
-
-    @property
-    def quarters(self) -> int:
-        """How many quarters are over."""
-        return int(self.added.shape[2])
 
 
 def register_actuals(scheme: str, reader: Callable[[str], pd.DataFrame]) -> None:

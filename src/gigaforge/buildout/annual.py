@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.payments import delivered_usd, operator_flows
 from gigaforge.buildout.problem import Problem
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.plan import Decisions
 
 __all__ = ["annual_cost", "annual_summary", "capital_recovery", "implied_rate"]
 

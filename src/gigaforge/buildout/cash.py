@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.payments import (
     FLOWS,
@@ -20,9 +20,6 @@ from gigaforge.buildout.payments import (
 )
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.tax import depreciation, tax_due
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.plan import Decisions
 
 __all__ = ["FLOWS", "OPERATOR", "Cash", "cash_table", "flows_usd", "internal_rate_of_return", "salvage_usd"]
 

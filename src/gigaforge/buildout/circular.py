@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gigaforge.buildout.cash import Cash
+from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.payments import OPERATOR, party_names
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.shares import stake_of
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.plan import Decisions
 
 __all__ = ["circularity", "traced"]
 

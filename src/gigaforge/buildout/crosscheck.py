@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gigaforge.buildout.annual import annual_summary
-from gigaforge.buildout.plan import Decisions
+from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.problem import Problem
 from gigaforge.scenario import interpolate
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gigaforge.buildout.plan import Decisions
+from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD
 from gigaforge.buildout.solver import Relaxation

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from gigaforge.buildout.pricing import PointPrices, point_prices
-from gigaforge.buildout.problem import Array, Problem
-from gigaforge.buildout.programme import GW, PETA, USD, build, step_once
+from gigaforge.buildout.problem import Array, Problem, step_once
+from gigaforge.buildout.programme import GW, PETA, USD, build
 from gigaforge.buildout.solver import Relaxation, SolverOptions, relax
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gigaforge.buildout.cash import Cash, internal_rate_of_return
+from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.payments import OPERATOR, delivered_usd, party_names
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.shares import stake_of
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.plan import Decisions
 
 __all__ = ["ROLES", "Measures", "measures", "parties_of", "parties_table"]
 

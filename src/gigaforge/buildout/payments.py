@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.instalments import instalments
-from gigaforge.buildout.problem import Array, Problem
-from gigaforge.buildout.programme import step_once
+from gigaforge.buildout.problem import Array, Problem, step_once
 from gigaforge.buildout.shares import stake_of
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.plan import Decisions
 
 __all__ = [
     "FLOWS",

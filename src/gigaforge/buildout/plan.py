@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from gigaforge.buildout.annual import annual_summary
 from gigaforge.buildout.cash import cash_table, internal_rate_of_return
 from gigaforge.buildout.circular import circularity
+from gigaforge.buildout.decisions import Decisions, accepted_w
 from gigaforge.buildout.parties import parties_of, parties_table
 from gigaforge.buildout.payments import delivered_usd
 from gigaforge.buildout.plan_tables import (
@@ -31,40 +31,7 @@ from gigaforge.buildout.solver import Solution
 from gigaforge.buildout.tranches import due_tranches
 from gigaforge.scenario import step
 
-__all__ = ["Decisions", "Plan", "decisions_from", "plan_from"]
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """The programme's decisions as arrays in SI units; racks are whole numbers.
-
-    Shapes: S sites, K systems, P serving points, J training points, W workloads, T quarters.
-    """
-
-    added: Array  # (S, K, T) racks
-    retired: Array  # (S, K, T)
-    online: Array  # (S, K, T)
-    serving_racks: Array  # (S, P, T)
-    training_racks: Array  # (J, S, T)
-    served: Array  # (W, T) output tokens
-    built_w: Array  # (S, T) facility power paid for
-    debt_usd: Array  # (T,)
-    tranches: NDArray[np.int_]  # (T,) released so far
-
-    def deployed_w(self, problem: Problem) -> Array:
-        """Cumulative accepted power on the commitment's own basis [W]. Shape (T,)."""
-        return np.asarray(accepted_w(problem, self).sum(axis=(0, 1)))
-
-    def held_w(self, problem: Problem) -> Array:
-        """IT power that sites hold: nameplate of what is online, less what caps leave free [W]. Shape (S, K, T)."""
-        p = problem
-        held = self.online * p.rack_it_w[None, :, None]
-        by_system = held.transpose(1, 0, 2)  # a view
-        spare = p.rack_it_w[p.point_system] - p.point_held_w
-        np.subtract.at(by_system, p.point_system, self.serving_racks.transpose(1, 0, 2) * spare[:, None, None])
-        spare = p.rack_it_w[p.train_system] - p.train_held_w
-        np.subtract.at(by_system, p.train_system, self.training_racks * spare[:, None, None])
-        return held
+__all__ = ["Plan", "decisions_from", "plan_from"]
 
 
 @dataclass(frozen=True)
@@ -99,14 +66,6 @@ class Plan:
         last = max(s["deployed_w"], default=0.0) / 1e9
         frame = self.tables["deployment"].groupby("quarter", sort=False)[["racks_added", "racks_online"]].sum()
         return f"<h4>{s['title']}: {last:.1f} GW, NPV ${s['npv_usd'] / 1e9:.1f}B</h4>{frame.to_html()}"
-
-
-def accepted_w(problem: Problem, decisions: Decisions) -> Array:
-    """Cumulative power accepted on the commitment's own basis [W]; a backlog counts from now on. Shape (S, K, T)."""
-    out = np.cumsum(decisions.added, axis=2) * problem.deployed_w_per_rack[..., None]
-    if problem.past is not None:
-        out[..., : problem.past.quarters] -= problem.past.not_accepted_w
-    return np.asarray(out)
 
 
 def _read(programme: Programme, solution: Solution) -> dict[str, Array]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.market import sum_by_workload
 from gigaforge.buildout.payments import energy_j
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.quarters import SECONDS_PER_QUARTER
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.plan import Decisions
 
 __all__ = ["demand_table", "environment", "run_end", "sites_table", "supply_table", "terms_summary", "training_runs"]
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.problem import Problem
 from gigaforge.buildout.programme import USD, Programme
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.units import format_quantity
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.plan import Decisions
 
 __all__ = ["Account", "RackAccounts", "reasons"]
 

@@ -12,10 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from gigaforge.buildout.actuals import Past
 from gigaforge.buildout.coordinate import coordinate
 from gigaforge.buildout.pricing import Index, restrict
-from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.problem import Array, Past, Problem
 from gigaforge.buildout.programme import USD, build
 from gigaforge.buildout.solver import Relaxation, SolverOptions, relax
 from gigaforge.errors import NoAnswerError

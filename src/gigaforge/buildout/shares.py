@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gigaforge.buildout.problem import Array, Problem
-from gigaforge.buildout.programme import step_once
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.plan import Decisions
+from gigaforge.buildout.decisions import Decisions
+from gigaforge.buildout.problem import Array, Problem, step_once
 
 __all__ = ["Stake", "stake_of"]
 

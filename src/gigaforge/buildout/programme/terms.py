@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gigaforge.buildout.instalments import instalments
+from gigaforge.buildout.programme.builder import USD, Builder, lagged
 from gigaforge.buildout.tax import depreciation_shares
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.programme import Builder
 
 __all__ = ["delivered_so_far", "profit_tax", "system_payments"]
 
@@ -27,7 +25,7 @@ def system_payments(b: Builder) -> None:
     if f.systems is None:
         return
     terms = instalments(f.systems, count)
-    paid: Any = sum((b.lag(b.delivered, k) * float(x) for k, x in enumerate(terms.payment) if x), 0)
+    paid: Any = sum((lagged(b.delivered, k) * float(x) for k, x in enumerate(terms.payment) if x), 0)
     if f.systems.kind == "credit":
         paid = paid - value * f.systems.share
     b.flows["system_terms"] = paid
@@ -37,11 +35,11 @@ def system_payments(b: Builder) -> None:
 
 def delivered_so_far(b: Builder) -> Any:
     """Value of systems delivered up to each quarter."""
-    if b.delivered_total is None:
-        b.delivered_total = b.variable("delivered so far", "quarter")
-        total = b.delivered_total
-        b.rule("", "delivered so far", total == b.lag(total, 1) + b.delivered)
-    return b.delivered_total
+    if b.delivered_so_far is None:
+        b.delivered_so_far = b.variable("delivered so far", "quarter")
+        total = b.delivered_so_far
+        b.rule("", "delivered so far", total == lagged(total, 1) + b.delivered)
+    return b.delivered_so_far
 
 
 def profit_tax(b: Builder) -> None:
@@ -57,23 +55,23 @@ def profit_tax(b: Builder) -> None:
     count = len(p.quarters)
     for k, share in enumerate(depreciation_shares(tax.system_years, count)):
         if share and leased < 1:
-            profit = profit - b.lag(b.delivered, k) * float(share * (1 - leased))
+            profit = profit - lagged(b.delivered, k) * float(share * (1 - leased))
     built = b.flows["facility_construction"]
     if p.facility_usd_per_w.any():
-        b.construction = b.variable("construction", "quarter")
-        b.rule("", "construction", b.construction == built)
+        construction = b.variable("construction", "quarter")
+        b.rule("", "construction", construction == built)
         for k, share in enumerate(depreciation_shares(tax.facility_years, count)):
             if share:
-                profit = profit - b.lag(b.construction, k) * float(share)
+                profit = profit - lagged(construction, k) * float(share)
     if b.debt is not None and f.debt is not None:
-        profit = profit - b.lag(b.debt, 1) * (f.debt.interest / 4)
+        profit = profit - lagged(b.debt, 1) * (f.debt.interest / 4)
     if f.systems is not None:
         terms = instalments(f.systems, count)
         cost = terms.payment if leased else terms.interest
-        profit = profit - sum(b.lag(b.delivered, k) * float(x) for k, x in enumerate(cost) if x)
+        profit = profit - sum(lagged(b.delivered, k) * float(x) for k, x in enumerate(cost) if x)
     total = b.variable("profit so far", "quarter", lower=-np.inf)
-    b.rule("", "profit so far", total == b.lag(total, 1) + profit)
+    b.rule("", "profit so far", total == lagged(total, 1) + profit)
     base = b.variable("taxed", "quarter")
-    b.rule("", "taxed stays", base >= b.lag(base, 1))
-    b.rule("", "taxed", base >= total - tax.losses / b.USD)
-    b.flows["tax"] = (base - b.lag(base, 1)) * tax.rate
+    b.rule("", "taxed stays", base >= lagged(base, 1))
+    b.rule("", "taxed", base >= total - tax.losses / USD)
+    b.flows["tax"] = (base - lagged(base, 1)) * tax.rate

@@ -1,0 +1,8 @@
+"""A scenario as arrays: what the build-out programme decides over."""
+
+from __future__ import annotations
+
+from gigaforge.buildout.problem.arrays import Array, Mask, Past, Problem, step_once
+from gigaforge.buildout.problem.statement import problem_from
+
+__all__ = ["Array", "Mask", "Past", "Problem", "problem_from", "step_once"]
