@@ -46,7 +46,8 @@ def test_time_energy_and_tokens_are_conserved(seed, hot, power, mode, scaling, d
     result = simulate(replace(fleet, sites=tuple(sites), groups=groups, serving=serving), seed)
     summary = result.summary()
     assert sum(summary["waterfall"].values()) == pytest.approx(1.0, abs=1e-9)
-    for fall in (summary["waterfall"], summary["serving_waterfall"]):
+    assert sum(summary["downtime"].values()) == pytest.approx(1.0 - summary["availability"], abs=1e-9)
+    for fall in (summary["waterfall"], summary["serving_waterfall"], summary["research_waterfall"]):
         assert sum(fall.values()) == pytest.approx(1.0, abs=1e-9)
         assert all(-1e-9 <= v <= 1.0 for v in fall.values())
     assert 0.0 <= summary["availability"] <= 1.0
@@ -98,7 +99,11 @@ def test_the_tables_agree_with_the_summary(tmp_path):
         summary["tokens_demanded"], rel=1e-6
     )
     assert training["tokens_per_s"].astype(float).sum() * 300 == pytest.approx(summary["tokens_trained"], rel=1e-6)
-    assert len(pd.read_parquet(tmp_path / "failures.parquet")) == summary["events"]
+    failures = pd.read_parquet(tmp_path / "failures.parquet")
+    assert (~failures["planned"]).sum() == summary["events"] == sum(summary["failures"].values())
+    assert failures["planned"].sum() == summary["services"] > 0
+    assert sites["cost_usd"].astype(float).sum() == pytest.approx(summary["cost_usd"], rel=1e-5)
+    assert sites["carbon_kg"].astype(float).sum() == pytest.approx(summary["carbon_kg"], rel=1e-5)
     assert sites.groupby("site", observed=True)["time_s"].is_monotonic_increasing.all()
 
 
@@ -144,6 +149,17 @@ def test_a_power_cap_costs_goodput_not_the_books():
 def test_wrong_policies_are_explained(text, message):
     with pytest.raises(InputError, match=message):
         policy_changes(text)
+
+
+def test_stops_are_told_by_kind_and_an_outage_stops_a_run_once():
+    outages = {"power_feed": {"rate": "60 /year", "duration": "1 h"}}
+    result = simulate(fleet_of(spec(failures={"outages": outages})), 2)
+    run = result.summary()["training"][0]
+    assert sum(n["count"] for n in run["stops"].values()) == run["interruptions"]
+    assert set(run["stops"]) >= {"gpu", "hbm", "software", "planned", "power_feed"}
+    assert "planned_maintenance" not in run["stops"]
+    assert 5 <= run["stops"]["power_feed"]["count"] <= 40  # halls of 128 racks; the run stands in one or two
+    assert run["stops"]["silent_data_corruption"]["rolled_back"] == run["stops"]["silent_data_corruption"]["count"]
 
 
 def test_the_shipped_sample_runs(sample_yaml):

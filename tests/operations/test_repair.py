@@ -121,14 +121,44 @@ def test_few_technicians_make_racks_wait():
     assert runs[0].availability < runs[1].availability < runs[2].availability
 
 
+def only_failures(table, events):
+    return events.take(~table.planned[events.mode])
+
+
 def test_lemons_keep_the_mean_rate_and_fail_more():
     table = replace(default_failures().plain(), lemon_share=0.02, lemon_multiple=20.0)
     rack = RackClass("node", 8)
     events = draw_window(5, ("g",), (0.0, 30 * 86400.0 * 12), [Cohort(0, 2000, -1e9)], table, rack, window_index=0)
-    expected = table.rates(rack).sum() * 2000 * 30 * 86400.0 * 12
+    events = only_failures(table, events)
+    expected = table.interrupt_rate(rack) * 2000 * 30 * 86400.0 * 12
     assert events.size == pytest.approx(expected, rel=0.03)
     counts = np.sort(np.bincount(events.rack, minlength=2000))[::-1]
     assert counts[:40].sum() / counts.sum() == pytest.approx(20 * 0.02 / (1 + 0.02 * 19), rel=0.15)
+
+
+def test_maintenance_comes_to_each_rack_in_turn_whatever_its_age():
+    """Planned visits are no failures: no infancy, no luck, no parts; each rack as often as the rate says."""
+    table = default_failures().only("planned_maintenance")
+    year, rack = 365.25 * 86400.0, RackClass("nv", 72, 4)
+    visits = draw_window(
+        3, ("g",), (0.0, year), [Cohort(0, 300, 0.0), Cohort(300, 200, -9 * year)], table, rack, window_index=0
+    )
+    assert np.bincount(visits.rack, minlength=500).tolist() == [2] * 500
+    assert np.ptp(np.diff(np.sort(visits.time_s))) < 1e-3
+    assert not visits.part.any()
+    halves = [draw_window(3, ("g",), (a, a + year / 2), [Cohort(0, 500, 0.0)], table, rack, window_index=i)
+              for i, a in enumerate((0.0, year / 2))]  # fmt: skip
+    assert sum(h.size for h in halves) == visits.size
+
+
+def test_old_racks_wear():
+    table = replace(default_failures().plain(), wear_per_year=0.2)
+    rack, span = RackClass("n", 8), 120 * 86400.0
+    young, old = (
+        only_failures(table, draw_window(2, ("g",), (0.0, span), [Cohort(0, 9000, -age * 365.25 * 86400.0)], table, rack, window_index=0)).size
+        for age in (0.0, 4.0)
+    )  # fmt: skip
+    assert old / young == pytest.approx(1.0 + 0.2 * 4.0, rel=0.1)
 
 
 def test_new_racks_fail_more_often_and_settle():
@@ -136,6 +166,7 @@ def test_new_racks_fail_more_often_and_settle():
     events = draw_window(
         2, ("g",), (0.0, 120 * 86400.0), [Cohort(0, 5000, 0.0)], table, RackClass("n", 8), window_index=0
     )
+    events = only_failures(table, events)
     month = np.histogram(events.time_s, np.arange(5) * 30 * 86400.0)[0]
     assert month[0] / month[3] == pytest.approx(
         (1 + 2 * (1 - np.exp(-1))) / (1 + 2 * np.exp(-3) * (1 - np.exp(-1))), rel=0.08

@@ -50,6 +50,10 @@ def edit(sample_yaml, tmp_path):
         (["failures"], {"rate_multiplier": -1}, "greater than or equal to 0"),
         (["start"], "2027", "is not a quarter"),
         (["systems"], {}, "at least one"),
+        (["research"], {"sizes": {"0.3": "100 %"}}, "a whole number, or a part that divides a rack"),
+        (["research"], {"duration": "-1 h"}, "is negative"),
+        (["failures"], {"outages": {"site": {"duration": "-2 h"}}}, "is negative"),
+        (["failures"], {"repair": {"part_lead": 7}}, "has no unit"),
         (["sites", 0, "racks"], {"unknown": 3}, "unknown system 'unknown'"),
         (["name"], None, "is missing"),
     ],
@@ -73,6 +77,24 @@ def test_unknown_modes_are_named():
         failure_table(FailureSpec(modes={"gremlin": {"rate": "1 /year"}}))
     with pytest.raises(InputError, match="unknown outage"):
         failure_table(FailureSpec(outages={"comet": "1 /year"}))
+
+
+def test_repair_outages_and_age_are_the_users_to_change():
+    table = failure_table(FailureSpec.model_validate({
+        "repair": {"hands_on_median": "5 h", "part_lead": "14 day", "cures_lemons": "80 %"}, "wear_per_year": 0.1,
+        "outages": {"site": {"duration": "24 h"}, "power_feed": "0.5 /year"}, "infant_time": "60 day",
+        "degradations": {"rate": "1 /year", "slowdown": "10 %"},
+    }))  # fmt: skip
+    assert (table.repair.hands_on_median_s, table.repair.part_lead_s, table.repair.sticks) == (
+        18000.0,
+        14 * 86400.0,
+        0.8,
+    )
+    assert table.repair.burn_in_s == default_failures().repair.burn_in_s
+    outages = {o.kind: o for o in table.outages}
+    assert outages["site"].duration_s == 86400.0
+    assert outages["power_feed"].rate == pytest.approx(0.5 / (365.25 * 86400))
+    assert (table.wear_per_year, table.infant_s, table.degraded_slowdown) == (0.1, 60 * 86400.0, 0.1)
 
 
 def test_a_published_node_rate_scales_every_cause():

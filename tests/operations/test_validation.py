@@ -17,7 +17,6 @@ MISSED = {
     "Gemini 2.5: computed steps that were replays or rollbacks",
     "Delta: A100 node availability",
     "Checkpoint of a 70B model",
-    "PUE, best site",
     "SageServe: rack-hours saved by forecast-aware scaling",
 }
 

@@ -6,6 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from gigaforge.units import format_quantity
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _ACCOUNTS: Final = {
     "backfill": "lent to other work",
     "repair": "in repair",
 }
+_STOPS_SHOWN: Final = 6
 
 _REPLAYED: Final = {
     "jobs_hit_share": "jobs hit by a failure",
@@ -80,18 +83,16 @@ def result(done: SimulationResult) -> None:
     console, summary = Console(), done.summary()
     length = format_quantity(summary["simulated_s"], "duration")
     console.print(f"[bold]{summary['name']}[/]  {summary['racks']:,} racks, {summary['accelerators']:,} accelerators, "
-                  f"{length}, {summary['events']:,} failures in {summary['wall_s']:.1f} s", highlight=False)  # fmt: skip
-    falls = (
-        [_fall(summary["waterfall"], "training rack time", spares=True)]
-        if summary["goodput_of"] == "training"
-        else []
-    )
+                  f"{length} in {summary['wall_s']:.1f} s", highlight=False)  # fmt: skip
+    falls = [_fall(summary["waterfall"], "training rack time", spares=True)] if summary["goodput"] is not None else []
     if summary["serving_waterfall"]:
         falls.append(_fall(summary["serving_waterfall"], "serving rack time", spares=False))
     console.print(_facts(summary))
     console.print(Columns(falls, padding=(0, 2)))
     _runs(console, summary)
+    _stops_by_kind(console, summary)
     _serving(console, summary)
+    _research(console, summary)
     _worst_quarters(console, summary)
     if summary["out"]:
         console.print(f"[dim]tables and simulation.html in {summary['out']}[/]")
@@ -101,10 +102,11 @@ def _facts(summary: dict[str, Any]) -> Any:
     from rich.table import Table
 
     facts = Table.grid(padding=(0, 2))
-    trains = summary["goodput_of"] == "training"
+    trains = summary["goodput"] is not None
     rows = [
         ("goodput", f"[bold green]{summary['goodput']:.1%}[/]" if trains else "[dim]no training[/]"),
-        ("availability", f"{summary['availability']:.2%} of rack time"),
+        ("in service", f"{summary['availability']:.2%} of rack time"),
+        ("failures", f"{summary['events']:,}, and {summary['services']:,} planned services"),
         ("peak power", format_quantity(summary["peak_power_w"], "power")),
         ("energy", format_quantity(summary["energy_j"], "energy")),
         ("PUE", f"{summary['pue']:.3f}"),
@@ -180,6 +182,33 @@ def _runs(console: Any, summary: dict[str, Any]) -> None:
     console.print(f"[dim]{words}[/]", highlight=False)
 
 
+def _stops_by_kind(console: Any, summary: dict[str, Any]) -> None:
+    """What stopped the runs, most frequent first."""
+    from gigaforge.report.operations_words import kind_words
+
+    total: dict[str, int] = {}
+    for run in summary["training"]:
+        for kind, n in run["stops"].items():
+            total[kind] = total.get(kind, 0) + n["count"]
+    if not total:
+        return
+    rows = sorted(total.items(), key=lambda i: (-i[1], i[0]))
+    words = [f"{kind_words(kind)} {n:,}" for kind, n in rows[:_STOPS_SHOWN]]
+    rest = sum(n for _, n in rows[_STOPS_SHOWN:])
+    console.print(f"[dim]stops by cause:[/] {', '.join(words)}{f', other {rest:,}' if rest else ''}", highlight=False)
+
+
+def _research(console: Any, summary: dict[str, Any]) -> None:
+    rows = summary["research"]
+    racks, jobs = sum(r["racks"] for r in rows), sum(r["jobs"] for r in rows)
+    if not jobs:
+        return
+    used = sum(r["used_share"] * r["racks"] for r in rows) / racks
+    wait = sum(r["mean_wait_s"] * r["jobs"] for r in rows) / jobs
+    console.print(f"[dim]research:[/] {jobs:,} jobs on {racks:,} racks left over, {used:.1%} of their time held, "
+                  f"mean wait {format_quantity(wait, 'duration') if wait else 'none'}", highlight=False)  # fmt: skip
+
+
 def _serving(console: Any, summary: dict[str, Any]) -> None:
     from rich.table import Table
 
@@ -217,6 +246,13 @@ def _worst_quarters(console: Any, summary: dict[str, Any]) -> None:
         console.print(
             f"[dim]{q['quarter']}[/] missed {q['slo_violations']:.2%} of its tokens: {why}", highlight=False
         )
+    from gigaforge.report.operations_words import beside_plan
+
+    notes = [note for q in summary["quarters"] if (note := beside_plan(q))]
+    for note in notes[:3]:
+        console.print(f"[dim]{note}[/]", highlight=False)
+    if len(notes) > 3:
+        console.print(f"[dim]and {len(notes) - 3} more quarters differ from the plan: --json[/]")
 
 
 def replications(done: Replications, as_json: bool) -> None:
@@ -224,7 +260,11 @@ def replications(done: Replications, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    rows = {name: dict(zip(("mean", "half_width_95"), done.interval(name), strict=True)) for name in done.values}
+    rows = {
+        name: dict(zip(("mean", "half_width_95"), done.interval(name), strict=True))
+        for name, values in done.values.items()
+        if np.isfinite(values).all()
+    }
     if as_json:
         print(json.dumps({"replications": len(done.seeds), "seeds": list(done.seeds), "values": rows}))
         return
@@ -235,7 +275,7 @@ def replications(done: Replications, as_json: bool) -> None:
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for name, (words, kind) in _FIGURES.items():
         values = done.values[name]
-        if (kind == "tokens" and not values.any()) or (name == "goodput" and not done.values["tokens_trained"].any()):
+        if (kind == "tokens" and not values.any()) or not np.isfinite(values).all():
             continue
         mean, half = done.interval(name)
         table.add_row(
@@ -259,7 +299,7 @@ def comparison(done: Comparison, as_json: bool) -> None:
             "difference": {n: {
                 "first": done.first.interval(n)[0], "second": done.second.interval(n)[0], "mean": done.difference[n][0],
                 "half_width_95": done.difference[n][1], "half_width_95_independent": done.alone[n],
-            } for n in done.difference},
+            } for n in done.difference if math.isfinite(done.difference[n][0])},
         }))  # fmt: skip
         return
     table = Table(box=None, header_style="dim", title=f"{len(done.first.seeds)} pairs of runs, each pair under the same "
@@ -267,10 +307,8 @@ def comparison(done: Comparison, as_json: bool) -> None:
     for name in ("", "first", "second", "difference", "± 95 %", "± unpaired"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for n, (words, kind) in _FIGURES.items():
-        source = "tokens_trained" if n == "goodput" else n
-        if (kind == "tokens" or n == "goodput") and not (
-            done.first.values[source].any() or done.second.values[source].any()
-        ):
+        both = np.concatenate((done.first.values[n], done.second.values[n]))
+        if (kind == "tokens" and not both.any()) or not np.isfinite(both).all():
             continue
         mean, half = done.difference[n]
         style = "" if abs(mean) > half else "dim"

@@ -36,6 +36,8 @@ class OperatingPoint:
         What the workload promises [s], and the mean answer over the horizon [token]; NaN for training.
     mfu : float
         Model FLOP/s over dense peak [fraction]; NaN for serving.
+    step_s : float
+        One optimizer step of the gang [s]; NaN for serving.
     low, high : float
         80 % interval of the yield, as factors around one.
     tokens_per_s_by_quarter : tuple of float
@@ -66,6 +68,7 @@ class OperatingPoint:
     tpot_target_s: float = float("nan")
     output_tokens: float = float("nan")
     mfu: float = float("nan")
+    step_s: float = float("nan")
     low: float = 1.0
     high: float = 1.0
     tokens_per_s_by_quarter: tuple[float, ...] = ()

@@ -64,6 +64,7 @@ def training_points(
             racks_per_unit=racks,
             max_racks=racks * run.compute_multiple,
             mfu=float(results.mfu[0]),
+            step_s=float(results.step_time_s[0]),
             low=1 / results.high,
             high=1 / results.low,
             strategy={**strategy, "precision": run.precision},

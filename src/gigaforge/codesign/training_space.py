@@ -119,6 +119,7 @@ def _point(
         racks_per_unit=racks,
         max_racks=racks * run.compute_multiple,
         mfu=float(best.mfu[0]),
+        step_s=float(best.step_time_s[0]),
         low=1 / best.high,
         high=1 / best.low,
         cap_w=cap_w,

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from gigaforge.operations.sitepower import SiteWindow
     from gigaforge.operations.window import GroupWindow, SiteFailures
 
-__all__ = ["SERVING_FALL", "WATERFALL", "Books", "GroupBook", "ServingBook", "SiteBook", "balance"]
+__all__ = ["RESEARCH_FALL", "SERVING_FALL", "WATERFALL", "Books", "GroupBook", "ServingBook", "SiteBook", "balance"]
 
 WATERFALL: Final = ("productive", "checkpoint", "rework", "restart", "wait", "straggler", "power", "idle")
 SERVING_FALL: Final = ("productive", "headroom", "backfill", "idle", "repair", "power")
+RESEARCH_FALL: Final = ("productive", "rework", "restart", "power", "repair", "idle")
 _ACCOUNTS: Final = (*WATERFALL, "headroom", "backfill", "repair")
 _TOLERANCE: Final = 1e-9
 
@@ -39,6 +40,10 @@ class GroupBook:
     interval_s: float = 0.0
     spares: int = 0
     racks: int = 0
+    services: int = 0
+    jobs: int = 0
+    waited_s: float = 0.0
+    stops: dict[str, list[int]] = field(default_factory=dict)
     accounts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_ACCOUNTS, 0.0))
 
 
@@ -88,9 +93,11 @@ class Books:
         self.serving = {w.name: ServingBook() for w in fleet.serving}
         self.sites = [SiteBook() for _ in fleet.sites]
         self.modes: dict[str, int] = {k.kind: 0 for k in fleet.table.kinds()}
+        self.down_s: dict[str, float] = {k.kind: 0.0 for k in fleet.table.kinds()}
         self.quarters: list[dict[str, Any]] = []
         self.peak_w = 0.0
-        self.events = 0
+        self.events = 0  # failures and outages
+        self.services = 0  # planned maintenance
         self.time_s = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,6 +110,8 @@ class Books:
             "quarters": self.quarters,
             "peak_w": self.peak_w,
             "events": self.events,
+            "services": self.services,
+            "down_s": self.down_s,
             "time_s": self.time_s,
         }
 
@@ -115,6 +124,7 @@ class Books:
         books.sites = [SiteBook(**s) for s in data["sites"]]
         books.modes, books.peak_w, books.events = data["modes"], data["peak_w"], data["events"]
         books.time_s, books.quarters = data["time_s"], data["quarters"]
+        books.services, books.down_s = data["services"], data["down_s"]
         return books
 
     def add(self, fleet: Fleet, window: int, groups: list[GroupWindow | None],
@@ -136,23 +146,34 @@ class Books:
             facility += site.facility_w
         self.peak_w = max(self.peak_w, float(facility.max()))
         for book, found_failures in zip(self.sites, failures, strict=True):
-            down = found_failures.down
-            book.waited_s += float(down.waited_s.sum())
-            book.repairs += int(down.events.by_hand.sum())
-            self.events += down.events.size
-            kinds = np.bincount(down.events.mode, minlength=len(self.modes))
-            for name, count in zip(self.modes, kinds.tolist(), strict=True):
-                self.modes[name] += count
-            for group, count in enumerate(np.bincount(down.events.group, minlength=len(groups)).tolist()):
-                self.groups[group].failures += count
-
+            self._broken(fleet, book, found_failures, fleet.length_s(window))
         self._close(fleet, window, before, float(facility.max()))
+
+    def _broken(self, fleet: Fleet, book: SiteBook, found: SiteFailures, length: float) -> None:
+        """Failures and services of one site, and the time that each kind took racks out."""
+        events, planned = found.down.events, fleet.table.planned
+        book.waited_s += float(found.down.waited_s.sum())
+        book.repairs += int(events.by_hand.sum())
+        kinds = np.bincount(events.mode, minlength=len(self.modes))
+        lost = np.bincount(found.mode, np.minimum(found.end_s, length) - found.start_s, len(self.modes))
+        for name, count, time in zip(self.modes, kinds.tolist(), lost.tolist(), strict=True):
+            self.modes[name] += count
+            self.down_s[name] += time
+        self.services += int(kinds[planned].sum())
+        self.events += int(kinds[~planned].sum())
+        visit = planned[events.mode]
+        for group, (broke, served) in enumerate(zip(
+            np.bincount(events.group[~visit], minlength=len(self.groups)).tolist(),
+            np.bincount(events.group[visit], minlength=len(self.groups)).tolist(), strict=True)):  # fmt: skip
+            self.groups[group].failures += broke
+            self.groups[group].services += served
 
     def _totals(self) -> dict[str, float]:
         """What a quarter's line is made of."""
         serving, trained = self.serving.values(), [b for b in self.groups if b.interval_s > 0.0]
         return {
             "failures": float(self.events),
+            "services": float(self.services),
             "energy_j": sum(s.facility_j for s in self.sites),
             "cost_usd": sum(s.cost_usd for s in self.sites),
             "tokens_demanded": sum(w.demanded for w in serving),
@@ -172,7 +193,7 @@ class Books:
         shares = {name: line.pop(name) / demanded if demanded > 0.0 else 0.0
                   for name in ("shed", "late", "beyond_all_racks")}  # fmt: skip
         self.quarters.append({
-            "quarter": str(fleet.start + window), **line, "failures": int(line["failures"]), "peak_power_w": peak_w,
+            "quarter": str(fleet.start + window), **line, "tokens_planned": _planned(fleet, window), "failures": int(line["failures"]), "services": int(line["services"]), "peak_power_w": peak_w,
             "goodput": productive / scheduled if scheduled > 0.0 else None, "slo_violations": shares["shed"] + shares["late"],
             "shed_share": shares["shed"], "late_share": shares["late"], "beyond_all_racks_share": shares["beyond_all_racks"],
         })  # fmt: skip
@@ -185,6 +206,10 @@ class Books:
         book.capacity_s += float(found.up.sum()) * fleet.step_s
         book.possible_tokens += found.racks * length * float(found.group.tokens_per_s[window])
         book.interruptions += found.interruptions
+        book.jobs, book.waited_s = book.jobs + found.jobs, book.waited_s + found.waited_s
+        for kind, counts in found.stops.items():
+            have = book.stops.setdefault(kind, [0, 0])
+            have[:] = [a + b for a, b in zip(have, counts, strict=True)]
         book.interval_s, book.spares, book.racks = found.interval_s, found.spares, max(book.racks, found.racks)
         if found.accounts:
             balance(sum(found.accounts.values()), found.racks * length, f"time of {found.group.name}")
@@ -194,6 +219,12 @@ class Books:
             raise NoAnswerError(
                 f"{found.group.name}: racks down {found.down_rack_s:g} of {found.racks * length:g} rack-s"
             )
+
+
+def _planned(fleet: Fleet, window: int) -> float | None:
+    """What the plan counts on serving in a window [token]; None where there is no plan."""
+    rates = [float(w.planned[window]) for w in fleet.serving if w.planned is not None]
+    return sum(rates) * fleet.length_s(window) if rates else None
 
 
 def balance(got: float, expected: float, what: str) -> None:

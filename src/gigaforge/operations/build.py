@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from gigaforge.errors import InputError
 from gigaforge.operations.closed_form import best_policy
 from gigaforge.operations.failures import Cohort
 from gigaforge.operations.fleet import Fleet, Group, GroupKind, ServingWorkload, Site, last_window_s
-from gigaforge.operations.modes import FailureTable, RackClass, default_failures
+from gigaforge.operations.modes import FailureTable, Outage, RackClass, Repair, default_failures
 from gigaforge.operations.policy import CheckpointPolicy, RestartStages, Tier, TrainingPolicy
 from gigaforge.operations.power import PowerPolicy, Storage
+from gigaforge.operations.research import ResearchPolicy
 from gigaforge.operations.serving import ServingPolicy
 from gigaforge.operations.spec import FailureSpec, FleetSpec, ServingSpec, SiteSpec, TrainingSpec
 from gigaforge.operations.traffic import DemandShape
@@ -26,6 +27,21 @@ __all__ = ["IDLE_SHARE", "default_parts", "default_technicians", "failure_table"
 IDLE_SHARE: Final = 0.30  # assumption: an idle accelerator drew about 100 of 400 W (AcmeTrace medians), fans apart
 _YEAR_S: Final = 365.25 * 86400.0
 _NODE: Final = RackClass("node", 8)
+
+
+_REPAIR: Final = {
+    "auto_mean": "auto_mean_s", "hands_on_median": "hands_on_median_s", "hands_on_sigma": "hands_on_sigma", "burn_in": "burn_in_s",
+    "part_share": "part_share", "part_lead": "part_lead_s", "cures_lemons": "sticks",
+}  # fmt: skip
+_Row = TypeVar("_Row", FailureTable, Repair, Outage)
+
+
+def _changed(row: _Row, changes: object, names: dict[str, str]) -> _Row:
+    """A copy with the fields that a specification gives."""
+    given: dict[str, Any] = {
+        own: value for name, own in names.items() if (value := getattr(changes, name, None)) is not None
+    }
+    return replace(row, **given)
 
 
 def failure_table(spec: FailureSpec) -> FailureTable:
@@ -52,30 +68,41 @@ def failure_table(spec: FailureSpec) -> FailureTable:
     table = replace(
         table,
         modes=tuple(modes),
-        outages=tuple(replace(o, rate=spec.outages.get(o.kind, o.rate)) for o in table.outages),
+        outages=tuple(
+            _changed(o, spec.outages.get(o.kind), {"rate": "rate", "duration": "duration_s"}) for o in table.outages
+        ),
+        repair=_changed(table.repair, spec.repair, _REPAIR),
         lemon_share=table.lemon_share if spec.lemon_share is None else spec.lemon_share,
         lemon_multiple=table.lemon_multiple if spec.lemon_multiple is None else spec.lemon_multiple,
         infant_excess=table.infant_excess if spec.infant_excess is None else spec.infant_excess,
     )
+    table = _changed(table, spec, {"infant_time": "infant_s", "wear_per_year": "wear_per_year"})
+    table = _changed(
+        table, spec.degradations, {"rate": "degraded_rate", "duration": "degraded_s", "slowdown": "degraded_slowdown"}
+    )
     return table.plain() if spec.plain else table
 
 
-def _by_hand(table: FailureTable, rack: RackClass) -> float:
-    """Repairs by hand of one rack [1/s]."""
-    share = np.array([(1.0 - m.auto) * m.cordon for m in table.modes])
+def _by_hand(table: FailureTable, rack: RackClass, *, planned: bool) -> float:
+    """Repairs by hand of one rack, with or without planned services [1/s]."""
+    share = np.array([(1.0 - m.auto) * m.cordon * (planned or not m.planned) for m in table.modes])
     return float(table.rates(rack) @ share)
 
 
 def default_technicians(table: FailureTable, racks: list[tuple[RackClass, int]]) -> int:
     """People on shift: half the extra work of new racks, and two standard deviations; at least two (assumption)."""
-    load = sum(_by_hand(table, rack) * n for rack, n in racks) * table.repair.hands_on_mean_s
+    load = sum(_by_hand(table, rack, planned=True) * n for rack, n in racks) * table.repair.hands_on_mean_s
     load *= 1.0 + 0.5 * table.infant_excess
     return max(2, math.ceil(load + 2.0 * math.sqrt(load)))
 
 
 def default_parts(table: FailureTable, racks: list[tuple[RackClass, int]]) -> int:
     """Parts on the shelf: what the lead time uses while racks are new, and three standard deviations (assumption)."""
-    used = sum(_by_hand(table, rack) * n for rack, n in racks) * table.repair.part_share * table.repair.part_lead_s
+    used = (
+        sum(_by_hand(table, rack, planned=False) * n for rack, n in racks)
+        * table.repair.part_share
+        * table.repair.part_lead_s
+    )
     used *= 1.0 + table.infant_excess
     return max(2, math.ceil(used + 3.0 * math.sqrt(used)))
 
@@ -89,20 +116,25 @@ def fleet_of(spec: FleetSpec) -> Fleet:
     groups: list[Group] = []
 
     def add(name: str, kind: GroupKind, site: str, system: str, workload: str, count: int, tokens: float,
-            policy: TrainingPolicy | None = None, ttft_s: float = math.nan, tpot_s: float = math.nan) -> None:  # fmt: skip
+            policy: TrainingPolicy | None = None, ttft_s: float = math.nan, tpot_s: float = math.nan,
+            step_s: float = 0.0) -> None:  # fmt: skip
         s = spec.systems[system]
         idle = s.power * IDLE_SHARE if s.idle_power is None else s.idle_power
         cohorts = tuple([Cohort(0, count, 0.0)] for _ in range(windows))
         groups.append(Group(
             name, index[site], racks[system], kind, workload, np.full(windows, count, dtype=np.int64), np.full(windows, tokens),
-            s.power, idle, cohorts, policy or TrainingPolicy(), spec.research_use, ttft_s, tpot_s,
+            s.power, idle, cohorts, policy or TrainingPolicy(), spec.research.use, ttft_s, tpot_s, jobs, step_s,
         ))  # fmt: skip
 
+    asked = spec.research
+    jobs = ResearchPolicy(
+        tuple(sorted(asked.sizes.items())), asked.duration, asked.spread, asked.checkpoint, asked.restart
+    )
     left = {(site.name, system): n for site in spec.sites for system, n in site.racks.items()}
     for run in spec.training:
         rack = racks[run.system]
         add(run.name, "training", run.site, run.system, run.name, run.racks, run.tokens_per_second,
-            training_policy(run, rack, table))  # fmt: skip
+            training_policy(run, rack, table), step_s=run.step or 0.0)  # fmt: skip
         left[run.site, run.system] -= run.racks
     for workload in spec.serving:
         for pool in workload.pools:
@@ -125,7 +157,8 @@ def training_policy(run: TrainingSpec, rack: RackClass, table: FailureTable) -> 
     saved, again = run.checkpoint, run.restart
     checkpoint = CheckpointPolicy(
         saved.blocking, saved.interval,
-        tiers=(Tier(1, saved.durable_after, saved.load), Tier(saved.remote_every, 120.0, saved.remote_load)),
+        tiers=(Tier(1, saved.durable_after, saved.load), Tier(saved.local_every, 60.0, saved.local_load),
+               Tier(saved.remote_every, 120.0, saved.remote_load)),
     )  # fmt: skip
     restart = RestartStages(
         again.detect, again.attended_share, again.attended, 1.0, again.swap, again.init, again.warmup

@@ -20,6 +20,7 @@ from gigaforge.operations.gang import GangShape
 from gigaforge.operations.intervals import Array
 from gigaforge.operations.latency import LatencyTarget, latency
 from gigaforge.operations.repair import Crew
+from gigaforge.operations.research import PoolState
 from gigaforge.operations.serving import ServingPolicy, ServingWindow, serve
 from gigaforge.operations.sitepower import KINDS, Loads, SiteWindow, run_site
 from gigaforge.operations.spares import Lack
@@ -29,6 +30,7 @@ from gigaforge.operations.training import GangState
 from gigaforge.operations.window import (
     GroupWindow,
     SiteFailures,
+    run_research,
     run_training,
     site_failures,
     site_spares,
@@ -36,8 +38,6 @@ from gigaforge.operations.window import (
 )
 
 __all__ = ["RunState", "WindowResult", "fresh_state", "run_window", "run_windows"]
-
-RESEARCH_LOSS_S = 1800.0  # assumption: a failure costs a small job half an hour of work and queueing
 
 
 @dataclass
@@ -47,6 +47,7 @@ class RunState:
     window: int
     crews: list[Crew]
     gangs: list[GangState]
+    pools: list[PoolState]
     charge_j: list[float]
     books: Books
 
@@ -70,6 +71,7 @@ def fresh_state(fleet: Fleet) -> RunState:
         window=0,
         crews=[Crew.fresh(s.technicians, s.parts) for s in fleet.sites],
         gangs=[GangState() for _ in fleet.groups],
+        pools=[PoolState() for _ in fleet.groups],
         charge_j=[s.storage.energy_j if s.storage else 0.0 for s in fleet.sites],
         books=Books(fleet),
     )
@@ -103,9 +105,9 @@ def run_window(fleet: Fleet, seed: int, state: RunState) -> WindowResult:
         spares = site_spares(fleet, members, found, window)
         for g in members:
             if fleet.groups[g].racks[window] > 0:
-                groups[g] = _run_group(fleet, g, found, spares, window, seed, state, edges)
+                groups[g] = _run_group(fleet, g, found, spares, window, seed, state, edges, int(offsets[g]))
             else:
-                state.gangs[g] = GangState()
+                state.gangs[g], state.pools[g] = GangState(), PoolState()
     serving = [(w, _serve(fleet, w, groups, window, seed)) for w in fleet.serving]
     sites = [_power(fleet, s, groups, serving, window, seed, state) for s in range(len(fleet.sites))]
     _throttle(groups, sites)
@@ -118,26 +120,19 @@ def run_window(fleet: Fleet, seed: int, state: RunState) -> WindowResult:
 
 def _run_group(
     fleet: Fleet, g: int, failures: SiteFailures, spares: dict[int, tuple[GangShape, Lack]], window: int, seed: int,
-    state: RunState, edges: Array,
+    state: RunState, edges: Array, first_rack: int,
 ) -> GroupWindow:  # fmt: skip
     group = fleet.groups[g]
     if group.kind == "training":
         done, state.gangs[g] = run_training(fleet, g, failures, spares[g], window, seed, state.gangs[g], edges)
         return done
+    if group.kind == "research":
+        done, state.pools[g] = run_research(fleet, g, first_rack, failures, window, seed, state.pools[g], edges)
+        return done
     racks = int(group.racks[window])
     up, down_s = up_racks(failures, g, racks, edges, weighted=True)
-    if group.kind == "serving":
-        return GroupWindow(
-            group, racks, up, down_s, np.zeros(up.size), np.zeros(up.size), np.zeros(up.size), active=racks
-        )
-    loss = min(1.0, fleet.table.interrupt_rate(group.rack) * RESEARCH_LOSS_S)
-    busy = up * group.use
-    tokens = busy * (1.0 - loss) * fleet.step_s * group.tokens_per_s[window]
-    power = busy * group.full_w + (up - busy) * group.idle_w
-    total = racks * float(edges[-1])
-    worked = float(busy.sum()) * fleet.step_s
-    accounts = {"productive": worked * (1.0 - loss), "rework": worked * loss, "idle": total - worked}
-    return GroupWindow(group, racks, up, down_s, tokens, power, np.full(up.size, group.use), accounts, active=racks)
+    none = np.zeros(up.size)
+    return GroupWindow(group, racks, up, down_s, none, none.copy(), none.copy(), active=racks)
 
 
 def pools(fleet: Fleet, workload: str, groups: list[GroupWindow | None]) -> list[int]:
@@ -215,7 +210,8 @@ def _throttle(groups: list[GroupWindow | None], sites: list[SiteWindow]) -> None
         pace = sites[found.group.site].pace[found.group.kind]
         full = max(found.accounts["productive"], 0.0)  # below zero where a rollback undid an earlier window's work
         kept = found.tokens * pace
-        share = float(kept.sum()) / float(found.tokens.sum()) if found.tokens.sum() > 0 else 1.0
+        work = found.tokens if found.tokens.sum() > 0.0 else found.running
+        share = float((work * pace).sum()) / float(work.sum()) if work.sum() > 0.0 else 1.0
         share = min(max(share, 0.0), 1.0)
         found.tokens = kept
         found.accounts["power"] = full * (1.0 - share)

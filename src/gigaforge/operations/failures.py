@@ -9,7 +9,7 @@ racks that fail only while up.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -136,7 +136,9 @@ def draw_window(
         Offset of the group's racks at its site, and its number.
 
     """
-    rates = table.rates(rack)
+    everything = table.rates(rack)
+    planned = table.planned[: everything.size]
+    rates = np.where(planned, 0.0, everything)
     total = float(rates.sum())
     times, racks, excess = [np.empty(0)], [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.bool_)]
     rng = stream(seed, "failures", *key, window_index)
@@ -157,7 +159,29 @@ def draw_window(
         if total
         else np.zeros(0, dtype=np.int64)
     )
-    return _attributes(rng, table, time, first_rack + number, mode, np.concatenate(excess), group)
+    found = _attributes(rng, table, time, first_rack + number, mode, np.concatenate(excess), group)
+    services = [
+        _services(seed, key, window, cohorts, float(everything[m]), int(m))
+        for m in np.flatnonzero(planned & (everything > 0.0))
+    ]
+    if not services:
+        return found
+    at, who, what = (np.concatenate(part) for part in zip(*services, strict=True))
+    no = np.zeros(at.size, dtype=np.bool_)
+    own = stream(seed, "services", *key, window_index)
+    visits = _attributes(own, table, at, first_rack + who, what, no, group)
+    return concatenate([found, replace(visits, part=no, cures=no)])
+
+
+def _services(seed: int, key: tuple[str | int, ...], window: tuple[float, float], cohorts: list[Cohort], rate: float,
+              mode: int) -> tuple[Array, IntArray, IntArray]:  # fmt: skip
+    """Planned visits in a window: each rack in turn, at even intervals since the simulation began."""
+    count = sum(c.count for c in cohorts)
+    phase = float(stream(seed, "rota", *key, mode).random())
+    pace = count * rate  # visits to the group per second
+    turn = np.arange(math.ceil(window[0] * pace - phase), math.ceil(window[1] * pace - phase), dtype=np.int64)
+    at = np.asarray((turn + phase) / pace - window[0], dtype=np.float64) if count else np.empty(0)
+    return at, turn % max(count, 1), np.full(turn.size, mode, dtype=np.int64)
 
 
 def _attributes(rng: np.random.Generator, table: FailureTable, time: Array, rack: IntArray, mode: IntArray, excess: Mask,

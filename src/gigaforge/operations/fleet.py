@@ -21,6 +21,7 @@ from gigaforge.operations.modes import FailureTable, RackClass, default_failures
 from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.power import Cooling, PowerPolicy, Storage
 from gigaforge.operations.queueing import spares_needed
+from gigaforge.operations.research import ResearchPolicy
 from gigaforge.operations.serving import ServingPolicy
 from gigaforge.operations.traffic import DemandShape
 from gigaforge.operations.weather import Climate
@@ -98,10 +99,12 @@ class Group:
         IT power of one rack at work and idle [W].
     cohorts : tuple of lists
         Racks by date of delivery, for each window.
-    use : float
-        Share of up racks that work (research). [fraction]
+    use, jobs : float, ResearchPolicy
+        Share of racks that submitted jobs would keep busy, and these jobs (research). [fraction]
     ttft_s, tpot_s : float
         Mean latency of the operating point at full batch (serving); NaN where unknown. [s]
+    step_s : float
+        A training step of the operating point; 0 where unknown. [s]
 
     """
 
@@ -119,16 +122,19 @@ class Group:
     use: float = 0.9
     ttft_s: float = math.nan
     tpot_s: float = math.nan
+    jobs: ResearchPolicy = field(default_factory=ResearchPolicy)
+    step_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class ServingWorkload:
-    """Demand that several groups serve together; mean by window [token/s]."""
+    """Demand that several groups serve together, and what a plan counts on serving; means by window [token/s]."""
 
     name: str
     demand: Array
     shape: DemandShape = field(default_factory=DemandShape)
     policy: ServingPolicy = field(default_factory=ServingPolicy)
+    planned: Array | None = None
 
 
 @dataclass(frozen=True)

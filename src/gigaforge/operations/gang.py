@@ -12,10 +12,20 @@ from gigaforge.operations.modes import FailureTable, Mode, Outage, RackClass
 from gigaforge.operations.policy import RestartStages, TrainingPolicy
 from gigaforge.operations.training import Interruptions, Shares
 
-__all__ = ["GangShape", "draw_stalls", "incomplete", "interruptions", "missing_replicas", "slow_members"]
+__all__ = [
+    "STOPS",
+    "GangShape",
+    "Struck",
+    "draw_stalls",
+    "incomplete",
+    "interruptions",
+    "missing_replicas",
+    "slow_members",
+]
 
 
 _ALWAYS: Final = 12.0
+STOPS: Final = ("planned", "resized", "short_of_racks")  # stops that are no failure: kinds -1, -2, -3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,19 @@ class GangShape:
         return max(1, self.active // max(self.replica_racks, 1))
 
 
+@dataclass(frozen=True)
+class Struck:
+    """What struck the gang, each (interruption,).
+
+    ``restart_s``: until the struck replica is back, whatever the rest does [s]; ``kind``: number in
+    `FailureTable.kinds`, or below zero one of `STOPS`; ``racks``: how many at once.
+    """
+
+    restart_s: Array
+    kind: IntArray
+    racks: IntArray
+
+
 def draw_stalls(rng: np.random.Generator, count: int, stages: RestartStages) -> tuple[Array, Array]:
     """Random part of each restart: detection, and a person where one is needed [s]."""
     detect = rng.exponential(stages.detect_s, count)
@@ -56,7 +79,7 @@ def interruptions(
     policy: TrainingPolicy,
     forced_s: Array,
     blocked_s: Array,
-) -> tuple[Interruptions, Array]:
+) -> tuple[Interruptions, Struck]:
     """Which failures stop the gang, and for how long.
 
     Racks are alike, so a failure strikes an active one with probability active / up.
@@ -85,8 +108,7 @@ def interruptions(
     Returns
     -------
     hits : Interruptions
-    restart_s : (interruption,) array
-        Time until the struck replica is back, whatever the rest does [s].
+    struck : Struck
 
     """
     time, mode, dice = failures
@@ -95,14 +117,29 @@ def interruptions(
     cordon = np.array([getattr(k, "cordon", True) for k in kinds], dtype=np.bool_)[mode]
     up = np.maximum(shape.racks - count_at(time, *down), 1)
     chance = np.where(cordon, np.minimum(shape.active / up, 1.0), 1.0) * share
-    struck = np.flatnonzero(dice < chance)
+    struck, racks = _at_once(np.flatnonzero(dice < chance), time, mode, len(table.modes))
     drained = blocked_s[(blocked_s >= 0.0) & (blocked_s < length_s) & ~np.isin(blocked_s, time[struck])]
     planned = rng.random(rng.poisson(policy.planned_per_s * length_s)) * length_s
+    why = np.repeat([-1, -2, -3], [planned.size, forced_s.size, drained.size])
     planned = np.concatenate((planned, forced_s, drained))
     times = np.concatenate((time[struck], planned))
     order = np.argsort(times, kind="stable")
-    kind = np.concatenate((mode[struck], np.full(planned.size, -1)))[order]
-    return _stalls(rng, times[order], kind, kinds, policy)
+    kind = np.concatenate((mode[struck], why)).astype(np.int64)[order]
+    hits, restart = _stalls(rng, times[order], np.maximum(kind, -1), kinds, policy)
+    return hits, Struck(restart, kind, np.concatenate((racks, np.zeros(planned.size, dtype=np.int64)))[order])
+
+
+def _at_once(struck: IntArray, time: Array, mode: IntArray, modes: int) -> tuple[IntArray, IntArray]:
+    """An outage stops a gang once, however many of its racks it takes: the first of them, and how many."""
+    if struck.size == 0:
+        return struck, struck
+    again = (
+        (mode[struck[1:]] >= modes)
+        & (mode[struck[1:]] == mode[struck[:-1]])
+        & (time[struck[1:]] == time[struck[:-1]])
+    )
+    first = np.flatnonzero(np.concatenate(([True], ~again)))
+    return struck[first], np.diff(np.append(first, struck.size))
 
 
 def _stalls(rng: np.random.Generator, times: Array, kind: IntArray, kinds: list[Mode | Outage],
@@ -139,7 +176,7 @@ def incomplete(lacks: Shares, policy: TrainingPolicy) -> tuple[Array, Array]:
     return union(lacks[0], lacks[1])
 
 
-def missing_replicas(length_s: float, hits: Interruptions, restart_s: Array, lacks: Shares, shape: GangShape,
+def missing_replicas(length_s: float, hits: Interruptions, struck: Struck, lacks: Shares, shape: GangShape,
                      policy: TrainingPolicy) -> Shares | None:  # fmt: skip
     """Share of the gang that is away while the rest goes on, as disjoint pieces.
 
@@ -148,17 +185,18 @@ def missing_replicas(length_s: float, hits: Interruptions, restart_s: Array, lac
     if policy.mode == "synchronous":
         return None
     start, end, racks_gone = lacks
-    away = (np.empty(0), np.empty(0))
+    group = max(policy.replica_racks, 1)
+    away, count = (np.empty(0), np.empty(0)), np.empty(0)
     if policy.mode == "fault_tolerant":
-        alone = ~hits.rolls_back & (restart_s > 0.0)
-        away = (hits.time_s[alone], hits.time_s[alone] + restart_s[alone])
+        alone = ~hits.rolls_back & (struck.restart_s > 0.0)
+        away = (hits.time_s[alone], hits.time_s[alone] + struck.restart_s[alone])
+        count = np.ceil(struck.racks[alone] / group)
     times = np.concatenate((start, end, *away))
-    racks = np.concatenate((racks_gone, -racks_gone, np.zeros(2 * away[0].size)))
-    restarting = np.concatenate((np.zeros(2 * start.size), np.ones(away[0].size), -np.ones(away[0].size)))
+    racks = np.concatenate((racks_gone, -racks_gone, np.zeros(2 * count.size)))
+    restarting = np.concatenate((np.zeros(2 * start.size), count, -count))
     times = np.clip(times, 0.0, length_s)
     order = np.argsort(times, kind="stable")
     lacking = np.maximum(np.cumsum(racks[order]), 0.0)
-    group = max(policy.replica_racks, 1)
     gone = np.ceil(lacking / group) if policy.mode == "elastic" else lacking + np.cumsum(restarting[order])
     share = np.clip(gone / shape.replicas, 0.0, 1.0)
     begin, finish = times[order], np.append(times[order][1:], length_s)

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from gigaforge.errors import InputError
-from gigaforge.operations.intervals import Array
+from gigaforge.operations.intervals import Array, Mask
 from gigaforge.units import parse_quantity
 
 __all__ = ["TIERS", "FailureTable", "Mode", "Outage", "RackClass", "Repair", "default_failures"]
@@ -41,6 +41,8 @@ class Mode:
         Nearest checkpoint tier that survives: index into `TIERS`.
     detect_s, rollback_s : float
         Extra time to notice, and extra work lost because it began earlier. [s]
+    planned : bool
+        Maintenance, not a failure: each rack in turn at even intervals, whatever its age; no part is used up.
 
     """
 
@@ -56,6 +58,7 @@ class Mode:
     rollback_s: float = 0.0
     smallest_domain: int = 0
     label: str = ""
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,11 @@ class FailureTable:
             ]
         )
 
+    @property
+    def planned(self) -> Mask:
+        """Which of `kinds` are maintenance, shape (kind,)."""
+        return np.array([getattr(k, "planned", False) for k in self.kinds()], dtype=np.bool_)
+
     def interrupt_rate(self, rack: RackClass) -> float:
         """Failures of one rack that stop a job, outages apart [1/s]."""
         return float(self.rates(rack) @ np.array([m.interrupts for m in self.modes]))
@@ -248,6 +256,7 @@ def _mode(entry: dict[str, Any]) -> Mode:
         detect_s=_seconds(entry.get("detect", "0 s")),
         rollback_s=_seconds(entry.get("rollback", "0 s")),
         smallest_domain=int(entry.get("smallest_domain", 0)),
+        planned=bool(entry.get("planned", False)),
         label=entry["label"],
     )
 

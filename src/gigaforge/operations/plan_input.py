@@ -195,6 +195,7 @@ class _Builder:
                 full_w=watts, idle_w=watts * IDLE_SHARE, cohorts=self._cohorts(str(site), str(system), racks),
                 policy=self._policy(str(workload), rack, int(racks.max()), replica) if kind == "training" else TrainingPolicy(),
                 ttft_s=self._mean(rows, "ttft_s"), tpot_s=self._mean(rows, "tpot_s"),
+                step_s=float(np.nan_to_num(self._mean(rows, "step_s"))),
             ))  # fmt: skip
         return out
 
@@ -247,14 +248,18 @@ class _Builder:
         for (site, system), rows in self.deployment.groupby(["site", "system"], sort=True):
             if str(site) not in self.site_names:
                 continue
-            online = self._by_window(rows, rows["racks_online"]).round().astype(np.int64)
+            added = rows["racks_added"] if "racks_added" in rows.columns else 0.0
+            # what a quarter adds works half of it, as the plan counts; the rest of the time it is being installed
+            online = np.floor(self._by_window(rows, rows["racks_online"] - 0.5 * added) + 1e-6).astype(np.int64)
             index = self.site_names.index(str(site))
             mine = [g for g in groups if g.site == index and g.rack.name == system]
-            left = online - np.sum([g.racks for g in mine], axis=0, initial=0) if mine else online
-            if (left < 0).any():
-                quarter = self.quarters[int(np.argmin(left))]
-                raise InputError(f"{site}, {system}, {quarter}: {-int(left.min()):,} racks more are allocated than online",
+            used = np.sum([g.racks for g in mine], axis=0, initial=0) if mine else np.zeros_like(online)
+            over = used - self._by_window(rows, rows["racks_online"]).round().astype(np.int64)
+            if (over > 0).any():
+                quarter = self.quarters[int(np.argmax(over))]
+                raise InputError(f"{site}, {system}, {quarter}: {int(over.max()):,} racks more are allocated than online",
                                  str(self.folder / "allocation.parquet"))  # fmt: skip
+            left = np.maximum(online - used, 0)
             if left.any():
                 watts = [g.full_w for g in mine] or list(
                     self.points.loc[self.points["system"] == system, "it_power_w_per_rack"]
@@ -289,7 +294,7 @@ class _Builder:
         )  # fmt: skip
 
     def _workload(self, name: str) -> ServingWorkload:
-        asked = self._asked(name)
+        asked = self._of_demand(name, "tokens_demanded")
         if asked is None:
             rows = self.allocation[self.allocation["workload"] == name]
             if "tokens" in rows.columns and rows["tokens"].notna().all():
@@ -303,18 +308,20 @@ class _Builder:
             tpot_target_s=self._mean(rows, "tpot_target_s"),
             output_tokens=self._mean(rows, "output_tokens"),
         )
-        return ServingWorkload(name, asked / SECONDS_PER_QUARTER, DemandShape(), policy)
+        planned = self._of_demand(name, "tokens_served")
+        return ServingWorkload(name, asked / SECONDS_PER_QUARTER, DemandShape(), policy,
+                               None if planned is None else planned / SECONDS_PER_QUARTER)  # fmt: skip
 
-    def _asked(self, name: str) -> Any:
-        """Demand by quarter from the plan's own table, None where it has none."""
+    def _of_demand(self, name: str, column: str) -> Any:
+        """A column of the plan's demand table by quarter, None where it has none."""
         path = self.folder / "demand.parquet"
         if not path.exists():
             return None
         table = pd.read_parquet(path)
-        if not {"quarter", "workload", "tokens_demanded"} <= set(table.columns):
+        if not {"quarter", "workload", column} <= set(table.columns):
             return None
         rows = self._within(table[table["workload"] == name])
-        return self._by_window(rows, rows["tokens_demanded"]) if len(rows) else None
+        return self._by_window(rows, rows[column]) if len(rows) else None
 
     def _shortfall(self) -> Any:
         """Demand over what the plan serves, by quarter."""

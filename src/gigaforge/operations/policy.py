@@ -43,14 +43,14 @@ class CheckpointPolicy:
     shortest_s : float
         No optimum below this: the copy must drain before the next. [s]
     tiers : tuple of Tier
-        From nearest (host memory, peers) to farthest (remote storage).
+        From nearest to farthest: memory of hosts and peers, local disks, remote storage; all assumptions.
 
     """
 
     blocking_s: float = 2.0
     interval_s: float | None = None
     shortest_s: float = 30.0
-    tiers: tuple[Tier, ...] = (Tier(1, 10.0, 15.0), Tier(10, 120.0, 120.0))
+    tiers: tuple[Tier, ...] = (Tier(1, 10.0, 15.0), Tier(4, 60.0, 45.0), Tier(10, 120.0, 120.0))
 
 
 @dataclass(frozen=True, slots=True)

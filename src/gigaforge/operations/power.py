@@ -31,17 +31,36 @@ class Cooling:
     ----------
     fixed, proportional : float
         Losses and auxiliaries that do not and do follow the load. [fraction]
+    fans : float
+        Pumps and fans at ``free_below_c``; colder, they turn slower: by the affinity laws power goes with the cube of
+        the flow, and the flow that carries the heat with one over the water's temperature above the air's [1]_. [fraction]
+    supply_c : float
+        Water to the racks. [°C]
     chiller_per_k : float
         Added per kelvin of wet bulb above ``free_below_c``. [1/K]
     free_below_c : float
         Free cooling carries the whole load below this wet bulb. [°C]
 
+    References
+    ----------
+    .. [1] ASHRAE Handbook, HVAC Systems and Equipment 2020, chapters 21 and 44 (fan and pump affinity laws).
+
     """
 
     fixed: float = 0.02
-    proportional: float = 0.05
+    proportional: float = 0.03
     chiller_per_k: float = 0.006
     free_below_c: float = 14.0
+    fans: float = 0.02
+    supply_c: float = 25.0
+
+    def weather(self, wet_bulb_c: Array) -> Array:
+        """Share of IT power that fans, pumps and chillers take at full load [fraction]."""
+        slack = np.maximum(self.supply_c - np.minimum(wet_bulb_c, self.free_below_c), 1.0)
+        flow = (self.supply_c - self.free_below_c) / slack
+        return np.asarray(
+            self.fans * flow**3 + self.chiller_per_k * np.clip(wet_bulb_c - self.free_below_c, 0.0, None)
+        )
 
 
 def pue_of(
@@ -64,13 +83,8 @@ def pue_of(
 
     """
     typical = wet_bulb_c if typical_wet_bulb_c is None else typical_wet_bulb_c
-    level = (
-        cooling.fixed
-        + cooling.proportional
-        + cooling.chiller_per_k * float(np.clip(typical - cooling.free_below_c, 0.0, None).mean())
-    )
-    hot = cooling.chiller_per_k * np.clip(wet_bulb_c - cooling.free_below_c, 0.0, None)
-    over = cooling.fixed / np.clip(load, 0.05, None) + cooling.proportional + hot
+    level = cooling.fixed + cooling.proportional + float(cooling.weather(typical).mean())
+    over = cooling.fixed / np.clip(load, 0.05, None) + cooling.proportional + cooling.weather(wet_bulb_c)
     return np.asarray(1.0 + (mean_pue - 1.0) * over / level)
 
 

@@ -18,9 +18,9 @@ from gigaforge.operations.fleet import Fleet, Group, Site
 from gigaforge.operations.intervals import Array
 from gigaforge.operations.power import Storage, synchronous_swing
 
-__all__ = ["RampNeed", "ramp_need", "reserve_j"]
+__all__ = ["RampNeed", "ramp_need", "reserve_j", "step_phases"]
 
-SWING_STEP_S: Final = 10.0  # assumption: step of a frontier run
+SWING_STEP_S: Final = 10.0  # assumption: step of a frontier run, where the operating point has none
 SWING_EXCHANGE_SHARE: Final = 0.15  # assumption: exposed exchange of a step
 
 
@@ -95,14 +95,20 @@ def ramp_need(site: Site, group: Group, active: int, window: int) -> RampNeed:
         ramp_s = 0.5 * (step_w - carried) / rate
         reserve, fall = carried**2 / rate, (step_w - carried) / pue
     count = group.rack.accelerators
+    compute_w, exchange_w = step_phases(group.full_w, group.idle_w)
     swing = synchronous_swing(
-        active * count, group.full_w / count, group.idle_w / count, SWING_STEP_S, SWING_EXCHANGE_SHARE
+        active * count, compute_w / count, exchange_w / count, group.step_s or SWING_STEP_S, SWING_EXCHANGE_SHARE
     )
     after = max(0.0, swing.after_storage_w - 2.0 * _battery_w(storage, active * count * swing.needed_j))
     over = 0.0 if site.swing_limit_w is None else max(0.0, after - site.swing_limit_w / pue)
     return RampNeed(step_w, needed_w, needed_j, ramp_s, reserve, swing.high_w - swing.low_w, after,
                     active * count * swing.needed_j, over * SWING_EXCHANGE_SHARE, fall,
                     math.inf if rate is None else rate / pue)  # fmt: skip
+
+
+def step_phases(mean_w: float, idle_w: float) -> tuple[float, float]:
+    """Power of one rack in a step's compute and in its exposed exchange, whose mean is the operating point's [W]."""
+    return (mean_w - SWING_EXCHANGE_SHARE * idle_w) / (1.0 - SWING_EXCHANGE_SHARE), idle_w
 
 
 def _battery_w(storage: Storage, needed_j: float) -> float:

@@ -37,6 +37,8 @@ class Crew:
         Racks still out of service, and the share of each that is lost to serving.
     cured : array of int
         Repeat offenders that were cured.
+    down_mode : array of int
+        What took each of them out.
 
     """
 
@@ -46,12 +48,13 @@ class Crew:
     down_until_s: Array
     down_share: Array
     cured: IntArray
+    down_mode: IntArray
 
     @classmethod
     def fresh(cls, technicians: int | None, parts: int | None) -> Crew:
         """Everybody and everything available."""
         none = np.empty(0, dtype=np.int64)
-        return cls([0.0] * (technicians or 0), [0.0] * (parts or 0), none, np.empty(0), np.empty(0), none)
+        return cls([0.0] * (technicians or 0), [0.0] * (parts or 0), none, np.empty(0), np.empty(0), none, none)
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gigaforge.operations.books import SERVING_FALL, WATERFALL, Books, balance
-from gigaforge.operations.closed_form import best_spares, expected_goodput, mttf_s
+from gigaforge.operations.books import RESEARCH_FALL, SERVING_FALL, WATERFALL, Books, balance
+from gigaforge.operations.closed_form import best_policy, best_spares, expected_availability, expected_goodput, mttf_s
 from gigaforge.operations.fleet import Fleet, Group
-from gigaforge.operations.ramps import ramp_need
+from gigaforge.operations.policy import TrainingPolicy
+from gigaforge.operations.ramps import ramp_need, step_phases
 
 __all__ = ["SimulationResult", "feedback", "fleet_factors"]
+
+_SCALES: Final = tuple(8 * 4**k for k in range(9))  # 8 to 524,288 accelerators
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,9 @@ class SimulationResult:
         return 1.0 - sum(b.down_s for b in self.books.groups) / total if total > 0 else 1.0
 
     @property
-    def goodput(self) -> float:
-        """Productive share of training rack time; without training, the availability [fraction]."""
-        return self.training_waterfall.get("productive", self.availability)
+    def goodput(self) -> float | None:
+        """Productive share of training rack time; None where nothing trains [fraction]."""
+        return self.training_waterfall.get("productive")
 
     def summary(self) -> dict[str, Any]:
         """The object that ``gigaforge simulate --json`` prints."""
@@ -82,6 +85,7 @@ class SimulationResult:
         demanded = sum(w.demanded for w in serving)
         facility = sum(s.facility_j for s in books.sites)
         it = sum(s.it_j for s in books.sites)
+        visits = {k.kind for k in self.fleet.table.modes if k.planned}
         return {
             "name": self.fleet.name,
             "racks": int(max(np.sum([g.racks for g in self.fleet.groups], axis=0))),
@@ -93,9 +97,10 @@ class SimulationResult:
             "events": books.events,
             "goodput": self.goodput,
             "availability": self.availability,
-            "goodput_of": "training" if self.training_waterfall else "racks in service",
+            "waterfall_of": "training" if self.training_waterfall else "serving" if self.serving_waterfall else None,
             "waterfall": self.waterfall,
             "serving_waterfall": self.serving_waterfall,
+            "research_waterfall": self._fall("research", RESEARCH_FALL),
             "energy_j": facility,
             "it_energy_j": it,
             "grid_energy_j": sum(s.grid_j for s in books.sites),
@@ -107,12 +112,16 @@ class SimulationResult:
             "slo_violations": sum(w.shed + w.late for w in serving) / demanded if demanded > 0.0 else 0.0,
             "cost_usd": sum(s.cost_usd for s in books.sites),
             "carbon_kg": sum(s.carbon_g for s in books.sites) / 1e3,
-            "failures": {k: v for k, v in books.modes.items() if v},
+            "failures": {k: v for k, v in books.modes.items() if v and k not in visits},
+            "services": books.services,
+            "downtime": self._downtime(),
             "training": [self._training(i) for i, g in enumerate(self.fleet.groups) if g.kind == "training"],
             "serving": {name: _serving(w) for name, w in books.serving.items()},
+            "research": [self._research(i) for i, g in enumerate(self.fleet.groups) if g.kind == "research"],
             "sites": {s.name: _site(b) for s, b in zip(self.fleet.sites, books.sites, strict=True)},
             "quarters": books.quarters,
             "mttf_s": {str(n): mttf_s(n, self.fleet.table) for n in (8, 1024, 16384, 131072)},
+            "by_scale": self.by_scale(),
             "feedback": feedback(self),
             "out": self.out,
         }
@@ -136,10 +145,16 @@ class SimulationResult:
             "workload": group.workload,
             "mode": group.policy.mode,
             "racks": book.racks,
+            "accelerators_per_rack": group.rack.accelerators,
             "goodput": book.accounts["productive"] / total,
             "expected_goodput": estimate.goodput,
             "availability": 1.0 - book.down_s / total,
             "interruptions": book.interruptions,
+            "mttf_s": self.books.time_s / book.interruptions if book.interruptions else None,
+            "stops": {
+                kind: {"count": n, "rolled_back": back} for kind, (n, back) in sorted(book.stops.items(), key=_most)
+            },
+            "phase_power_w": _phases(group, active),
             "checkpoint_interval_s": book.interval_s,
             "best_checkpoint_interval_s": self._best_interval_s(group, max(book.racks, 1)),
             "spares": book.spares,
@@ -161,6 +176,49 @@ class SimulationResult:
             "swing_hold_w": ramp.hold_w,
             "waterfall": {name: value / total for name, value in book.accounts.items()},
         }
+
+    def _research(self, index: int) -> dict[str, Any]:
+        book, group = self.books.groups[index], self.fleet.groups[index]
+        total = max(book.rack_s, 1e-9)
+        used = sum(book.accounts[name] for name in ("productive", "rework", "restart", "power"))
+        return {
+            "name": group.name,
+            "racks": book.racks,
+            "asked_share": group.use,
+            "used_share": used / total,
+            "jobs": book.jobs,
+            "mean_wait_s": book.waited_s / book.jobs if book.jobs else 0.0,
+            "interruptions": book.interruptions,
+            "waterfall": {name: book.accounts[name] / total for name in RESEARCH_FALL},
+        }
+
+    def _downtime(self) -> dict[str, float]:
+        """Share of rack time that each kind of failure, outage and service took."""
+        total = max(sum(b.rack_s for b in self.books.groups), 1e-9)
+        return {kind: time / total for kind, time in self.books.down_s.items() if time > 0.0}
+
+    def by_scale(self) -> list[dict[str, Any]]:
+        """Runs of growing size on this fleet's most common racks, in closed form.
+
+        Time between interruptions, the share of time in which all racks of a run are in service, and its expected
+        goodput in the best mode and stopping as a whole at each failure.
+        """
+        book, group = max(zip(self.books.groups, self.fleet.groups, strict=True), key=lambda p: float(p[0].rack_s))
+        rack, table, out = group.rack, self.fleet.table, []
+        del book
+        load = 1.0 - expected_availability(rack.accelerators, tray=rack.tray, table=table)
+        for racks in sorted({max(1, size // rack.accelerators) for size in _SCALES}):
+            both = [best_policy(rack.accelerators, racks, table=table, replica_racks=min(racks, r)) for r in (1, 8)]
+            sync = expected_goodput(rack.accelerators, racks, policy=TrainingPolicy(), table=table, tray=rack.tray)
+            best = max(
+                expected_goodput(rack.accelerators, racks, policy=p, table=table, tray=rack.tray).goodput
+                for p in both
+            )
+            out.append({
+                "accelerators": racks * rack.accelerators, "racks": racks, "mttf_s": mttf_s(racks * rack.accelerators, table, rack.accelerators),
+                "all_up": (1.0 - load) ** racks, "goodput": best, "goodput_synchronous": sync.goodput, "spares": sync.spares,
+            })  # fmt: skip
+        return out
 
     def _best_interval_s(self, group: Group, racks: int) -> float:
         """The optimum, whatever interval the run was given [s]."""
@@ -189,11 +247,22 @@ class SimulationResult:
 
     def check(self) -> None:
         """Check the books once more as a whole; each window was checked when it was booked."""
-        for book, group in [*self._pairs("training"), *self._pairs("serving")]:
+        for book, group in [*self._pairs("training"), *self._pairs("serving"), *self._pairs("research")]:
             balance(sum(book.accounts.values()), book.rack_s, f"time of {group.name}")
         balance(
             sum(b.energy_j for b in self.books.groups), sum(s.it_j for s in self.books.sites), "energy of all groups"
         )
+
+
+def _most(item: tuple[str, list[int]]) -> tuple[int, str]:
+    return -item[1][0], item[0]
+
+
+def _phases(group: Group, active: int) -> dict[str, float]:
+    """IT power of a run while it computes, exchanges, saves a snapshot, and stands still [W]."""
+    compute, exchange = step_phases(group.full_w, group.idle_w)
+    return {"compute": active * compute, "exchange": active * exchange, "checkpoint": active * group.idle_w,
+            "stopped": active * group.idle_w}  # fmt: skip
 
 
 def _serving(book: Any) -> dict[str, float | None]:

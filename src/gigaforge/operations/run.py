@@ -174,7 +174,7 @@ def _headlines(fleet: Fleet, seed: int) -> dict[str, float]:
         fleet, seed, run_windows(fleet, seed, fresh_state(fleet)).books, HourlySink(fleet).table(), 0.0, 0.0
     )
     summary = result.summary()
-    return {name: float(summary[name]) for name in _HEADLINES}
+    return {name: math.nan if summary[name] is None else float(summary[name]) for name in _HEADLINES}
 
 
 def replicate(

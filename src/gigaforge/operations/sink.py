@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from gigaforge.operations.books import Books
 from gigaforge.operations.engine import RunState, WindowResult
 from gigaforge.operations.fleet import Fleet
 from gigaforge.operations.repair import Crew
+from gigaforge.operations.research import PoolState, QueueState
 from gigaforge.operations.training import GangState
 
 __all__ = ["FolderSink", "HourlySink", "digest", "load_state"]
@@ -161,6 +162,7 @@ class FolderSink:
             "digest": self.digest,
             "window": state.window,
             "charge_j": state.charge_j,
+            "pools": [asdict(p) for p in state.pools],
             "gangs": [{f.name: getattr(g, f.name) for f in fields(g)} for g in state.gangs],
             "crews": [{f.name: np.asarray(getattr(c, f.name)).tolist() for f in fields(c)} for c in state.crews],
             "books": state.books.as_dict(),
@@ -188,18 +190,25 @@ def load_state(folder: Path, fleet: Fleet, seed: int) -> RunState | None:
             raise InputError("holds another fleet or seed; choose another folder", f"--out {folder}")
         crews = [
             Crew(c["technicians"], c["parts"], np.array(c["down_rack"], dtype=np.int64), np.array(c["down_until_s"], dtype=np.float64),
-                 np.array(c["down_share"], dtype=np.float64), np.array(c["cured"], dtype=np.int64))
+                 np.array(c["down_share"], dtype=np.float64), np.array(c["cured"], dtype=np.int64),
+                 np.array(c["down_mode"], dtype=np.int64))
             for c in data["crews"]
         ]  # fmt: skip
         return RunState(
             data["window"],
             crews,
             [GangState(**g) for g in data["gangs"]],
+            [_pool(p) for p in data["pools"]],
             data["charge_j"],
             Books.from_dict(fleet, data["books"]),
         )
     except (json.JSONDecodeError, KeyError, TypeError) as problem:
         raise InputError(f"is not a simulation's state ({problem}); remove it to start again", str(path)) from None
+
+
+def _pool(data: dict[str, Any]) -> PoolState:
+    queues = [QueueState(**{**q, "waiting": [tuple(job) for job in q["waiting"]]}) for q in data["queues"]]
+    return PoolState(data["racks"], queues)
 
 
 def _names(values: list[str], bins: int) -> pa.DictionaryArray:
@@ -222,6 +231,8 @@ def _site_table(fleet: Fleet, result: WindowResult, time: Any) -> pa.Table:
         "pue": _f32([s.pue for s in sites]),
         "temperature_c": _f32([s.temperature_c for s in sites]),
         "limit_w": _f32([s.limit_w for s in sites]),
+        "cost_usd": _f32([s.grid_w * s.price_usd_per_j * fleet.step_s for s in sites]),
+        "carbon_kg": _f32([s.grid_w * s.carbon_g_per_j * fleet.step_s / 1e3 for s in sites]),
     })  # fmt: skip
 
 
@@ -267,6 +278,7 @@ def _failure_table(fleet: Fleet, result: WindowResult, offset: float) -> pa.Tabl
             "group": pa.DictionaryArray.from_arrays(pa.array(events.group.astype(np.int32)), pa.array([g.name for g in fleet.groups])),
             "rack": pa.array(events.rack.astype(np.int32)),
             "mode": pa.DictionaryArray.from_arrays(pa.array(events.mode.astype(np.int32)), kinds),
+            "planned": pa.array(fleet.table.planned[events.mode]),
             "down_s": pa.array((found.down.until_s - events.time_s).clip(min=0.0).astype(np.float32)),
             "waited_s": pa.array(found.down.waited_s.astype(np.float32)),
         }))  # fmt: skip

@@ -52,6 +52,8 @@ class SiteWindow:
     temperature_c: Array
     limit_w: Array
     pace: dict[str, Array]
+    price_usd_per_j: Array
+    carbon_g_per_j: Array
     cost_usd: float
     carbon_g: float
     charge_j: float
@@ -146,8 +148,8 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
     cut = sum(cuts.values(), np.zeros(bins))
     pace = {name: pace[name] * fed[name] for name in KINDS}
     grid = shaved - cut * pue
-    hours = price_factor(start, bins, step, site.climate.utc_offset_h, site.price_daily)
-    clean = price_factor(start, bins, step, site.climate.utc_offset_h, site.carbon_daily)
+    price = site.price_usd_per_j * price_factor(start, bins, step, site.climate.utc_offset_h, site.price_daily)
+    carbon = site.carbon_g_per_j * price_factor(start, bins, step, site.climate.utc_offset_h, site.carbon_daily)
     solar = np.minimum(sun, onsite)
     return SiteWindow(
         it_w=it - cut,
@@ -157,8 +159,10 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
         temperature_c=dry,
         limit_w=limit,
         pace=pace,
-        cost_usd=float((grid * hours).sum()) * step * site.price_usd_per_j,
-        carbon_g=float((grid * clean).sum()) * step * site.carbon_g_per_j,
+        price_usd_per_j=price,
+        carbon_g_per_j=carbon,
+        cost_usd=float((grid * price).sum()) * step,
+        carbon_g=float((grid * carbon).sum()) * step,
         charge_j=charge_j,
         over_limit_s=float((grid > limit * (1.0 + 1e-9)).sum()) * step,
         responses=len(responses),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from gigaforge.catalog.load import read_yaml, validation_problem
 from gigaforge.errors import InputError
+from gigaforge.operations.research import ResearchPolicy
 from gigaforge.quarters import Quarter
 from gigaforge.units import Duration, EnergyPrice, Fraction, Power, parse_quantity
 
@@ -109,12 +110,14 @@ class SiteSpec(Part):
 
 
 class CheckpointSpec(Part):
-    """Snapshots."""
+    """Snapshots: to memory of hosts and peers, copied to local disks and to remote storage behind the run's back."""
 
     interval: Duration | None = Field(None, gt=0, description="work between snapshots; default the exact optimum")
-    blocking: Duration = 2.0
-    durable_after: Duration = 10.0
-    load: Duration = 15.0
+    blocking: Duration = Field(2.0, description="each stops the run for so long; asynchronous ones shortly")
+    durable_after: Duration = Field(10.0, description="until a copy in memory can be read back")
+    load: Duration = Field(15.0, description="from memory")
+    local_every: int = Field(4, ge=1, description="every so many snapshots one goes to local disks")
+    local_load: Duration = 45.0
     remote_every: int = Field(10, ge=1, description="every so many snapshots one goes to remote storage")
     remote_load: Duration = 120.0
 
@@ -138,6 +141,7 @@ class TrainingSpec(Part):
     system: str
     racks: int = Field(gt=0, description="spares included")
     tokens_per_second: TokenRate = Field(0.0, description="of one rack at work")
+    step: Duration | None = Field(None, gt=0, description="an optimizer step, for swings of power; default 10 s")
     mode: Literal["synchronous", "elastic", "fault_tolerant", "best"] = "best"
     replica_racks: int = Field(1, ge=1, description="racks of one data-parallel replica")
     spares: Racks | None = None
@@ -195,6 +199,38 @@ class ModeSpec(Part):
     auto: Share | None = None
 
 
+class OutageSpec(Part):
+    """Changes to one kind of outage; a rate alone may stand for it."""
+
+    rate: Frequency | None = Field(None, description="per pod, hall or site")
+    duration: Duration | None = Field(None, gt=0, description="mean")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_alone(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) else {"rate": value}
+
+
+class RepairSpec(Part):
+    """How racks come back."""
+
+    auto_mean: Duration | None = Field(None, description="reset or reboot and health check")
+    hands_on_median: Duration | None = Field(None, gt=0, description="a technician's work (log-normal)")
+    hands_on_sigma: float | None = Field(None, ge=0, le=3, description="its spread")
+    burn_in: Duration | None = Field(None, description="test before return to service")
+    part_share: Share | None = Field(None, description="of repairs by hand that use up a spare part")
+    part_lead: Duration | None = Field(None, description="until the shelf is restocked")
+    cures_lemons: Share | None = Field(None, description="chance that a repair by hand cures a repeat offender")
+
+
+class DegradationSpec(Part):
+    """Slow links and throttling."""
+
+    rate: Frequency | None = Field(None, description="per accelerator")
+    duration: Duration | None = Field(None, gt=0, description="until noticed")
+    slowdown: Share | None = Field(None, description="mean, of the whole gang")
+
+
 class FailureSpec(Part):
     """Changes to the shipped failure table."""
 
@@ -203,11 +239,38 @@ class FailureSpec(Part):
         None, ge=0, description="published failures per 1,000 days of an 8-accelerator node; sets the multiplier"
     )
     modes: dict[str, ModeSpec] = {}
-    outages: dict[str, Frequency] = {}
+    outages: dict[str, OutageSpec] = {}
+    repair: RepairSpec = RepairSpec()
+    degradations: DegradationSpec = DegradationSpec()
     lemon_share: Share | None = None
     lemon_multiple: float | None = Field(None, ge=1)
-    infant_excess: float | None = Field(None, ge=0)
+    infant_excess: float | None = Field(None, ge=0, description="a new rack fails 1 + so many times as often")
+    infant_time: Duration | None = Field(None, gt=0, description="in which that decays")
+    wear_per_year: float | None = Field(None, ge=0, description="linear growth of the rate with age")
     plain: bool = Field(False, description="like racks, exponential failures only")
+
+
+def _job_size(value: Any) -> float:
+    size = float(value)
+    whole = size if size >= 1.0 else 1.0 / size if size > 0.0 else 0.5
+    if abs(whole - round(whole)) > 1e-6:
+        raise ValueError(
+            f"{value} racks; a whole number, or a part that divides a rack (0.5, 0.25, ...), is expected"
+        )
+    return size
+
+
+class ResearchSpec(Part):
+    """Jobs on the racks left over."""
+
+    use: Share = Field(0.9, description="share of these racks that the jobs would keep busy")
+    sizes: dict[Annotated[float, BeforeValidator(_job_size)], Share] = Field(
+        dict(ResearchPolicy().sizes), min_length=1, description="racks of a job: share of rack time asked for"
+    )
+    duration: Duration = Field(ResearchPolicy().duration_s, gt=0, description="mean work of a job")
+    spread: float = Field(ResearchPolicy().spread, ge=0, le=3, description="log-normal")
+    checkpoint: Duration = Field(ResearchPolicy().checkpoint_s, gt=0)
+    restart: Duration = ResearchPolicy().restart_s
 
 
 class FleetSpec(Part):
@@ -221,7 +284,7 @@ class FleetSpec(Part):
     sites: list[SiteSpec] = Field(min_length=1)
     training: list[TrainingSpec] = []
     serving: list[ServingSpec] = []
-    research_use: Share = Field(0.9, description="of the racks left over")
+    research: ResearchSpec = ResearchSpec()
     failures: FailureSpec = FailureSpec()
 
     @model_validator(mode="after")

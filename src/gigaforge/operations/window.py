@@ -10,6 +10,7 @@ from gigaforge.operations.checkpoint import best_interval_s
 from gigaforge.operations.failures import concatenate, draw_outages, draw_window
 from gigaforge.operations.fleet import Fleet, Group
 from gigaforge.operations.gang import (
+    STOPS,
     GangShape,
     incomplete,
     interruptions,
@@ -20,19 +21,29 @@ from gigaforge.operations.intervals import Array, IntArray, bin_integrals
 from gigaforge.operations.modes import FailureTable, lost_share
 from gigaforge.operations.ramps import ramp_need
 from gigaforge.operations.repair import Crew, Down, mend
+from gigaforge.operations.research import Hits, PoolState, run_pool
 from gigaforge.operations.spares import Lack, lacking, pool_members, site_shapes
 from gigaforge.operations.streams import stream
-from gigaforge.operations.training import GangState, GangWindow, run_gang
+from gigaforge.operations.training import GangState, GangWindow, Interruptions, run_gang
 
-__all__ = ["GroupWindow", "SiteFailures", "best_interval", "run_training", "site_failures", "site_spares", "up_racks"]
+__all__ = [
+    "GroupWindow",
+    "SiteFailures",
+    "best_interval",
+    "run_research",
+    "run_training",
+    "site_failures",
+    "site_spares",
+    "up_racks",
+]
 
 
 @dataclass(frozen=True)
 class SiteFailures:
     """Failures and repairs of one site in one window.
 
-    ``start_s, end_s, owner, share``: down times (carried ones too), the group they belong to, and the share of the
-    rack that serving loses.
+    ``start_s, end_s, owner, share, mode, rack``: down times (carried ones too), the group they belong to, the share of
+    the rack that serving loses, what took it out, and which rack of the site it is.
     """
 
     down: Down
@@ -40,6 +51,8 @@ class SiteFailures:
     end_s: Array
     owner: IntArray
     share: Array
+    mode: IntArray
+    rack: IntArray
     crew: Crew
 
 
@@ -59,6 +72,10 @@ class GroupWindow:
         IT power [W].
     accounts : dict
         Rack-seconds by account.
+    stops : dict
+        Interruptions by kind, and how many of each rolled the whole run back.
+    jobs, waited_s : int, float
+        Jobs started (research), and how long they waited, in all. [s]
 
     """
 
@@ -74,6 +91,9 @@ class GroupWindow:
     spares: int = 0
     interval_s: float = 0.0
     interruptions: int = 0
+    stops: dict[str, list[int]] = field(default_factory=dict)
+    jobs: int = 0
+    waited_s: float = 0.0
 
 
 def best_interval(group: Group, shape: GangShape, table: FailureTable) -> float:
@@ -119,9 +139,8 @@ def _still_there(crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray
     at = np.searchsorted(first, crew.down_rack, side="right") - 1
     at = np.maximum(at, 0)
     keep = crew.down_rack - first[at] < count[at]
-    return Crew(
-        crew.technicians, crew.parts, crew.down_rack[keep], crew.down_until_s[keep], crew.down_share[keep], crew.cured
-    )
+    return replace(crew, down_rack=crew.down_rack[keep], down_until_s=crew.down_until_s[keep],
+                   down_share=crew.down_share[keep], down_mode=crew.down_mode[keep])  # fmt: skip
 
 
 def _with_carried(down: Down, crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray, technicians: list[float],
@@ -141,20 +160,23 @@ def _with_carried(down: Down, crew: Crew, fleet: Fleet, members: list[int], offs
     end = np.concatenate((crew.down_until_s, down.end_s[out]))
     shares = np.concatenate((crew.down_share, share[out]))
     late = down.end_s > length
-    rack = np.concatenate((crew.down_rack[crew.down_until_s > length], events.rack[late]))
-    until = np.concatenate((crew.down_until_s[crew.down_until_s > length], down.end_s[late])) - length
-    left = np.concatenate((crew.down_share[crew.down_until_s > length], share[late]))
-    rack, until, left = _latest(rack, until, left)
-    after = Crew([t - length for t in technicians], [t - length for t in shelf], rack, until, left, cured)
-    return SiteFailures(down, start, end, np.concatenate((owner, events.group[out])), shares, after)
+    old = crew.down_until_s > length
+    rack = np.concatenate((crew.down_rack[old], events.rack[late]))
+    until = np.concatenate((crew.down_until_s[old], down.end_s[late])) - length
+    last = _latest(rack, until)
+    after = Crew([t - length for t in technicians], [t - length for t in shelf], rack[last], until[last],
+                 np.concatenate((crew.down_share[old], share[late]))[last], cured,
+                 np.concatenate((crew.down_mode[old], events.mode[late]))[last])  # fmt: skip
+    return SiteFailures(down, start, end, np.concatenate((owner, events.group[out])), shares,
+                        np.concatenate((crew.down_mode, events.mode[out])),
+                        np.concatenate((crew.down_rack, events.rack[out])), after)  # fmt: skip
 
 
-def _latest(rack: IntArray, until: Array, share: Array) -> tuple[IntArray, Array, Array]:
+def _latest(rack: IntArray, until: Array) -> IntArray:
     """One entry a rack: its last return."""
     order = np.lexsort((until, rack))
-    rack, until, share = rack[order], until[order], share[order]
-    last = np.append(rack[1:] != rack[:-1], True) if rack.size else np.empty(0, dtype=np.bool_)
-    return rack[last], until[last], share[last]
+    last = np.append(np.diff(rack[order]) != 0, True) if rack.size else np.empty(0, dtype=np.bool_)
+    return np.asarray(order[last], dtype=np.int64)
 
 
 def up_racks(failures: SiteFailures, group: int, racks: int, edges: Array, *, weighted: bool) -> tuple[Array, float]:
@@ -199,18 +221,61 @@ def run_training(
     changed = window > 0 and int(group.racks[window - 1]) not in (0, racks)
     waiting = blocked[0].size > 0 and blocked[0][0] <= 0.0
     forced = np.zeros(1 if changed or waiting else 0)
-    hits, restart = interruptions(
+    hits, struck = interruptions(
         rng, length, (events.time_s[own], events.mode[own], events.dice[own]), down, shape, table, policy, forced,
         blocked[0],
     )  # fmt: skip
     gang = run_gang(
         length, hits, blocked, policy, interval, state,
-        missing_replicas(length, hits, restart, lacks, shape, policy),
+        missing_replicas(length, hits, struck, lacks, shape, policy),
         slow_members(stream(seed, "slow", group.name, window), length, group.rack, shape.active, table),
     )  # fmt: skip
     done = _on_grid(group, shape, gang, failures, group_index, window, edges, interval, lack,
                     (ramp.hold_w, ramp.burnt_j(hits.stall_s) / length))  # fmt: skip
-    return done, gang.state
+    return replace(done, stops=_by_kind(struck.kind, hits, table)), gang.state
+
+
+def _by_kind(kind: IntArray, hits: Interruptions, table: FailureTable) -> dict[str, list[int]]:
+    """Stops of each kind, and how many of them rolled the whole run back."""
+    names = [*STOPS[::-1], *(k.kind for k in table.kinds())]
+    all_of = np.bincount(kind + len(STOPS), minlength=len(names))
+    back = np.bincount(kind[hits.rolls_back] + len(STOPS), minlength=len(names))
+    return {name: [int(n), int(b)] for name, n, b in zip(names, all_of, back, strict=True) if n}
+
+
+def run_research(
+    fleet: Fleet, group_index: int, first_rack: int, failures: SiteFailures, window: int, seed: int, state: PoolState, edges: Array
+) -> tuple[GroupWindow, PoolState]:  # fmt: skip
+    """Jobs on the racks left over, through one window."""
+    group, site = fleet.groups[group_index], fleet.sites[fleet.groups[group_index].site]
+    racks = int(group.racks[window])
+    up, down_s = up_racks(failures, group_index, racks, edges, weighted=False)
+    hits = _pool_hits(fleet.table, failures, group_index, first_rack)
+    done = run_pool(
+        stream(seed, "jobs", group.name, window), edges, racks, site.pod_racks, group.use, hits, group.jobs, state
+    )
+    busy = np.minimum(done.busy, up)
+    power = busy * group.full_w + (up - busy) * group.idle_w
+    accounts = {"productive": done.busy_s - done.rework_s - done.restart_s, "rework": done.rework_s,
+                "restart": done.restart_s, "repair": down_s, "idle": racks * float(edges[-1]) - down_s - done.busy_s}  # fmt: skip
+    found = GroupWindow(group, racks, up, down_s, busy * fleet.step_s * group.tokens_per_s[window], power, busy / racks, accounts,
+                        racks, interruptions=done.interruptions, jobs=done.jobs, waited_s=done.waited_s)  # fmt: skip
+    return found, done.state
+
+
+def _pool_hits(table: FailureTable, failures: SiteFailures, group: int, first_rack: int) -> Hits:
+    """Failures and services of a group's racks; those carried in strike at the window's start."""
+    events, down = failures.down.events, failures.down
+    share = np.array([getattr(k, "interrupts", 1.0) for k in table.kinds()])
+    stops = events.dice < share[events.mode]
+    own = np.flatnonzero((events.group == group) & (stops | (down.end_s > down.start_s)))
+    carried = np.flatnonzero(failures.owner[: failures.owner.size - int((down.end_s > down.start_s).sum())] == group)
+    time = np.concatenate((np.zeros(carried.size), events.time_s[own]))
+    until = np.concatenate((failures.end_s[carried], down.end_s[own]))
+    rack = np.concatenate((failures.rack[carried], events.rack[own])) - first_rack
+    drained = np.concatenate((np.ones(carried.size, dtype=np.bool_), ~stops[own]))
+    order = np.argsort(time, kind="stable")
+    return Hits(time[order], until[order], rack[order], drained[order])
 
 
 def _on_grid(group: Group, shape: GangShape, gang: GangWindow, failures: SiteFailures, index: int, window: int, edges: Array,
