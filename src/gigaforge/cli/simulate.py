@@ -30,7 +30,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     first: Annotated[str, typer.Option("--from", help="First quarter, e.g. 2029-Q1.")] = "",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for 5-minute tables and figures; continues a stopped run.")
+        Path | None, typer.Option(help="Folder for 5-minute tables and a report; continues a stopped run.")
     ] = None,
     events: Annotated[bool, typer.Option("--events", help="Write every failure to --out.")] = False,
     replications: Annotated[int, typer.Option(help="Runs with consecutive seeds, for intervals.")] = 1,
@@ -49,7 +49,16 @@ def simulate(
     domain: Annotated[int, typer.Option(help="With --replay of jobs: accelerators of a rack.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Operate a fleet: failures, repair, training, serving, power and cooling."""
+    """Operate a fleet: failures, repair, training, serving, power and cooling.
+
+    With --out it writes 5-minute tables (Parquet) and a report, simulation.html. A run that is stopped continues.
+
+    Example: gigaforge simulate plans/alliance-10gw --out year --years 1
+
+    Example: gigaforge simulate plans/alliance-10gw --compare mode=elastic --replications 10
+
+    Example: gigaforge simulate --replay jobs.csv --racks 64 --domain 8
+    """
     from gigaforge.cli import simulate_print as show
     from gigaforge.operations import run as runs
 
@@ -113,10 +122,11 @@ def _run(fleet: Fleet, seed: int, out: Path | None, events: bool, quiet: bool) -
 
 
 def _save(result: SimulationResult, out: Path) -> None:
-    from gigaforge.report.operations_figures import save_figures
+    from gigaforge.report.html import write_page
+    from gigaforge.report.operations_page import simulation_page
 
     (out / "simulation.json").write_text(json.dumps(result.summary(), indent=1), encoding="utf-8")
-    save_figures(result, out / "simulation.html")
+    write_page(simulation_page(result), out / "simulation.html")
 
 
 def _check_options(first: str, years: float | None, replications: int) -> None:

@@ -1,95 +1,171 @@
-"""Figures of a simulation: goodput waterfall, power trace, tokens against demand; the same for notebook, report and page."""
+"""Figures of a simulation: where rack time goes, what breaks, tokens against demand, power; for notebook, report and page."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from gigaforge.report.theme import Chart, accent, categorical, config, finish
+from gigaforge.report.figures import Figure
+from gigaforge.report.operations_words import ACCOUNT_WORDS, kind_words
+from gigaforge.report.theme import Chart, accent, categorical, finish
+from gigaforge.units import format_quantity
 
 if TYPE_CHECKING:
     from gigaforge.operations.result import SimulationResult
     from gigaforge.operations.validation import Row
 
-__all__ = [
-    "goodput_waterfall",
-    "power_trace",
-    "save_figures",
-    "simulation_figures",
-    "tokens_against_demand",
-    "validation_figure",
-]
+__all__ = ["simulation_figures", "validation_figure"]
 
-_LABEL: Final = {
-    "checkpoint": "saving",
-    "rework": "rollback",
-    "restart": "restarting",
-    "wait": "waiting",
-    "straggler": "stragglers",
-    "power": "power limits",
-    "idle": "hot spares",
-}
-
-_SERVING_LABEL: Final = {
-    "repair": "in repair",
-    "power": "power limits",
-    "idle": "off",
-    "backfill": "lent",
-    "headroom": "ready for more",
-}
+_LAST: Final = {"training": "productive", "serving": "serving", "research": "productive"}
 _USEFUL: Final = ("backfill", "headroom")  # not serving, but not lost either
+_GREY: Final = ("idle",)
+_OUTAGES: Final = ("pod_network", "power_feed", "cooling_loop", "site")
 
 
-def _steps(waterfall: dict[str, float], labels: dict[str, str], last: str) -> pd.DataFrame:
-    """One row a bar: where it begins and ends."""
-    shares = [waterfall.get(name, 0.0) for name in labels]
+def simulation_figures(result: SimulationResult) -> dict[str, Figure]:
+    """All figures of a run that it has data for, by name."""
+    summary = result.summary()
+    made = [_waterfall(summary, kind) for kind in ("training", "serving", "research")]
+    made += [*_causes(summary), *_scale(summary), _tokens(result), _missed(summary), _power(result)]
+    return {f.name: f for f in made if f is not None}
+
+
+def _waterfall(summary: dict[str, Any], kind: str) -> Figure | None:
+    """From scheduled rack time down to what was productive."""
+    name = "waterfall" if kind == summary["waterfall_of"] else f"{kind}_waterfall"
+    fall = summary.get(name, {})
+    if not fall:
+        return None
+    words = {k: w for k, w in ACCOUNT_WORDS[kind].items() if k in fall}
+    shares = [max(fall[k], 0.0) for k in words]
     ends = 1.0 - np.concatenate(([0.0], np.cumsum(shares)))
-    return pd.DataFrame({
-        "step": ["scheduled", *labels.values(), last],
+    table = pd.DataFrame({
+        "step": ["scheduled", *words.values(), _LAST[kind]],
         "from": [0.0, *ends[1:], 0.0],
         "to": [1.0, *ends[:-1], ends[-1]],
-        "kind": ["all", *["useful" if name in _USEFUL else "lost" for name in labels], "kept"],
-        "share": ["100 %", *[f"{s:.1%}" for s in shares], f"{ends[-1]:.1%}"],
+        "kind": ["all", *["useful" if k in _USEFUL else "idle" if k in _GREY else "lost" for k in words], "kept"],
+        "share": ["100 %", *[f"{s:.1%}" if s >= 0.0005 or s == 0.0 else "< 0.1 %" for s in shares], f"{ends[-1]:.1%}"],
     })  # fmt: skip
-
-
-def goodput_waterfall(waterfall: dict[str, float]) -> Chart:
-    """From scheduled rack time down to goodput; ``waterfall`` as in `SimulationResult.waterfall`.
-
-    A fleet that only serves has one of its serving racks: down to the time they serve.
-    """
-    trains = "backfill" not in waterfall
-    table = _steps(waterfall, _LABEL, "goodput") if trains else _steps(waterfall, _SERVING_LABEL, "serving")
-    what = "training" if trains else "serving"
-    kept = float(table["to"].iloc[-1])
-    low = max(0.0, float(np.floor((kept - 0.05) * 10)) / 10)
-    table["from"] = table["from"].clip(lower=low)
-    order = [str(s) for s in table["step"]]
-    base = alt.Chart(table).encode(x=alt.X("step:N", sort=order, title=None, axis=alt.Axis(labelAngle=-30)))
-    colours = alt.Scale(
-        domain=["all", "lost", "useful", "kept"],
-        range=[accent("site-rest"), accent("bad"), accent("muted"), accent("good")],
+    base = alt.Chart(table).encode(
+        y=alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=240, grid=False)),
     )
-    bars = base.mark_bar().encode(
-        y=alt.Y(
-            "from:Q",
-            title=f"Share of {what} rack time",
-            axis=alt.Axis(format="%"),
-            scale=alt.Scale(domain=[low, 1.0], zero=False),
-        ),
-        y2="to:Q",
-        color=alt.Color("kind:N", legend=None, scale=colours),
-        tooltip=["step:N", "share:N"],
+    colours = alt.Scale(domain=["all", "lost", "useful", "idle", "kept"],
+                        range=[accent("site-rest"), accent("bad"), accent("accent"), accent("site-rest"), accent("good")])  # fmt: skip
+    bars = base.mark_bar(size=17).encode(
+        x=alt.X("from:Q", title=None, axis=alt.Axis(format="%", grid=True, values=[0, 0.2, 0.4, 0.6, 0.8, 1.0]), scale=alt.Scale(domain=[0.0, 1.08], nice=False)),
+        x2="to:Q", color=alt.Color("kind:N", legend=None, scale=colours), tooltip=["step:N", "share:N"],
+    )  # fmt: skip
+    text = base.mark_text(align="left", dx=5).encode(x="to:Q", text="share:N")
+    title = f"Where {kind} rack time goes"
+    most = max(words, key=lambda k: fall[k] if k not in (*_USEFUL, *_GREY) else -1.0)
+    said = f"{ends[-1]:.1%} of {kind} rack time was productive; {words[most]} cost most, {fall[most]:.1%}."
+    if kind == "serving":
+        said = f"{ends[-1]:.1%} of serving rack time served; {fall['headroom']:.1%} stood ready and {fall['backfill']:.1%} was lent to other work."
+    numbers = pd.DataFrame(
+        {"Share of rack time [%]": [100.0, *(100 * s for s in shares), 100 * ends[-1]]}, index=table["step"]
     )
-    text = base.mark_text(dy=-6).encode(y="to:Q", text="share:N")
-    words = f"Of the time that racks were scheduled to train, {kept:.1%} was productive."
-    if not trains:
-        words = f"Of the time of serving racks, {kept:.1%} served; the rest stood ready, was lent, off or in repair."
-    return finish(alt.layer(bars, text), f"Where {what} time goes", words, height=260)
+    numbers.index.name = "Step"
+    chart = finish(alt.layer(bars, text), title, said, height=26 * len(table))
+    return Figure(f"waterfall-{kind}", title, said, chart, numbers)
+
+
+def _causes(summary: dict[str, Any]) -> list[Figure]:
+    """Failures, outages and services by kind: how often, and the rack time that they take."""
+    kinds = summary["failures"] | ({"planned_maintenance": summary["services"]} if summary["services"] else {})
+    if not kinds:
+        return []
+    rows = pd.DataFrame({
+        "kind": [kind_words(k) for k in kinds],
+        "count": list(kinds.values()),
+        "down": [100.0 * summary["downtime"].get(k, 0.0) for k in kinds],
+        "what": ["maintenance" if k == "planned_maintenance" else "outage" if k in _OUTAGES else "failure" for k in kinds],
+    })  # fmt: skip
+    numbers = rows.set_index("kind")[["count", "down"]].sort_values("count", ascending=False)
+    numbers.columns = pd.Index(["Racks struck", "Rack time out of service [%]"])
+    long = str(rows["kind"].iloc[int(rows["down"].to_numpy().argmax())])
+    said = [f"{numbers.index[0]} strikes most often, {max(kinds.values()):,} times.",
+            f"{long} keeps racks out longest, {rows['down'].max():.2f} % of all rack time."]  # fmt: skip
+    notes = ["An outage is counted once for each rack that it takes.",
+             "Failures that stop a job and leave the rack in service take no rack time."]  # fmt: skip
+    return [
+        Figure(f"causes-{field}", title, words[0].upper() + words[1:], _cause_bars(rows, field, heading, title, words), numbers, note)
+        for field, title, heading, words, note in zip(
+            ("count", "down"), ("What breaks", "What keeps racks out of service"), ("Racks struck", "% of rack time"), said, notes, strict=True)
+    ]  # fmt: skip
+
+
+def _cause_bars(rows: pd.DataFrame, field: str, heading: str, title: str, said: str) -> Chart:
+    rows = rows[rows[field] > 0].sort_values(field, ascending=False)
+    text = [f"{v:,.0f}" if field == "count" else f"{v:.3f}" for v in rows[field]]
+    base = alt.Chart(rows.assign(text=text)).encode(
+        y=alt.Y("kind:N", sort=list(rows["kind"]), title=None, axis=alt.Axis(labelLimit=220, grid=False)),
+        x=alt.X(f"{field}:Q", title=heading, axis=alt.Axis(grid=True, tickCount=6), scale=alt.Scale(domain=[0, 1.1 * float(rows[field].max())], nice=False)),
+    )  # fmt: skip
+    colour = alt.Color("what:N", scale=alt.Scale(domain=["failure", "outage", "maintenance"],
+                                                 range=[accent("bad"), accent("work-1"), accent("accent")]))  # fmt: skip
+    bars = base.mark_bar(size=13).encode(color=colour, tooltip=["kind:N", "text:N", "what:N"])
+    return finish(
+        alt.layer(bars, base.mark_text(align="left", dx=4).encode(text="text:N")), title, said, height=22 * len(rows)
+    )
+
+
+def _scale(summary: dict[str, Any]) -> list[Figure]:
+    """Time between interruptions, and goodput, by size of a run, with the runs of this fleet."""
+    rows = pd.DataFrame(summary["by_scale"]).assign(hours=lambda t: t["mttf_s"] / 3600.0)
+    runs = pd.DataFrame(
+        [{"name": r["name"], "accelerators": r["racks"] * r["accelerators_per_rack"], "hours": r["mttf_s"] / 3600.0, "goodput": r["goodput"]}
+         for r in summary["training"] if r["mttf_s"] and r["racks"]],
+        columns=["name", "accelerators", "hours", "goodput"],
+    )  # fmt: skip
+    numbers = rows.set_index("accelerators")[["hours", "all_up", "goodput", "goodput_synchronous", "spares"]]
+    numbers.columns = pd.Index(["Hours between interruptions", "All racks up, no spares", "Goodput, best mode",
+                                "Goodput, whole run stops", "Hot spare racks"])  # fmt: skip
+    note = "Lines: closed forms from the failure table, racks past their infancy. Dots: the runs of this fleet as simulated, planned stops included."
+    largest = rows.iloc[-1]
+    said = [f"A run on {int(largest['accelerators']):,} accelerators is interrupted every {format_quantity(float(largest['mttf_s']), 'duration')}.",
+            f"At that size {largest['goodput']:.0%} of the time is productive in the best mode, {largest['goodput_synchronous']:.0%} if every failure stops the whole run."]  # fmt: skip
+    titles = "Time between interruptions by scale", "Availability and goodput by scale"
+    charts = _hours_by_scale(rows, runs), _share_by_scale(rows, runs)
+    return [Figure(f"scale-{i}", title, words, finish(chart, title, words, height=250), numbers, note)
+            for i, (title, words, chart) in enumerate(zip(titles, said, charts, strict=True))]  # fmt: skip
+
+
+_SIZES: Final = alt.X("accelerators:Q", title="Accelerators of one run", scale=alt.Scale(type="log", domain=[8, 6e5], nice=False),
+                      axis=alt.Axis(values=[10, 100, 1000, 10_000, 100_000], format="~s"))  # fmt: skip
+
+
+def _dots(runs: pd.DataFrame) -> alt.Chart:
+    tip: list[Any] = ["name:N", alt.Tooltip("hours:Q", format=".3g"), alt.Tooltip("goodput:Q", format=".1%")]
+    dots: alt.Chart = alt.Chart(runs).mark_point(filled=True, size=75, color=accent("bad"), opacity=1)
+    return dots.encode(x=_SIZES, tooltip=tip)
+
+
+def _hours_by_scale(rows: pd.DataFrame, runs: pd.DataFrame) -> Chart:
+    low = min(rows["hours"].min(), runs["hours"].min() if len(runs) else np.inf)
+    ends = [float(10 ** np.floor(np.log10(low))), float(10 ** np.ceil(np.log10(rows["hours"].max())))]
+    y = alt.Y("hours:Q", title="Hours", scale=alt.Scale(type="log", domain=ends, nice=False),
+              axis=alt.Axis(values=[0.01, 0.1, 1, 10, 100, 1000, 10_000], format="~g"))  # fmt: skip
+    return alt.layer(alt.Chart(rows).mark_line(color=accent("accent")).encode(x=_SIZES, y=y), _dots(runs).encode(y=y))
+
+
+def _share_by_scale(rows: pd.DataFrame, runs: pd.DataFrame) -> Chart:
+    names = {
+        "goodput": "goodput, best mode",
+        "goodput_synchronous": "goodput, whole run stops",
+        "all_up": "all racks in service",
+    }
+    table = pd.concat([rows.assign(what=words, share=rows[column]) for column, words in names.items()])
+    colour = alt.Color(
+        "what:N",
+        scale=alt.Scale(domain=list(names.values()), range=[accent("good"), accent("work-1"), accent("site-rest")]),
+    )
+    y = alt.Y("share:Q", title="Share of time", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    return alt.layer(
+        alt.Chart(table).mark_line().encode(x=_SIZES, y=y, color=colour), _dots(runs).encode(y="goodput:Q")
+    )
 
 
 def _dated(table: pd.DataFrame, start: Any) -> pd.DataFrame:
@@ -97,65 +173,127 @@ def _dated(table: pd.DataFrame, start: Any) -> pd.DataFrame:
 
 
 def _by_day(rows: pd.DataFrame) -> pd.DataFrame:
-    """``low, mean, high`` of each name and day; shorter spans stay hourly."""
+    """``low, mean, high`` of each name and day (week in long runs); spans under four weeks stay hourly."""
     hours = int(rows.groupby("name").size().max()) if len(rows) else 0
-    width = 86400.0 if hours > 24 * 28 else 3600.0
+    width = 3600.0 if hours <= 24 * 28 else 86400.0 if hours <= 24 * 800 else 7 * 86400.0
     bins = rows.assign(time_s=np.floor(rows["time_s"] / width) * width)
     return bins.groupby(["name", "time_s"], as_index=False).agg(
         low=("value", "min"), mean=("value", "mean"), high=("value", "max")
     )
 
 
-def power_trace(result: SimulationResult) -> Chart:
-    """Facility power by site, daily means, and the day's highest hour of all sites together."""
+def _monthly(frame: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+    """Means and peaks by month, as numbers behind a trace."""
+    months = frame.assign(month=frame["date"].dt.strftime("%Y-%m"))
+    table = months.groupby("month").agg(
+        {c: ("max" if c == "high" else "min" if c == "low" else "mean") for c in columns}
+    )
+    table.index.name = "Month"
+    return table.rename(columns=columns)
+
+
+def _power(result: SimulationResult) -> Figure:
+    """Facility power by site, and the highest hour of all sites together, against what is energised."""
     rows = result.hourly.query("quantity == 'facility_w'")
     table = _dated(_by_day(rows), result.fleet.start.start).assign(gw=lambda t: t["mean"] / 1e9)
     total = rows.groupby("time_s", as_index=False).agg(value=("value", "sum")).assign(name="all sites")
-    peak = _dated(_by_day(total), result.fleet.start.start).assign(gw=lambda t: t["high"] / 1e9)
+    peak = _dated(_by_day(total), result.fleet.start.start)
+    peak = peak.assign(**{c: peak[c] / 1e9 for c in ("low", "mean", "high")})
+    limits = pd.DataFrame({
+        "time_s": [w * result.fleet.window_s for w in range(result.fleet.windows)] + [result.books.time_s],
+        "limit": [sum(float(s.limit_w[min(w, result.fleet.windows - 1)]) for s in result.fleet.sites) / 1e9 for w in range(result.fleet.windows + 1)],
+    })  # fmt: skip
+    unlimited = limits["limit"].max() > 1e6
     names = [s.name for s in result.fleet.sites]
     colours = alt.Scale(domain=names, range=list(categorical(names, "site").values()))
-    areas = (
-        alt.Chart(table)
-        .mark_area(interpolate="step-after")
-        .encode(
-            x=alt.X("date:T", title=None),
-            y=alt.Y("gw:Q", title="Facility power, GW (line: highest hour of the day)", stack="zero"),
-            color=alt.Color("name:N", scale=colours),
-            tooltip=["name:N", "date:T", alt.Tooltip("gw:Q", format=".3f")],
-        )
-    )
-    line = (
+    x = alt.X("date:T", title=None)
+    areas = alt.Chart(table).mark_area(interpolate="step-after").encode(
+        x=x, y=alt.Y("gw:Q", title="Facility power, GW", stack="zero"), color=alt.Color("name:N", scale=colours),
+        tooltip=["name:N", "date:T", alt.Tooltip("gw:Q", format=".3f")],
+    )  # fmt: skip
+    layers: list[Any] = [
+        areas,
         alt.Chart(peak)
-        .mark_line(interpolate="step-after", strokeWidth=1, color=accent("ink"))
-        .encode(x="date:T", y="gw:Q")
+        .mark_line(interpolate="step-after", strokeWidth=1.1, color=accent("ink"))
+        .encode(x=x, y="high:Q"),
+    ]
+    if not unlimited:
+        dashed = alt.Chart(_dated(limits, result.fleet.start.start)).mark_line(
+            interpolate="step-after", strokeDash=[6, 4], strokeWidth=1.4, color=accent("bad")
+        )
+        layers.append(dashed.encode(x=x, y="limit:Q"))
+    said = f"Facility power of all sites peaks at {format_quantity(result.books.peak_w, 'power')}"
+    said += (
+        "."
+        if unlimited
+        else f"; {format_quantity(float(limits['limit'].max()) * 1e9, 'power')} is energised at most."
     )
-    words = f"Facility power of all sites peaks at {result.books.peak_w / 1e9:.3g} GW."
-    return finish(alt.layer(areas, line), "Power", words, height=260)
+    numbers = _monthly(peak, {"low": "Lowest hour [GW]", "mean": "Mean [GW]", "high": "Highest hour [GW]"})
+    title = "Power"
+    return Figure("power-trace", title, said, finish(alt.layer(*layers), title, said, height=280), numbers,
+                  "Areas: mean by site. Line: the highest hour of all sites together. Dashed: power energised.")  # fmt: skip
 
 
-def tokens_against_demand(result: SimulationResult) -> Chart:
+def _tokens(result: SimulationResult) -> Figure | None:
     """Tokens served against demand: the range of each day's hours, and both peaks."""
     rows = result.hourly[result.hourly["quantity"].isin(["demand", "served"])]
+    if rows.empty:
+        return None
     rows = (
         rows.groupby(["time_s", "quantity"], as_index=False)
         .agg({"value": "sum"})
         .assign(name=lambda t: t["quantity"])
     )
     table = _dated(_by_day(rows), result.fleet.start.start)
-    table = table.assign(low=table["low"] / 1e6, peak=table["high"] / 1e6, mean=table["mean"] / 1e6)
+    top = float(table["high"].max())
+    unit, scale = ("Billion", 1e9) if top >= 2e9 else ("Million", 1e6)
+    table = table.assign(**{c: table[c] / scale for c in ("low", "mean", "high")})
     colours = alt.Scale(domain=["demand", "served"], range=[accent("work-1"), accent("work-0")])
     base = alt.Chart(table).encode(x=alt.X("date:T", title=None))
-    band = (
-        base.transform_filter("datum.name == 'served'")
-        .mark_area(interpolate="step-after", opacity=0.25, color=accent("work-0"))
-        .encode(y=alt.Y("low:Q", title="Million tokens a second (band: range of the day)"), y2="peak:Q")
-    )
+    band = base.transform_filter("datum.name == 'served'").mark_area(interpolate="step-after", opacity=0.25, color=accent("work-0")).encode(
+        y=alt.Y("low:Q", title=f"{unit} tokens a second"), y2="high:Q"
+    )  # fmt: skip
     lines = base.mark_line(interpolate="step-after", strokeWidth=1.4).encode(
-        y="peak:Q",
-        color=alt.Color("name:N", scale=colours),
-        tooltip=["name:N", "date:T", alt.Tooltip("peak:Q", format=",.1f"), alt.Tooltip("mean:Q", format=",.1f")],
+        y="high:Q", color=alt.Color("name:N", scale=colours),
+        tooltip=["name:N", "date:T", alt.Tooltip("high:Q", format=",.1f"), alt.Tooltip("mean:Q", format=",.1f")],
+    )  # fmt: skip
+    summary = result.summary()
+    share = summary["tokens_served"] / max(summary["tokens_demanded"], 1e-12)
+    said = f"{share:.2%} of {format_quantity(summary['tokens_demanded'], 'tokens')} asked for were served; {summary['slo_violations']:.2%} missed their target, shed or late."
+    numbers = _monthly(
+        table[table["name"] == "served"],
+        {"low": "Served, lowest hour", "mean": "Served, mean", "high": "Served, highest hour"},
     )
-    return finish(alt.layer(band, lines), "Tokens served against demand, peak of each day", height=260)
+    asked = _monthly(table[table["name"] == "demand"], {"mean": "Asked for, mean", "high": "Asked for, highest hour"})
+    numbers = pd.concat([asked, numbers], axis=1).rename(columns=lambda c: f"{c} [{unit[0]} tokens/s]")
+    title = "Tokens served against demand"
+    return Figure("tokens-served", title, said, finish(alt.layer(band, lines), title, said, height=260), numbers,
+                  "Lines: the highest hour of each day (week in long runs). Band: from the lowest to the highest hour served.")  # fmt: skip
+
+
+def _missed(summary: dict[str, Any]) -> Figure | None:
+    """Tokens that missed their target by quarter, and why."""
+    lines = [q for q in summary["quarters"] if q["tokens_demanded"] > 0.0]
+    if not lines or max(q["slo_violations"] for q in lines) < 1e-5:
+        return None
+    parts = {"more asked than all racks serve": "beyond_all_racks_share", "shed: failures, slow scaling, power": "rest",
+             "late": "late_share"}  # fmt: skip
+    lines = [q | {"rest": max(q["shed_share"] - q["beyond_all_racks_share"], 0.0)} for q in lines]
+    table = pd.DataFrame(
+        [{"quarter": q["quarter"], "why": w, "share": 100.0 * q[key]} for q in lines for w, key in parts.items()]
+    )
+    colours = alt.Scale(domain=list(parts), range=[accent("site-rest"), accent("bad"), accent("work-1")])
+    chart = alt.Chart(table).mark_bar().encode(
+        x=alt.X("quarter:O", title=None, sort=None), y=alt.Y("share:Q", title="Tokens that missed their target, %"),
+        color=alt.Color("why:N", scale=colours), tooltip=["quarter:O", "why:N", alt.Tooltip("share:Q", format=".3f")],
+    )  # fmt: skip
+    worst = max(lines, key=lambda q: q["slo_violations"])
+    title = "Service objectives missed"
+    said = f"{worst['quarter']} misses most: {worst['slo_violations']:.2%} of its tokens."
+    wide = table.pivot_table(index="quarter", columns="why", values="share")[list(parts)].rename(
+        columns=lambda c: f"{c} [%]"
+    )
+    return Figure("missed", title, said, finish(chart, title, said, height=220), wide)
 
 
 def validation_figure(rows: list[Row]) -> Chart:
@@ -189,27 +327,3 @@ def validation_figure(rows: list[Row]) -> Chart:
         tooltip=["case:N", "published:N", "simulated:N", "role:N"],
     )
     return finish(alt.layer(band, dots), "Published outcomes, reproduced", height=20 * len(rows))
-
-
-def simulation_figures(result: SimulationResult) -> list[Chart]:
-    """All figures of a run."""
-    charts: list[Chart] = []
-    charts += [goodput_waterfall(fall) for fall in (result.training_waterfall, result.serving_waterfall) if fall]
-    charts.append(power_trace(result))
-    if (result.hourly["quantity"] == "demand").any():
-        charts.append(tokens_against_demand(result))
-    return charts
-
-
-def save_figures(result: SimulationResult, path: Path | str) -> None:
-    """Write one HTML file that opens offline, figures under each other."""
-    plain = [_bare(chart) for chart in simulation_figures(result)]
-    page = alt.vconcat(*plain, spacing=40).resolve_scale(color="independent").configure(**config())
-    page.save(str(path), inline=True)
-
-
-def _bare(chart: Chart) -> Any:
-    """Without its own configuration, which only the outermost chart may have."""
-    made: Any = chart.copy()
-    made.config = alt.Undefined
-    return made

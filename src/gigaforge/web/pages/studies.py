@@ -80,7 +80,7 @@ def operate(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
     result = runs.simulate(fleet, request["seed"], progress=told)
     report({"stage": "drawing"})
-    charts = [draw_chart(chart) for chart in simulation_figures(result)]
+    charts = [draw_chart(figure.chart) for figure in simulation_figures(result).values()]
     return {"summary": result.summary(), "charts": charts}
 
 

@@ -204,7 +204,8 @@ def _fleet_page(
     headline, tiles, tables = "What will the fleet really deliver?", [], []
     if result is not None:
         s = result["summary"]
-        headline = f"{s['goodput']:.1%} goodput, {s['availability']:.2%} available"
+        goodput = f"{s['goodput']:.1%} goodput, " if s["goodput"] is not None else ""
+        headline = f"{goodput}{s['availability']:.2%} available"
         tiles, tables = fleet_tiles(s), fleet_tables(s)
     span = "The planned fleet operated: failures, repairs, restarts, power, demand."
     frame = work.frame(request, "fleet", headline, name="Fleet", span=span)
