@@ -33,8 +33,7 @@ def _pue(latitude: float, seed: int) -> float:
     """Yearly PUE of the cooling model's own coefficients, not scaled to any site."""
     cooling, climate = Cooling(), climate_at(latitude)
     wet = wet_bulb_c(dry_bulb_c(np.random.default_rng(seed), climate, 0.0, 8766, 3600.0), climate.humidity)
-    hot = cooling.chiller_per_k * np.clip(wet - cooling.free_below_c, 0.0, None)
-    return float(1.0 + cooling.fixed + cooling.proportional + hot.mean())
+    return float(1.0 + cooling.fixed + cooling.proportional + cooling.weather(wet).mean())
 
 
 def _shape(kind: str, what: str) -> float:
