@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
@@ -28,6 +29,8 @@ __all__ = [
     "Fraction",
     "Money",
     "Power",
+    "format_at_least",
+    "format_at_most",
     "format_quantity",
     "parse_quantity",
 ]
@@ -270,6 +273,23 @@ def format_quantity(value: float, dimension: str, digits: int = 3) -> str:
     if dimension in ("count", "tokens"):
         return f"{text}{prefix}{' tokens' if dimension == 'tokens' else ''}"
     return f"{text} {prefix}{unit}"
+
+
+def format_at_most(value: float, dimension: str) -> str:
+    """What stands, three digits, never more than there is: 7.998e9 W → "7.99 GW"."""
+    return _rounded(value, dimension, math.floor, 1e-6)
+
+
+def format_at_least(value: float, dimension: str) -> str:
+    """What is lacking, three digits, never less than is needed: 98.12e6 W → "98.2 MW"."""
+    return _rounded(value, dimension, math.ceil, -1e-6)
+
+
+def _rounded(value: float, dimension: str, towards: Callable[[float], int], slack: float) -> str:
+    if value <= 0:
+        return format_quantity(0.0, dimension)
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return format_quantity(towards(value / step * (1 + 1e-9 * math.copysign(1, slack)) + slack) * step, dimension)
 
 
 def _people(value: float, dimension: str, digits: int) -> str:

@@ -14,13 +14,16 @@ from gigaforge.buildout.actuals import read_actuals
 from gigaforge.catalog import load_catalog
 from gigaforge.cli import app as cli
 from gigaforge.cli import main
+from gigaforge.cli.ledger_fields import RECORDED
 from gigaforge.errors import InputError, NoAnswerError
-from gigaforge.ledger import Actor, Ledger, actions
-from gigaforge.ledger import statement as statements
+from gigaforge.ledger import Ledger, actions
 from gigaforge.ledger.actuals import actuals, measured_runs, read_measured
 from gigaforge.ledger.contract import terms_from
 from gigaforge.ledger.importing import import_rows
 from gigaforge.ledger.keys import read_key
+from gigaforge.ledger.statement import unsigned
+from gigaforge.ledger.statement_signing import check_statement, sign_statement, write_statement
+from gigaforge.perf.calibration.inference import shipped_measurements
 from gigaforge.perf.validation.runs import run_of
 from tests.ledger.world import ANN, BOB, CHO, COUNTED_W, DAN, RACK_W, approved, deliver, new_ledger, parties, ready
 
@@ -54,6 +57,13 @@ def test_files_are_recorded_whole_resumed_and_never_twice(ledger: Ledger, form: 
     event = ledger.events(kind="delivery")[0]
     assert ledger.evidence(event.evidence[0].sha256) == content(wrong)
     assert event.data["file_row"] == 2
+
+
+def test_a_ragged_line_is_one_row_in_error(ledger: Ledger) -> None:
+    content = b"rack,system,site,delivered_on\nA,rack,abilene,2026-10-05\n\nB,rack,abilene\nC,rack,abilene,2026-10-05,x\nD,rack,nowhere,2026-10-05\n"
+    report = import_rows(ledger, CHO, "delivery", content, "d.csv", resume=True)
+    assert [e.row for e in report.errors] == [4, 5, 6]
+    assert (report.recorded, report.refused, report.kept) == (1, 3, True)
 
 
 def test_actuals_say_what_stood_at_the_end_of_each_quarter(tmp_path: Path) -> None:
@@ -102,20 +112,81 @@ def test_acceptance_tests_become_measured_runs_of_the_calibration(tmp_path: Path
         read_measured(where, "inference")
 
 
+@pytest.mark.slow
+def test_recorded_serving_measurements_are_fitted_with_the_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = str(tmp_path / "ledger.db")
+    row = {"kind": "inference", "model_name": "DeepSeek R1 0528", "gpu": "H200 141GB", "gpu_id": "h200", "n_gpus": 8, "tp": 8,
+           "precision_weights": "fp8", "precision_kv": "fp8", "software": "TensorRT-LLM v1.2", "input_len": 1000, "output_len": 1000,
+           "load": "steady", "metric": "tok_s_per_gpu", "statistic": "mean"}  # fmt: skip
+    with new_ledger(where, tmp_path) as ledger:
+        deliver(ledger, "A")
+        rows = [row | {"concurrency": c, "value": v} for c, v in ((64, 300.0), (128, 500.0), (256, 800.0))]
+        data = {"racks": ["A"], "throughput": 1000.0, "power_w": 180e3, "measurements": rows}
+        ledger.append(actions.draft("acceptance", ANN, data, happened_on="2026-11-02"))
+    published = pd.read_parquet(shipped_measurements())
+    published = published[(published["doubt"].fillna("") == "") & published["gpu_id"].isin(["h100", "h200"])]
+    few = published.groupby(["model_name", "software"], observed=True).head(6).head(110)
+    few.to_parquet(tmp_path / "few.parquet", index=False)
+    monkeypatch.setattr("gigaforge.perf.calibration.inference.shipped_measurements", lambda: tmp_path / "few.parquet")
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "gigaforge",
+            "calibrate",
+            "inference",
+            "--from",
+            f"ledger:{where}",
+            "--out",
+            str(tmp_path / "fit.json"),
+            "--json",
+        ],
+    )
+    main()
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == len(few) + 3
+    assert told["used"] > len(few)  # two published ones say too little; the recorded ones are understood, and count
+    assert json.loads((tmp_path / "fit.json").read_text(encoding="utf-8"))["quantities"]
+
+
 def test_a_statement_holds_until_anybody_changes_it(ledger: Ledger, tmp_path: Path) -> None:
     ready(ledger)
     claim = approved(ledger)
     ledger.append(actions.release(ledger, DAN, claim.seq, "<wire & 1>"))
-    signers = [(Actor("nvidia", "dan"), read_key(tmp_path / "nvidia.key")), (ANN, read_key(tmp_path / "openai.key"))]
-    file, page = statements.write_statement(ledger, 1, tmp_path / "out", signers)
-    assert statements.check_statement(file, ledger) == []
+    file, page = write_statement(ledger, 1, tmp_path / "out", [])
+    assert "None yet" in page.read_text(encoding="utf-8")
+    for who in (DAN, ANN):  # each where its key is, without the ledger
+        sign_statement(file, [(who, read_key(tmp_path / f"{who.party}.key"))])
+    with pytest.raises(InputError, match="already"):
+        sign_statement(file, [(BOB, read_key(tmp_path / "openai.key"))])
+    ledger.append(actions.dispute(CHO, claim.seq, "later"))  # the record goes on; what was signed still holds
+    told = check_statement(file.read_bytes(), file.name, ledger)
+    assert (told.findings, told.signers) == ([], ["nvidia/dan", "openai/ann"])
     text = page.read_text(encoding="utf-8")
     assert "$10M" in text
     assert "&lt;wire &amp; 1&gt;" in text
     whole = json.loads(file.read_text(encoding="utf-8"))
-    whole["statement"]["claim"]["amount_usd"] += 1
-    file.write_text(json.dumps(whole), encoding="utf-8")
-    assert len(statements.check_statement(file, ledger)) == 3
+    for change in ({"amount_usd": 1.0}, {"amount_cents": 1}, {"hash": "0" * 64}, {"by": {"party": "crusoe", "person": "eve"}},
+                   {"approvals": [{"party": "crusoe", "person": "eve", "seq": 9}]}):  # fmt: skip
+        said = whole["statement"] | {"claim": whole["statement"]["claim"] | change}
+        forged = json.dumps(unsigned(said)).encode()  # a hash that fits, and nobody's signature
+        assert len(check_statement(forged, "forged", ledger).findings) == 1, change
+        forged = json.dumps(whole | {"statement": said}).encode()
+        assert len(check_statement(forged, "forged", ledger).findings) == 4, change
+    less = unsigned(whole["statement"] | {"racks": whole["statement"]["racks"][1:]})
+    assert check_statement(json.dumps(less).encode(), "less", ledger).findings == [
+        "its racks are not those of the claim"
+    ]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b'{"statement": 1, "signatures": [], "sha256": ""}', b"[" * 100_000, b"\xff"]
+)
+def test_what_is_no_statement_is_said_so(ledger: Ledger, content: bytes) -> None:
+    with pytest.raises(InputError, match="is not a statement"):
+        check_statement(content, "x.json", ledger)
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
@@ -147,7 +218,22 @@ def test_the_command_line_from_init_to_verify(
     again = run(capsys, "record", "delivery", *rack, "--as", "nvidia/cho")
     assert (again["code"], again["exit_code"]) == (1, 1)
     assert "delivered before" in again["error"]
-    assert run(capsys, "record", "meter", "site=abilene", "--as", "openai/ann")["code"] == 2
+    wrong = run(capsys, "record", "meter", "site=abilene", "energy_mwh=3", "--as", "openai/ann")
+    assert wrong["code"] == 2
+    assert all(
+        word in wrong["error"] for word in ("since: is missing", "energy_j: is missing", "energy_mwh: is not a field")
+    )
+    assert [row["field"] for row in run(capsys, "fields", "meter")["meter"]] == [
+        "site",
+        "since",
+        "until",
+        "energy_j",
+        "it_energy_j",
+        "peak_w",
+    ]
+    assert set(run(capsys, "fields")) == {*RECORDED, "code"}
+    assert run(capsys, "record", "approval", "subject=2", "--as", "openai/ann")["code"] == 2
+    assert (tmp_path / "l.db").stat().st_mode & 0o777 == 0o600
     power = run(capsys, "record", "energisation", "site=abilene", "power_w=200 MW", "--as", "openai/ann")
     assert power["data"]["power_w"] == 200_000_000
     kept, copy = tmp_path / "kept.json", tmp_path / "copy.jsonl"

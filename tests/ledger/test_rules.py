@@ -7,6 +7,7 @@ import pytest
 from gigaforge.errors import InputError
 from gigaforge.ledger import Actor, HeadMovedError, Ledger, RefusedError, actions, verify
 from gigaforge.ledger.keys import new_key, read_key
+from gigaforge.ledger.overview import overview
 from tests.ledger.world import (
     AMOUNT,
     ANN,
@@ -166,6 +167,61 @@ def test_acceptance_is_judged_by_the_prediction(ledger: Ledger) -> None:
     with refused("verdict"):
         data = {"racks": ["T2"], "throughput": 1.0, "power_w": 1.0, "verdict": "pass"}
         ledger.append(actions.draft("acceptance", ANN, data))
+
+
+def test_no_step_comes_before_the_one_before_it(ledger: Ledger) -> None:
+    deliver(ledger, "A", day="2026-11-20")
+    with refused("order-of-events"):
+        accept(ledger, "A", day="2026-11-01")  # in the same quarter, and yet before it arrived
+    accept(ledger, "A", day="2026-11-20", throughput=1.0)
+    with refused("order-of-events"):
+        accept(ledger, "A", day="2026-11-19")
+    failed = ledger.events(kind="acceptance", newest=True)[0]
+    ledger.append(actions.correction(ledger, ANN, failed.seq, "wrong rack"))
+    installed = actions.draft("installation", CHO, {"racks": ["A"]}, happened_on="2026-11-21")
+    ledger.append(installed)
+    assert verify(ledger.engine).sound
+
+
+@pytest.mark.parametrize(("asked", "enough"), [("installation", "installation"), ("energisation", "energisation")])
+def test_terms_may_ask_what_comes_before_a_test(ledger: Ledger, asked: str, enough: str) -> None:
+    agree(ledger, version=2, before_test=asked)
+    deliver(ledger, "A")
+    with refused("order-of-events"):
+        accept(ledger, "A")
+    if asked == "energisation":
+        ledger.append(actions.draft("installation", CHO, {"racks": ["A"]}, happened_on="2026-10-06"))
+        with refused("order-of-events"):
+            accept(ledger, "A")
+    data = {"racks": ["A"]} | ({"site": "abilene"} if enough == "energisation" else {})
+    ledger.append(actions.draft(enough, EVE, data, happened_on="2026-10-07"))
+    assert accept(ledger, "A").data["verdict"] == "pass"
+
+
+def test_a_claim_sent_twice_is_one_claim(ledger: Ledger) -> None:
+    ready(ledger, 8)
+    first = ledger.append(actions.claim(ledger, ANN, key="c1"))
+    assert ledger.append(actions.claim(ledger, ANN, key="c1")).seq == first.seq
+    assert ledger.append(actions.claim(ledger, ANN, 1, key="c1")).seq == first.seq
+    with refused("key-reused"):
+        ledger.append(actions.claim(ledger, ANN, 2, key="c1"))
+    assert len(ledger.state().claims) == 1
+
+
+def test_what_is_approved_but_cannot_be_paid_is_not_due(ledger: Ledger) -> None:
+    ready(ledger)
+    claim = approved(ledger)
+    assert overview(ledger.state())["due_usd"] == AMOUNT / 100
+    ledger.append(actions.dispute(CHO, claim.seq, "unsure"))
+    told = overview(ledger.state())
+    assert (told["due_usd"], told["held_usd"]) == (0, AMOUNT / 100)
+    assert "held back" in told["claims"][0]["words"]
+    ledger.append(actions.dispute(CHO, claim.seq, "sure", "settled"))
+    test = ledger.events(kind="acceptance")[0]
+    ledger.append(actions.correction(ledger, ANN, test.seq, "wrong"))
+    told = overview(ledger.state())
+    assert (told["due_usd"], told["held_usd"]) == (0, AMOUNT / 100)
+    assert "lacks 1 MW" in told["claims"][0]["words"]
 
 
 def test_a_system_without_a_test_and_a_site_that_does_not_count(ledger: Ledger) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,31 @@ def test_the_kept_view_is_verified_not_trusted(full: Ledger) -> None:
     change(full, projection, "body", sa.true(), body)
     change(full, projection, "sha256", sa.true(), sha256(body))
     assert [f.where for f in verify(full.engine).findings] == ["state"]
+
+
+@pytest.mark.parametrize("value", ["'x'", "x'00ff'", "CAST({} AS TEXT)"])
+def test_another_type_in_any_column_is_found_or_changes_nothing(full: Ledger, value: str, tmp_path: Path) -> None:
+    """SQLite keeps whatever it is given: text where bytes were, bytes where text was."""
+    full.close()
+    for table in (events, evidence, projection, racks):
+        for column in table.columns:
+            if column.name == "id":
+                continue
+            copy = tmp_path / "copy.db"
+            shutil.copy(tmp_path / "full.db", copy)
+            last = sa.select(sa.func.max(sa.column("rowid"))).select_from(table).scalar_subquery()
+            changed = {column.name: sa.literal_column(value.format(column.name))}
+            with Ledger.open(str(copy)) as ledger:
+                with (
+                    contextlib.suppress(sa.exc.IntegrityError),
+                    ledger.engine.begin() as connection,
+                ):  # a number that must be one
+                    connection.execute(sa.update(table).where(sa.column("rowid") == last).values(changed))
+                sound = verify(ledger.engine).sound
+            assert sound == (value.startswith("CAST") or (table.name, column.name) == ("events", "seq")), (
+                table.name,
+                column.name,
+            )
 
 
 def test_an_event_written_past_the_rules_is_found(full: Ledger) -> None:

@@ -45,12 +45,17 @@ def draft(
 def claim(ledger: Ledger, actor: Actor, tranche: int | None = None, *, note: str = "", key: str = "") -> Draft:
     """Claim the next tranche (or the one given) on the earliest accepted racks that carry none yet.
 
+    With the key of a claim that was recorded it is that claim again.
+
     Raises
     ------
     RefusedError
         Too little accepted power is free; the message says how much is missing.
 
     """
+    earlier = ledger.find_key(actor.party, key) if key else None
+    if earlier is not None and earlier.kind == "claim" and tranche in (None, earlier.data["tranche"]):
+        return draft("claim", actor, earlier.data, key=key)  # sent again: the same racks, not the next ones
     state = ledger.state()
     terms = terms_of(state)
     number = tranche or next(
@@ -88,7 +93,7 @@ def correction(ledger: Ledger, actor: Actor, seq: int, reason: str, *, key: str 
 
 
 def dispute(actor: Actor, subject: int, reason: str, state: str = "opened", *, key: str = "") -> Draft:
-    """Object to an event, or settle one's own objection."""
+    """Object to an event, or settle (`state` settled) one's own party's objection."""
     return draft("dispute", actor, {"subject": subject, "state": state, "reason": reason}, key=key)
 
 

@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from gigaforge.errors import InputError
-from gigaforge.ledger.book import Ledger, insert_all
+from gigaforge.ledger.book import Ledger
 from gigaforge.ledger.canonical import sha256
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.storage import events, evidence, migrate, open_engine, reading, writing
 from gigaforge.ledger.verification import Verification, verify
+from gigaforge.ledger.writer import insert_all
 
 __all__ = ["backup", "export", "restore", "whole_file"]
 

@@ -31,6 +31,7 @@ def terms_from(
     number: int = 1,
     approvers: list[str] | None = None,
     signed: list[str] | None = None,
+    before_test: str = "",
 ) -> Terms:
     """Read a scenario as terms.
 
@@ -48,6 +49,8 @@ def terms_from(
         Parties whose people approve; default investor and recipient.
     signed : list of str
         Kinds of events that must carry their party's signature.
+    before_test : str
+        What a rack must have been through before its test: installation, energisation, or nothing.
 
     Raises
     ------
@@ -55,6 +58,8 @@ def terms_from(
         The scenario has no tranches, or names what the catalogue does not have.
 
     """
+    if before_test not in ("", "installation", "energisation"):
+        raise InputError(f"{before_test!r}; installation or energisation can be asked for", "--before-test")
     scenario = load_scenario(path)
     check_against(scenario, catalog, str(path))
     investment = scenario.investment
@@ -78,6 +83,7 @@ def terms_from(
         upfront_cents=round(sum(investment.upfront.values()) * 100),
         approvers=approvers or [investment.investor, investment.recipient],
         signed=signed or [],  # type: ignore[arg-type]
+        before_test=before_test,  # type: ignore[arg-type]
         systems={system.name: _system(system, catalog, model) for system in systems},
         sites={entry.site: _site(entry.site, scenario, catalog, systems) for entry in scenario.sites},
     )

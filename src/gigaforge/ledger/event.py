@@ -21,12 +21,15 @@ _KEY: Final = re.compile(r"^[\x21-\x7e]{1,128}\Z")
 _PARTS: Final = frozenset({
     "ledger", "kind", "actor", "data", "happened_on", "evidence", "key", "signature", "seq", "previous", "recorded_at",
 })  # fmt: skip
-_MOMENT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with microseconds, which sorts as text."""
-    return moment.astimezone(UTC).strftime(_MOMENT)
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def _is_timestamp(text: str) -> bool:
+    return text.endswith("Z") and timestamp(datetime.fromisoformat(text)) == text
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +228,7 @@ class Event:
         if unknown:
             raise InputError(f"has the unknown part {min(unknown)!r}", f"event {self.seq}")
         day = date.fromisoformat(self.happened_on)
-        moment = datetime.strptime(self.recorded_at, _MOMENT)  # noqa: DTZ007 (Z is matched as text)
-        if day.isoformat() != self.happened_on or moment.strftime(_MOMENT) != self.recorded_at:
+        if day.isoformat() != self.happened_on or not _is_timestamp(self.recorded_at):
             raise InputError("has a day or time that is not written as one", f"event {self.seq}")
         if len({item.sha256 for item in self.evidence}) != len(self.parts.get("evidence") or ()):
             raise InputError("names an evidence file twice", f"event {self.seq}")

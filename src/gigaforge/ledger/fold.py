@@ -38,10 +38,17 @@ from gigaforge.quarters import Quarter
 __all__ = ["apply", "apply_data", "quarter_of"]
 
 
+_TESTABLE: Final = (DELIVERED, INSTALLED, ENERGISED, DOUBTFUL, FAILED)
+"""Statuses of racks that may be tested, in the order of a rack's way."""
+
+
 def quarter_of(day: str) -> int:
     """Index of the quarter of an ISO day."""
-    d = date.fromisoformat(day)
-    return 4 * d.year + (d.month - 1) // 3
+    return 4 * int(day[:4]) + (int(day[5:7]) - 1) // 3
+
+
+def _ordinal(day: str) -> int:
+    return date.fromisoformat(day).toordinal()
 
 
 def apply(state: State, event: Event, register: Register) -> None:
@@ -175,7 +182,7 @@ def _delivery(state: State, event: Event, data: k.Delivery, register: Register) 
     _system(terms, data.system)
     _site(terms, data.site)
     register.prefetch(data.racks)
-    quarter = quarter_of(event.happened_on)
+    quarter, day = quarter_of(event.happened_on), _ordinal(event.happened_on)
     found = [(name, register.get(name)) for name in data.racks]
     for name, rack in found:
         if rack is not None and rack.status != VOID:
@@ -186,7 +193,7 @@ def _delivery(state: State, event: Event, data: k.Delivery, register: Register) 
         _count_order(state, data)
     for name, rack in found:
         old = rack or Rack(name, data.system, data.site, VOID)
-        new = old.step(event.seq, status=DELIVERED, delivered=quarter, system=data.system, site=data.site)
+        new = old.step(event.seq, day, status=DELIVERED, delivered=quarter, system=data.system, site=data.site)
         state.move(register, rack, new)
 
 
@@ -218,21 +225,23 @@ def _standing(register: Register, racks: list[str], allowed: tuple[str, ...], wh
     return out
 
 
-def _not_before(event: Event, rack: Rack) -> int:
-    quarter = quarter_of(event.happened_on)
-    latest = max(rack.delivered, rack.online, rack.accepted)
-    if quarter < latest:
+def _when(event: Event, racks: list[Rack]) -> tuple[int, int]:
+    """Quarter and day of an event, which comes no earlier than what happened to its racks before."""
+    day = _ordinal(event.happened_on)
+    late = next((rack for rack in racks if rack.day > day), None)
+    if late is not None:
         raise RefusedError(
-            "order-of-events", f"rack {rack.rack} came a step further in {Quarter(latest)}, after this day"
+            "order-of-events",
+            f"rack {late.rack} became {late.status} on {date.fromordinal(late.day)} (event {late.last}), after {event.happened_on}",
         )
-    return quarter
+    return quarter_of(event.happened_on), day
 
 
 def _installation(state: State, event: Event, data: k.Installation, register: Register) -> None:
     racks = _standing(register, data.racks, (DELIVERED,), "only a delivered rack can be installed")
-    quarters = [_not_before(event, rack) for rack in racks]
-    for rack, quarter in zip(racks, quarters, strict=True):
-        state.move(register, rack, rack.step(event.seq, status=INSTALLED, online=quarter))
+    quarter, day = _when(event, racks)
+    for rack in racks:
+        state.move(register, rack, rack.step(event.seq, day, status=INSTALLED, online=quarter))
 
 
 def _energisation(state: State, event: Event, data: k.Energisation, register: Register) -> None:
@@ -243,28 +252,33 @@ def _energisation(state: State, event: Event, data: k.Energisation, register: Re
         elsewhere = next((r for r in racks if r.site != data.site), None)
         if elsewhere is not None:
             raise RefusedError("other-site", f"rack {elsewhere.rack} is at {elsewhere.site}, not {data.site}")
-    quarters = [_not_before(event, rack) for rack in racks]
-    for rack, quarter in zip(racks, quarters, strict=True):
+    quarter, day = _when(event, racks)
+    for rack in racks:
         online = quarter if rack.online < 0 else rack.online
-        state.move(register, rack, rack.step(event.seq, status=ENERGISED, online=online))
+        state.move(register, rack, rack.step(event.seq, day, status=ENERGISED, online=online))
     if data.power_w is not None:
         state.energised.setdefault(data.site, []).append([event.seq, quarter_of(event.happened_on), data.power_w])
 
 
 def _acceptance(state: State, event: Event, data: k.Acceptance, register: Register) -> None:
     terms = terms_of(state)
-    allowed = (DELIVERED, INSTALLED, ENERGISED, DOUBTFUL, FAILED)
-    racks = _standing(register, data.racks, allowed, "an accepted rack is not tested again, a retired one neither")
+    allowed = _TESTABLE[terms.tested_from :]
+    rule = (
+        f"it must be {' or '.join(allowed[:-2])} before its test"
+        if terms.before_test
+        else "what is accepted or retired is not tested"
+    )
+    racks = _standing(register, data.racks, allowed, rule)
     said = judge(terms, racks, data)
     if data.verdict != said:
         raise RefusedError("verdict", f"the measurements say {said!r}, the event {data.verdict!r}")
-    quarters = [_not_before(event, rack) for rack in racks]
-    for rack, quarter in zip(racks, quarters, strict=True):
+    quarter, day = _when(event, racks)
+    for rack in racks:
         changes: dict[str, Any] = {"online": quarter if rack.online < 0 else rack.online}
         changes["status"] = {"pass": ACCEPTED, "doubtful": DOUBTFUL, "fail": FAILED}[said]
         if said == "pass":
             changes |= {"accepted": quarter, "counted_w": terms.sites[rack.site].counted_w[rack.system]}
-        state.move(register, rack, rack.step(event.seq, **changes))
+        state.move(register, rack, rack.step(event.seq, day, **changes))
     state.tests[said] = state.tests.get(said, 0) + 1
 
 
@@ -289,9 +303,9 @@ def judge(terms: Terms, racks: list[Rack], data: k.Acceptance) -> str:
 
 def _decommissioning(state: State, event: Event, data: k.Decommissioning, register: Register) -> None:
     racks = _standing(register, data.racks, IN_PLACE, "it is gone already")
-    quarters = [_not_before(event, rack) for rack in racks]
-    for rack, quarter in zip(racks, quarters, strict=True):
-        state.move(register, rack, rack.step(event.seq, status=RETIRED, retired=quarter))
+    quarter, day = _when(event, racks)
+    for rack in racks:
+        state.move(register, rack, rack.step(event.seq, day, status=RETIRED, retired=quarter))
 
 
 def _meter(state: State, event: Event, data: k.Meter, register: Register) -> None:

@@ -18,12 +18,13 @@ import sqlalchemy as sa
 
 from gigaforge.errors import GigaforgeError, InputError
 from gigaforge.ledger import kinds as k
-from gigaforge.ledger.book import MAX_EVIDENCE_BYTES, Ledger, Writer, printable, store_evidence
+from gigaforge.ledger.book import MAX_EVIDENCE_BYTES, Ledger
 from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Actor, Draft, Evidence
 from gigaforge.ledger.register import StoredRegister
 from gigaforge.ledger.storage import events, writing
+from gigaforge.ledger.writer import Writer, printable, store_evidence
 
 __all__ = ["COLUMNS", "ImportReport", "RowError", "import_rows"]
 
@@ -39,6 +40,10 @@ _SHOWN: Final = 10_000
 """Row errors kept in a report."""
 _BATCH: Final = 2000
 _CHUNK: Final = 500
+
+
+_Row = tuple[int, dict[str, Any] | None]
+"""Its number in the file, and its fields; None where it has not as many as the header."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,16 @@ class ImportReport:
 
     Attributes
     ----------
-    rows, recorded, known, refused : int
-        In the file; recorded now; recorded before; in error.
+    rows, recorded, good, known, refused : int
+        In the file; recorded now; without fault, recorded or not; recorded before; in error.
     kept : bool
-        Whether what was recorded stands (False: something was wrong and all was asked for or nothing).
+        False: nothing was recorded, because something was wrong, or because only a check was asked for.
 
     """
 
     rows: int = 0
     recorded: int = 0
+    good: int = 0
     known: int = 0
     refused: int = 0
     kept: bool = True
@@ -141,13 +147,13 @@ def import_rows(
         register = StoredRegister(connection)
         state = ledger.state_in(connection)
         writer = Writer(connection, state, register, state.ledger)
-        drafts = [_draft(actor, kind, row, file, number) for number, row in enumerate(rows, 2)]
+        drafts = [_draft(actor, kind, row, file, number) for number, row in rows]
         known = _known(connection, drafts)
         seen: dict[str, int] = {}
         for start in range(0, len(rows), _BATCH):
             batch = drafts[start : start + _BATCH]
             register.prefetch(d.data["racks"][0] for d in batch if isinstance(d, Draft))
-            for number, draft in enumerate(batch, start + 2):
+            for draft, (number, _) in zip(batch, rows[start : start + _BATCH], strict=True):
                 _one(writer, draft, number, known, seen, report)
             writer.write_events()
             if watch:
@@ -157,6 +163,7 @@ def import_rows(
             report.kept = False
         else:
             writer.flush()
+            report.recorded = report.good
     return report
 
 
@@ -179,7 +186,7 @@ def _one(
             report.known += 1
             return
         writer.add(draft)
-        report.recorded += 1
+        report.good += 1
     except RefusedError as problem:
         report.add(number, "", problem.problem)
     except InputError as problem:
@@ -188,8 +195,10 @@ def _one(
         report.add(number, "", str(problem))
 
 
-def _draft(actor: Actor, kind: str, row: dict[str, Any], file: Evidence, number: int) -> Draft | InputError:
+def _draft(actor: Actor, kind: str, row: dict[str, Any] | None, file: Evidence, number: int) -> Draft | InputError:
     """A row as an event, or what is wrong with it."""
+    if row is None:
+        return InputError("has not as many fields as the header", "")
     try:
         data, day = _fields(kind, row)
     except InputError as problem:
@@ -249,11 +258,10 @@ def _known(connection: sa.Connection, drafts: list[Draft | InputError]) -> set[s
     return out
 
 
-def _read(content: bytes, name: str, kind: str) -> list[dict[str, Any]]:
+def _read(content: bytes, name: str, kind: str) -> list[_Row]:
     if len(content) > MAX_EVIDENCE_BYTES:
         raise InputError(f"{len(content):,} bytes; at most {MAX_EVIDENCE_BYTES:,} can be imported at once", name)
-    rows = _parquet(content, name) if content[:4] == b"PAR1" else _csv(content, name)
-    columns = rows[0].keys() if rows else []
+    columns, rows = _parquet(content, name) if content[:4] == b"PAR1" else _csv(content, name)
     missing = [c for c, needed in COLUMNS[kind].items() if needed and c not in columns]
     if not rows:
         raise InputError("has no rows", name)
@@ -265,29 +273,28 @@ def _read(content: bytes, name: str, kind: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _csv(content: bytes, name: str) -> list[dict[str, Any]]:
+def _csv(content: bytes, name: str) -> tuple[list[str], list[_Row]]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise InputError(f"is neither Parquet nor CSV in UTF-8 (byte {problem.start})", name) from None
-    rows: list[dict[str, Any]] = []
+    rows: list[_Row] = []
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        header = reader.fieldnames or []
+        header = list(reader.fieldnames or [])
         if len(set(header)) != len(header):
             raise InputError("names a column twice in its header", name)
         for row in reader:
-            if None in row or None in row.values():
-                raise InputError(f"line {reader.line_num} has not as many fields as the header", name)
-            rows.append(row)
+            ragged = None in row or None in row.values()
+            rows.append((reader.line_num, None if ragged else row))
             if len(rows) > _MOST_ROWS:
                 raise InputError(f"has more than {_MOST_ROWS:,} rows; split it", name)
     except csv.Error as problem:
         raise InputError(f"is not CSV: {problem}", name) from None
-    return rows
+    return header, rows
 
 
-def _parquet(content: bytes, name: str) -> list[dict[str, Any]]:
+def _parquet(content: bytes, name: str) -> tuple[list[str], list[_Row]]:
     import pyarrow as pa  # noqa: PLC0415 (0.1 s, only for Parquet)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -297,9 +304,10 @@ def _parquet(content: bytes, name: str) -> list[dict[str, Any]]:
             raise InputError(f"has more than {_MOST_ROWS:,} rows; split it", name)
         if file.metadata.num_columns > 100:
             raise InputError("has more than 100 columns", name)
-        rows: list[dict[str, Any]] = file.read().to_pylist()
+        table = file.read()
+        rows: list[_Row] = list(enumerate(table.to_pylist(), 2))
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as problem:
         if isinstance(problem, InputError):
             raise
         raise InputError(f"is not a readable Parquet file: {str(problem)[:200]}", name) from None
-    return rows
+    return list(table.column_names), rows

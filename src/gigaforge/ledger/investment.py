@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from gigaforge.ledger import kinds as k
 from gigaforge.ledger.canonical import canonical
@@ -13,8 +13,19 @@ from gigaforge.ledger.keys import fingerprint, signature_holds
 from gigaforge.ledger.racks import ACCEPTED, RETIRED, Rack, Register
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
+from gigaforge.units import format_at_least
 
-__all__ = ["approve", "claim", "commit", "dispute", "needed_for", "release", "settle_signature", "terms_of"]
+__all__ = [
+    "approve",
+    "claim",
+    "commit",
+    "dispute",
+    "held_back",
+    "needed_for",
+    "release",
+    "settle_signature",
+    "terms_of",
+]
 
 _SERVER: Final = ("seq", "previous", "recorded_at", "signature", "hash")
 _STANDING: Final = ("pending", "approved", "released")
@@ -127,6 +138,14 @@ def needed_for(state: State, terms: Terms, tranche: int) -> int:
         c["live_w"] for c in state.claims.values() if c["status"] in _STANDING and c["tranche"] <= tranche
     )
     return max(tranche * terms.per_w - below, 0)
+
+
+def held_back(state: State, terms: Terms, claim: dict[str, Any]) -> str:
+    """Why an approved claim cannot be paid now, in words; empty where it can."""
+    if claim["disputes"]:
+        return f"event {claim['disputes'][0]} disputes it"
+    short = needed_for(state, terms, claim["tranche"])
+    return f"after corrections it lacks {format_at_least(short, 'power')} of accepted racks" if short else ""
 
 
 def approve(state: State, event: Event, data: k.Approval, register: Register) -> None:

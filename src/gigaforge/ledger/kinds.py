@@ -10,6 +10,7 @@ from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from gigaforge.errors import InputError
 from gigaforge.ledger.terms import Cents, Name, Part, Terms, Watts
@@ -40,6 +41,8 @@ __all__ = [
     "stored",
 ]
 
+_SHOWN: Final = 8
+"""Problems told at once."""
 MAX_RACKS: Final = 100_000
 """Racks of one event."""
 
@@ -305,16 +308,28 @@ def check_data(kind: str, data: Any) -> Part:
     try:
         return model.model_validate(data)
     except ValidationError as problem:
-        first = problem.errors(include_url=False)[0]
-        field = ".".join(str(p) for p in first["loc"])
-        given = first.get("input")
-        shown = (
-            "" if isinstance(given, dict | list) or first["type"] == "missing" else f" (given {str(given)[:80]!r})"
-        )
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{message}{shown}", f"{kind}.{field}" if field else kind) from None
+        raise _explained(kind, model, problem) from None
     except (TypeError, RecursionError) as problem:
         raise InputError(str(problem), kind) from None
+
+
+def _explained(kind: str, model: type[Part], problem: ValidationError) -> InputError:
+    """All that is wrong, each field with its value."""
+    wrong = [_one(error) for error in problem.errors(include_url=False)[:_SHOWN]]
+    if len(wrong) == 1:
+        field, words = wrong[0]
+        return InputError(words, f"{kind}.{field}" if field else kind)
+    known = ", ".join(model.model_fields)
+    return InputError("; ".join(f"{field}: {words}" for field, words in wrong) + f" (its fields: {known})", kind)
+
+
+def _one(error: ErrorDetails) -> tuple[str, str]:
+    given = error.get("input")
+    quiet = isinstance(given, dict | list) or error["type"] in ("missing", "extra_forbidden")
+    shown = "" if quiet else f" (given {str(given)[:80]!r})"
+    words = {"missing": "is missing", "extra_forbidden": "is not a field of it"}
+    message = words.get(error["type"], error["msg"].removeprefix("Value error, "))
+    return ".".join(str(part) for part in error["loc"]), message + shown
 
 
 def stored(data: Part) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gigaforge.ledger.investment import needed_for
+from gigaforge.ledger.investment import held_back, needed_for
 from gigaforge.ledger.racks import IN_PLACE, Rack
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.quarters import Quarter
-from gigaforge.units import format_quantity
+from gigaforge.units import format_at_least, format_at_most, format_quantity
 
 __all__ = ["overview", "rack_row", "standing_rows"]
 
@@ -23,12 +23,12 @@ def overview(state: State) -> dict[str, Any]:
     -------
     dict
         ``ledger, title, events, head, recorded_at, terms, commitment_w, accepted_w, claimed_w, ceiling_usd, released_usd,
-        due_usd, next{tranche, needed_w, free_w, missing_w, words}, claims[], commitments[], disputes[], standing[],
+        due_usd, held_usd, next{tranche, needed_w, free_w, missing_w, words}, claims[], commitments[], disputes[], standing[],
         quarters[], energised_w{}, tests{}, parties{}, checkpoints{}, kinds{}``. Powers in W, money in USD.
 
     """
     terms = state.in_force()
-    claims = [_claim_row(c, terms) for c in sorted(state.claims.values(), key=lambda c: c["seq"])]
+    claims = [_claim_row(state, c, terms) for c in sorted(state.claims.values(), key=lambda c: c["seq"])]
     return {
         "ledger": state.ledger,
         "title": state.title,
@@ -45,7 +45,8 @@ def overview(state: State) -> dict[str, Any]:
         "claimed_w": state.claimed_w,
         "ceiling_usd": terms.ceiling_cents / 100 if terms else 0.0,
         "released_usd": state.released_cents / 100,
-        "due_usd": sum(c["amount_usd"] for c in claims if c["status"] == "approved"),
+        "due_usd": sum(c["amount_usd"] for c in claims if c["status"] == "approved" and not c["held_back"]),
+        "held_usd": sum(c["amount_usd"] for c in claims if c["status"] == "approved" and c["held_back"]),
         "next": _next(state, terms),
         "claims": claims,
         "commitments": [{n: v for n, v in c.items() if n != "terms"} for c in state.commitments.values()],
@@ -60,7 +61,7 @@ def overview(state: State) -> dict[str, Any]:
     }
 
 
-def _claim_row(claim: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
+def _claim_row(state: State, claim: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
     by = ", ".join(f"{a['party']}/{a['person']}" for a in claim["approvals"])
     needed = terms.approvals if terms else 2
     words = {
@@ -69,11 +70,14 @@ def _claim_row(claim: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
         "released": f"released on {claim.get('released_on', '')}",
         "rejected": "rejected",
     }[claim["status"]]
-    if claim["disputes"]:
+    held = held_back(state, terms, claim) if terms is not None and claim["status"] in ("pending", "approved") else ""
+    if held and claim["status"] == "approved":
+        words = words.replace("waits to be released", f"held back: {held}")
+    elif claim["disputes"]:
         words += f"; disputed (event {', '.join(map(str, claim['disputes']))})"
     amount = format_quantity(claim["amount_cents"] / 100, "money")
-    words = f"{amount} on {claim['racks']:,} racks, {format_quantity(claim['live_w'], 'power')}: {words}"
-    return {**claim, "amount_usd": claim["amount_cents"] / 100, "words": words}
+    words = f"{amount} on {claim['racks']:,} racks, {format_at_most(claim['live_w'], 'power')}: {words}"
+    return {**claim, "amount_usd": claim["amount_cents"] / 100, "words": words, "held_back": held}
 
 
 def _next(state: State, terms: Terms | None) -> dict[str, Any] | None:
@@ -87,7 +91,7 @@ def _next(state: State, terms: Terms | None) -> dict[str, Any] | None:
     free = max(state.accepted_w - state.claimed_w, 0)
     missing = max(needed - free, 0)
     words = f"tranche {number}, {format_quantity(terms.amount_cents / 100, 'money')}: " + (
-        f"{format_quantity(missing, 'power')} more to be accepted" if missing else "can be claimed"
+        f"{format_at_least(missing, 'power')} more to be accepted" if missing else "can be claimed"
     )
     return {"tranche": number, "needed_w": needed, "free_w": free, "missing_w": missing, "words": words}
 

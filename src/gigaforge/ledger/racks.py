@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from gigaforge.ledger.errors import BrokenLedgerError
 from gigaforge.ledger.event import Event
 
 __all__ = [
@@ -19,6 +20,7 @@ DELIVERED, INSTALLED, ENERGISED, ACCEPTED, DOUBTFUL, FAILED, RETIRED, VOID = (
 )  # fmt: skip
 IN_PLACE: Final = (DELIVERED, INSTALLED, ENERGISED, ACCEPTED, DOUBTFUL, FAILED)
 """A rack that stands somewhere."""
+_WRITE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Rack:
     disputes : tuple of int
         Open disputes about it.
     history : tuple
-        ``(seq, what stood before)`` of every event about it, so that a correction can take the last one back.
+        ``(seq, what stood before, day)`` of every event about it, so that a correction can take the last one back; the day is
+        when the event happened [days of `date.toordinal`].
 
     """
 
@@ -51,16 +54,16 @@ class Rack:
     counted_w: int = 0
     claim: int = 0
     disputes: tuple[int, ...] = ()
-    history: tuple[tuple[int, str, int, int, int, int, int], ...] = ()
+    history: tuple[tuple[int, str, int, int, int, int, int, int], ...] = ()
 
-    def step(self, seq: int, **changes: Any) -> Rack:
-        """The rack after an event."""
-        before = (seq, self.status, self.delivered, self.online, self.accepted, self.retired, self.counted_w)
+    def step(self, seq: int, day: int, **changes: Any) -> Rack:
+        """The rack after an event of a day."""
+        before = (seq, self.status, self.delivered, self.online, self.accepted, self.retired, self.counted_w, day)
         return replace(self, history=(*self.history, before), **changes)
 
     def undo(self) -> Rack:
         """The rack as it was before its last event."""
-        _, status, delivered, online, accepted, retired, counted = self.history[-1]
+        _, status, delivered, online, accepted, retired, counted, _ = self.history[-1]
         return replace(
             self, status=status, delivered=delivered, online=online, accepted=accepted, retired=retired,
             counted_w=counted, history=self.history[:-1],
@@ -71,21 +74,32 @@ class Rack:
         """Number of the last event about it."""
         return self.history[-1][0] if self.history else 0
 
+    @property
+    def day(self) -> int:
+        """When the last event about it happened [days of `date.toordinal`], 0 before the first."""
+        return self.history[-1][7] if self.history else 0
+
     def columns(self) -> dict[str, Any]:
         """As the register stores it."""
         return {
             "rack": self.rack, "system": self.system, "site": self.site, "status": self.status,
             "delivered": self.delivered, "online": self.online, "accepted": self.accepted, "retired": self.retired,
             "counted_w": self.counted_w, "claim": self.claim, "disputes": json.dumps(self.disputes),
-            "history": json.dumps(self.history, separators=(",", ":")), "last_seq": self.last,
+            "history": _WRITE(self.history), "last_seq": self.last,
         }  # fmt: skip
 
     @classmethod
     def of(cls, row: Any) -> Rack:
-        """From the register's columns."""
+        """From the register's columns; `BrokenLedgerError` where somebody wrote there what no rack is."""
+        try:
+            disputes, history = tuple(json.loads(row.disputes)), tuple(tuple(h) for h in json.loads(row.history))
+        except (TypeError, ValueError):
+            raise BrokenLedgerError(
+                f"the register's row of rack {row.rack} was changed; `gigaforge ledger verify` says more, `rebuild` folds it anew"
+            ) from None
         return cls(
             row.rack, row.system, row.site, row.status, row.delivered, row.online, row.accepted, row.retired,
-            row.counted_w, row.claim, tuple(json.loads(row.disputes)), tuple(tuple(h) for h in json.loads(row.history)),
+            row.counted_w, row.claim, disputes, history,
         )  # fmt: skip
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -21,6 +22,22 @@ __all__ = [
     "revision_of", "sessions", "tokens", "writing",
 ]  # fmt: skip
 
+
+def _content(value: Any) -> bytes:
+    """Bytes, whatever the database holds: who tampers with a file may leave text or a number where bytes were."""
+    if isinstance(value, bytes | memoryview | bytearray):
+        return bytes(value)
+    return b"" if value is None else str(value).encode("utf-8", "surrogateescape")
+
+
+class _Bytes(sa.LargeBinary):
+    inherit_cache = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], bytes]:
+        del dialect, coltype
+        return _content
+
+
 metadata = sa.MetaData()
 _Seq = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -31,7 +48,7 @@ events = sa.Table(
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("party", sa.String(64), nullable=False),
     sa.Column("key", sa.String(200), nullable=True, unique=True),
-    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("body", _Bytes, nullable=False),
     sa.Index("events_kind", "kind", "seq"),
 )  # fmt: skip
 """The truth: canonical bytes of every event and their hash. The other columns repeat the body, to search by."""
@@ -39,7 +56,7 @@ events = sa.Table(
 evidence = sa.Table(
     "evidence", metadata,
     sa.Column("sha256", sa.String(64), primary_key=True),
-    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("content", _Bytes, nullable=False),
 )  # fmt: skip
 
 racks = sa.Table(
@@ -68,7 +85,7 @@ projection = sa.Table(
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("head", sa.String(64), nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("body", _Bytes, nullable=False),
 )  # fmt: skip
 """The state at the head (one row), kept for speed as the racks are. """
 
@@ -110,7 +127,7 @@ _SCHEME: Final = re.compile(r"^[a-z][a-z0-9+]*://")
 _BUSY_S: Final = 60.0
 _LOCK: Final = 0x6769676166
 _TURNS: Final[WeakKeyDictionary[Engine, threading.Lock]] = WeakKeyDictionary()
-_REVISION: Final = "0001"
+_REVISION: Final = "0002"
 """The migration that this version's tables need."""
 
 
@@ -143,6 +160,7 @@ def open_engine(where: str) -> Engine:
 
 
 def _sqlite(path: Path) -> Engine:
+    """A file that nobody else may read: it holds prices and evidence. SQLite gives its companions the same rights."""
     if path.is_dir():
         raise InputError("is a folder; name a file in it, e.g. ledger.db", str(path))
     if not path.parent.is_dir():
@@ -152,6 +170,11 @@ def _sqlite(path: Path) -> Engine:
         f"sqlite:///{path}", poolclass=QueuePool, pool_size=5, max_overflow=20, pool_timeout=_BUSY_S,
         connect_args={"timeout": _BUSY_S, "check_same_thread": False},
     )  # fmt: skip
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _make(*_: object) -> None:
+        with suppress(OSError):  # it exists, or cannot be made, which SQLite says better
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, record: Any) -> None:
@@ -174,7 +197,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction of the one writer at a time; all of it is kept, or nothing."""
     # Writers of this process queue fairly here; SQLite itself lets them poll, and the unlucky wait long.
     turn = _TURNS.setdefault(engine, threading.Lock()) if engine.dialect.name == "sqlite" else nullcontext()
-    with turn, engine.connect().execution_options(writing=True) as connection, _explained(engine), connection.begin():
+    with turn, _explained(engine), engine.connect().execution_options(writing=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         yield connection
@@ -183,7 +206,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def plain_writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that touches no event: tokens, sessions, the log of reads."""
-    with engine.connect().execution_options(writing=True) as connection, _explained(engine), connection.begin():
+    with _explained(engine), engine.connect().execution_options(writing=True) as connection, connection.begin():
         yield connection
 
 
@@ -193,7 +216,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     options = (
         {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     )
-    with engine.connect().execution_options(**options) as connection, _explained(engine), connection.begin():
+    with _explained(engine), engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
@@ -219,8 +242,13 @@ def revision_of(engine: Engine) -> str | None:
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def migrate(engine: Engine) -> None:
+def migrate(engine: Engine) -> bool:
     """Bring the tables to this version's shape (Alembic); safe to run by several at once.
+
+    Returns
+    -------
+    bool
+        Whether tables that held something changed: then the kept view must be folded anew.
 
     Raises
     ------
@@ -230,7 +258,7 @@ def migrate(engine: Engine) -> None:
     """
     found = revision_of(engine)
     if found == _REVISION:
-        return
+        return False
     if found is not None and found > _REVISION:
         raise InputError(
             f"was written by a later version (tables {found}, known {_REVISION}); upgrade", _shown(engine)
@@ -245,3 +273,4 @@ def migrate(engine: Engine) -> None:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    return found is not None

@@ -105,6 +105,8 @@ class Terms(Part):
         Parties whose people may approve, and how many of them must, each from a different party.
     signed : list of str
         Kinds of events that must carry the signature of their party's key.
+    before_test : str
+        What a rack must have been through before its acceptance test: nothing, installation or energisation.
 
     """
 
@@ -124,6 +126,7 @@ class Terms(Part):
     approvers: list[Name]
     approvals: Annotated[int, Field(ge=2, le=10)] = 2
     signed: list[Literal["commitment", "claim", "approval", "release", "acceptance", "correction", "dispute"]] = []
+    before_test: Literal["", "installation", "energisation"] = ""
     systems: dict[Name, SystemTerms]
     sites: dict[Name, SiteTerms]
 
@@ -142,6 +145,11 @@ class Terms(Part):
             if missing:
                 raise ValueError(f"sites.{name}.counted_w: must name every system and no other: {sorted(missing)}")
         return self
+
+    @property
+    def tested_from(self) -> int:
+        """How many steps of a rack's way (delivered, installed, energised) its test may not follow directly."""
+        return ("", "installation", "energisation").index(self.before_test)
 
     @property
     def tranches(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.report.money import lives_and_rate, token_costs
 from gigaforge.report.power_figures import milestone_frame
 from gigaforge.report.view import PlanView
-from gigaforge.units import format_quantity
+from gigaforge.units import format_at_most, format_quantity
 
 __all__ = [
     "Headline",
@@ -41,10 +40,7 @@ class Headline:
 
 def power(watts: float) -> str:
     """Watts for people, three digits, never more than there is: 7.998e9 → "7.99 GW"."""
-    if watts <= 0:
-        return "0 GW"
-    step = 10.0 ** (math.floor(math.log10(watts)) - 2)
-    return format_quantity(math.floor(watts / step * (1 + 1e-9) + 1e-6) * step, "power")
+    return format_at_most(watts, "power") if watts > 0 else "0 GW"
 
 
 def money(usd: float | None) -> str:
