@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gigaforge.cli import ledger_import, ledger_keep, ledger_money, ledger_read, ledger_share
+from gigaforge.cli import ledger_fields, ledger_import, ledger_keep, ledger_money, ledger_read, ledger_share
+from gigaforge.cli.ledger_fields import RECORDED
 from gigaforge.cli.ledger_options import (
     As,
     Day,
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
     verbs.command("init")(init)
     verbs.command("commit")(commit)
     verbs.command("record")(record)
+    verbs.command("fields")(ledger_fields.fields)
     ledger_import.register(verbs)
     ledger_money.register(verbs)
     ledger_read.register(verbs)
@@ -66,6 +68,12 @@ def init(
         bool,
         typer.Option("--signed", help="Terms, claims, approvals and releases must be signed with a party's key."),
     ] = False,
+    before_test: Annotated[
+        str,
+        typer.Option(
+            "--before-test", help="What a rack must have been through before its test: installation or energisation."
+        ),
+    ] = "",
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,7 +89,7 @@ def init(
     actor = actor_of(who)
     books = catalog_from(catalog)
     kinds = ["commitment", "claim", "approval", "release"] if signed else []
-    terms = terms_from(scenario, books, model=model or ACCEPTANCE_MODEL, signed=kinds)
+    terms = terms_from(scenario, books, model=model or ACCEPTANCE_MODEL, signed=kinds, before_test=before_test)
     rows = _parties([terms.recipient, terms.investor], party or [], keys, books.partners)
     from gigaforge.scenario import load_scenario
 
@@ -152,7 +160,7 @@ def commit(
         standing = state.in_force()
         terms = terms_from(
             scenario, catalog_from(catalog), model=model or ACCEPTANCE_MODEL, number=number,
-            signed=list(standing.signed) if standing else None,
+            signed=list(standing.signed) if standing else None, before_test=standing.before_test if standing else "",
         )  # fmt: skip
         data = {"terms": terms.model_dump(mode="json", exclude_none=True)}
         draft = actions.draft("commitment", actor_of(who), data)
@@ -163,7 +171,12 @@ def commit(
 
 
 def record(
-    kind: Annotated[str, typer.Argument(help="delivery, installation, energisation, acceptance, meter, order, ...")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="order, delivery, installation, energisation, acceptance, meter, decommissioning or party; `gigaforge ledger fields` says what each takes."
+        ),
+    ],
     who: As,
     fields: Annotated[
         list[str] | None, typer.Argument(help="field=value words, e.g. site=abilene racks=A-1,A-2 power_w='200 MW'")
@@ -176,12 +189,17 @@ def record(
     once: Idempotency = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Record one event with its evidence.
+    """Record one event with its evidence. `gigaforge ledger fields KIND` lists what a kind takes.
+
+    Powers, energies and money take units: power_w='200 MW', energy_j='3 GWh', amount_cents=$4M.
 
     Example: gigaforge ledger record delivery site=abilene system=gb300-nvl72 racks=A-1,A-2 --as nvidia/cho --evidence note.pdf
     """
     from gigaforge.ledger import Ledger, actions
 
+    if kind not in RECORDED:
+        raise InputError(f"{kind!r} is not recorded so; known: {', '.join(RECORDED)}. Terms, claims, decisions, payments, corrections, "
+                         "disputes, keys and checkpoints have commands of their own", "KIND")  # fmt: skip
     content = {**_file(data), **data_from(fields or [])}
     actor = actor_of(who)
     actions.draft(kind, actor, content, happened_on=on, key=once)  # wrong input stores no evidence

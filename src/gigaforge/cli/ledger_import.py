@@ -81,7 +81,7 @@ def import_file(
             )
         done = "recorded" if report.kept else "would be recorded, none was"
         print(
-            f"{report.rows:,} rows: {report.recorded:,} {done}, {report.known:,} known before, {report.refused:,} in error"
+            f"{report.rows:,} rows: {report.good:,} {done}, {report.known:,} known before, {report.refused:,} in error"
         )
     if report.refused:
         raise typer.Exit(2)

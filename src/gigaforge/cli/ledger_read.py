@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gigaforge.cli.ledger_options import Where, out_json, show_event
+from gigaforge.cli.ledger_options import Where, out_json
 from gigaforge.cli.options import JsonOption
 from gigaforge.errors import NoAnswerError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from gigaforge.ledger.verification import Verification
 
 __all__ = ["register"]
 
 _DEFAULT = "ledger.db"
+_STATUSES = ("delivered", "installed", "energised", "accepted", "doubtful", "failed", "retired")
 
 
 def register(verbs: typer.Typer) -> None:
@@ -44,39 +47,46 @@ def state(where: Where = _DEFAULT, as_json: JsonOption = False) -> None:
 
 def _print_overview(told: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    from gigaforge.units import format_quantity
+    from gigaforge.units import format_at_most, format_quantity
 
-    console = Console()
-    console.print(f"{told['title']}: {told['events']:,} events, head {told['head'][:16]}", highlight=False)
+    console = Console(highlight=False)
+    console.print(f"{told['title']}: {told['events']:,} events, head {told['head'][:16]}")
     if told["terms"] is None:
-        waiting = ", ".join(str(c["seq"]) for c in told["commitments"] if c["status"] == "pending")
-        console.print(f"no terms in force; event {waiting or '-'} waits for approval", highlight=False)
+        waiting = next((c["seq"] for c in told["commitments"] if c["status"] == "pending"), None)
+        console.print("no terms in force" + (f"; those of event {waiting} wait for approval" if waiting else ""))
         return
     promised = format_quantity(told["commitment_w"], "power")
-    console.print(f"{format_quantity(told['accepted_w'], 'power')} accepted of {promised}", highlight=False)
-    paid, due = told["released_usd"], told["due_usd"]
+    console.print(f"{format_at_most(told['accepted_w'], 'power')} accepted to date of {promised}")
+    held = f", {format_quantity(told['held_usd'], 'money')} approved and held back" if told["held_usd"] else ""
     console.print(
-        f"{format_quantity(paid, 'money')} released of {format_quantity(told['ceiling_usd'], 'money')}, "
-        f"{format_quantity(due, 'money')} approved and due",
-        highlight=False,
+        f"{format_quantity(told['released_usd'], 'money')} released of {format_quantity(told['ceiling_usd'], 'money')}, "
+        f"{format_quantity(told['due_usd'], 'money')} approved and due{held}"
     )
-    if told["next"]:
-        console.print(told["next"]["words"], highlight=False)
+    console.print(told["next"]["words"] if told["next"] else "every tranche of these terms is claimed")
+    if told["standing"]:
+        console.print(_standing(told["standing"]))
+        console.print("counts: accepted to date; a rack that is retired later still counts", style="dim")
+    for claim in told["claims"]:
+        console.print(f"tranche {claim['tranche']}: {claim['words']}")
+
+
+def _standing(rows: list[dict[str, Any]]) -> Table:
+    """Racks by site and system; statuses that no rack has are left out, so that names stay whole at 80 columns."""
+    from rich.table import Table
+
+    from gigaforge.units import format_at_most
+
+    statuses = [n for n in _STATUSES if any(row[n] for row in rows)]
     table = Table(box=None, pad_edge=False)
     for head in ("site", "system"):
-        table.add_column(head)
-    for head in ("in place", "accepted", "doubtful", "failed", "retired", "counts"):
-        table.add_column(head, justify="right")
-    for row in told["standing"]:
-        table.add_row(
-            row["site"], row["system"], *(f"{row[n]:,}" for n in ("in_place", "accepted", "doubtful", "failed", "retired")),
-            format_quantity(row["accepted_w"], "power"),
-        )  # fmt: skip
-    console.print(table)
-    for claim in told["claims"]:
-        console.print(f"tranche {claim['tranche']}: {claim['words']}", highlight=False)
+        table.add_column(head, overflow="fold")
+    for head in (*statuses, "counts"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        counts = format_at_most(row["accepted_w"], "power")
+        table.add_row(row["site"], row["system"], *(f"{row[n]:,}" for n in statuses), counts)
+    return table
 
 
 def events(
@@ -87,19 +97,24 @@ def events(
     party: Annotated[str | None, typer.Option("--party", help="Only by this party.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List events in order.
+    """List events in order, a sentence each.
 
     Example: gigaforge ledger events --kind acceptance --limit 10
     """
     from gigaforge.ledger import Ledger
 
     with Ledger.open(where) as ledger:
-        found = ledger.events(after, limit, kind, party)
+        found, state = ledger.events(after, limit + 1, kind, party), ledger.state()
+    found, more = found[:limit], len(found) > limit
     if as_json:
-        out_json({"events": [event.row() for event in found], "next": found[-1].seq if len(found) == limit else None})
+        out_json({"events": [event.row() for event in found], "next": found[-1].seq if more else None})
         return
+    from gigaforge.report.ledger_words import event_line
+
     for event in found:
-        print(f"{event.seq:>8}  {event.happened_on}  {event.kind:<15} {event.actor!s:<28} {event.hash[:12]}")
+        print(f"{event.seq:>8}  {event.happened_on}  {event.actor!s:<14} {event_line(event, state).what}")
+    if more:
+        print(f"these are {limit:,}; the ledger has {state.seq:,} events: go on with --after {found[-1].seq}")
 
 
 def show(
@@ -115,7 +130,8 @@ def show(
     from gigaforge.ledger import Ledger
 
     with Ledger.open(where) as ledger:
-        event = ledger.event(number)
+        event, state = ledger.event(number), ledger.state()
+        system = ledger.rack(event.data["racks"][0]).system if event.kind == "acceptance" else ""
         files = event.parts.get("evidence") or []
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -124,7 +140,23 @@ def show(
                 name = f"{item['sha256'][:12]}-{Path(item['name']).name}"
                 (out / name).write_bytes(ledger.evidence(item["sha256"]))
                 print(f"{out / name}", file=sys.stderr)
-    show_event(event, as_json)
+    if as_json:
+        out_json(event.row())
+        return
+    from gigaforge.report.ledger_words import event_facts, event_line
+
+    print(f"event {event.seq}, {event.happened_on}, by {event.actor}: {event_line(event, state).what}")
+    for name, text in event_facts(event, state, system):
+        print(_wrapped(f"{name}: {text}"))
+    for item in files:
+        print(f"  evidence: {item['name']} ({item['size_bytes']:,} bytes, sha256 {item['sha256'][:16]}...)")
+    print(f"  hash {event.hash}")
+
+
+def _wrapped(text: str) -> str:
+    import textwrap
+
+    return textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
 
 
 def rack(
@@ -191,7 +223,9 @@ def _tell(result: Verification, as_json: bool) -> None:
     found = [f"{f.where}: {f.problem}" for f in result.findings]
     if found:
         raise NoAnswerError(f"{result.events:,} events read; the record does not hold:", found)
+    signed = result.state.kinds.get("checkpoint", 0)
     print(
-        f"sound: {result.events:,} events, {result.evidence_files:,} evidence files, {result.checkpoints} checkpoints"
+        f"sound: {result.events:,} events, {result.evidence_files:,} evidence files, {signed:,} checkpoints recorded; checked "
+        f"against {result.checkpoints} kept by a party"
     )
     print(f"head {result.head}")

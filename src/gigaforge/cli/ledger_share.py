@@ -1,15 +1,20 @@
-"""``gigaforge ledger statement | check-statement | actuals | token``: what leaves the ledger, and who may ask it."""
+"""``gigaforge ledger statement | sign-statement | check-statement | actuals | token``: what leaves the ledger, and who may ask it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gigaforge.cli.ledger_options import Where, actor_of, out_json
 from gigaforge.cli.options import JsonOption
 from gigaforge.errors import InputError, NoAnswerError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from gigaforge.ledger import Actor
 
 __all__ = ["register"]
 
@@ -20,6 +25,7 @@ _SECONDS_PER_DAY = 86400.0
 def register(verbs: typer.Typer) -> None:
     """Add the commands."""
     verbs.command("statement")(statement)
+    verbs.command("sign-statement")(sign)
     verbs.command("check-statement")(check)
     verbs.command("actuals")(actuals)
     tokens = typer.Typer(help="Who may use the API, and how.", no_args_is_help=True)
@@ -42,17 +48,41 @@ def statement(
     Example: gigaforge ledger statement 1 --out statements --sign nvidia/dan=nvidia.key --sign openai/ann=openai.key
     """
     from gigaforge.ledger import Ledger
-    from gigaforge.ledger import statement as statements
+    from gigaforge.ledger.statement_signing import write_statement
+
+    signers = _signers(signer or [])
+    with Ledger.open(where) as ledger:
+        files = write_statement(ledger, tranche, out, signers)
+    if as_json:
+        out_json({"json": str(files[0]), "html": str(files[1])})
+    else:
+        print("\n".join(map(str, files)))
+
+
+def _signers(given: list[str]) -> list[tuple[Actor, Ed25519PrivateKey]]:
     from gigaforge.ledger.keys import read_key
 
-    signers = []
-    for text in signer or []:
+    out = []
+    for text in given:
         who, equals, file = text.partition("=")
         if not equals:
             raise InputError(f"{text!r} is not party/person=KEYFILE", "--sign")
-        signers.append((actor_of(who), read_key(Path(file))))
-    with Ledger.open(where) as ledger:
-        files = statements.write_statement(ledger, tranche, out, signers)
+        out.append((actor_of(who), read_key(Path(file))))
+    return out
+
+
+def sign(
+    file: Annotated[Path, typer.Argument(help="statement-N.json, as the page or `statement` gave it.")],
+    signer: Annotated[list[str], typer.Option("--sign", help="party/person=KEYFILE; may be repeated.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Sign a statement where your key is: needs the file alone, no ledger. Writes the page beside it anew.
+
+    Example: gigaforge ledger sign-statement statement-1.json --sign openai/ann=openai.key
+    """
+    from gigaforge.ledger.statement_signing import sign_statement
+
+    files = sign_statement(file, _signers(signer))
     if as_json:
         out_json({"json": str(files[0]), "html": str(files[1])})
     else:
@@ -69,18 +99,22 @@ def check(
     Example: gigaforge ledger check-statement statements/statement-1.json
     """
     from gigaforge.ledger import Ledger
-    from gigaforge.ledger.statement import check_statement
+    from gigaforge.ledger.statement_signing import check_statement
 
+    try:
+        content = file.read_bytes()
+    except OSError as problem:
+        raise InputError(f"cannot be read: {problem.strerror}", str(file)) from None
     with Ledger.open(where) as ledger:
-        found = check_statement(file, ledger)
+        told = check_statement(content, str(file), ledger)
     if as_json:
-        out_json({"holds": not found, "findings": found})
-        if found:
+        out_json({"holds": not told.findings, "signers": told.signers, "findings": told.findings})
+        if told.findings:
             raise typer.Exit(1)
         return
-    if found:
-        raise NoAnswerError(f"{file} does not hold:", found)
-    print(f"{file} holds")
+    if told.findings:
+        raise NoAnswerError(f"{file} does not hold:", told.findings)
+    print(f"{file} holds, signed by {', '.join(told.signers) or 'nobody yet'}")
 
 
 def actuals(
