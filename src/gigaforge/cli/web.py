@@ -90,6 +90,7 @@ def _ledger(where: str, plan: Path | None, scenario: Path | None) -> str:
 
 
 def _serve(settings: Settings, who: str, role: str) -> None:
+    print("starting; the address comes in a moment", file=sys.stderr)
     import uvicorn
 
     from gigaforge.web import pages

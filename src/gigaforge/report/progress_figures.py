@@ -74,7 +74,7 @@ def _takeaway(quarters: Sequence[str], accepted_w: Mapping[str, float], planned_
     if not known:
         return "Nothing is accepted yet."
     now = known[-1]
-    done = f"{power(accepted_w[now])} stand in {now}"
+    done = f"{power(accepted_w[now])} accepted by {now}"
     return f"{done}, {against_plan(accepted_w[now], planned_w[now])}." if now in planned_w else f"{done}."
 
 

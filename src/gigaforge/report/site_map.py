@@ -13,6 +13,7 @@ import altair as alt
 import pandas as pd
 
 from gigaforge.report import theme
+from gigaforge.report.story import power
 from gigaforge.report.view import PlanView
 
 __all__ = ["accepted_map", "place_frame", "site_map"]
@@ -94,7 +95,7 @@ def _draw(frame: pd.DataFrame, title: str, disc: str, ring: str) -> theme.Chart:
     """Discs and rings in their places; columns site, label, longitude, latitude [degree], ring, disc [GW]."""
     top = max(float(frame[["ring", "disc"]].to_numpy().max()), 1e-9)
     texts = [
-        f"{label} {gw:.2f} GW" if gw > 0 else label
+        f"{label} {power(gw * _GW)}" if gw > 0 else label
         for label, gw in zip(frame["label"], frame["disc"].tolist(), strict=True)
     ]
     frame = frame.assign(
@@ -127,7 +128,8 @@ def _draw(frame: pd.DataFrame, title: str, disc: str, ring: str) -> theme.Chart:
     ]
     projected: Any = alt.layer(*_outlines(frame), rings, discs, *labels).project(**_projection(frame))
     words = "; ".join(
-        f"{r.label}: {r.disc_gw:.2f} GW {disc.lower()} of {r.ring_gw:.2f} {ring.lower()}" for r in spots
+        f"{r.label}: {power(r.disc_gw * _GW)} {disc.lower()} of {power(r.ring_gw * _GW)} {ring.lower()}"
+        for r in spots
     )
     return theme.finish(projected, title, words, height=420)
 

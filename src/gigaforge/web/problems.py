@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
 from gigaforge.ledger.errors import BrokenLedgerError, HeadMovedError, RefusedError, UnknownError
 
-__all__ = ["PROBLEM", "ProblemError", "for_reader", "install", "problem"]
+__all__ = ["PROBLEM", "ProblemError", "bug", "for_reader", "install", "problem"]
 
 PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
@@ -92,8 +92,14 @@ def _known(error: GigaforgeError) -> JSONResponse:
     return problem(409, "refused", str(error))
 
 
+def bug(request: Request, error: Exception) -> Response:
+    """What nobody foresaw: told to the log, and to who asked without its details."""
+    _LOG.exception("internal error at %s", request.url.path, exc_info=error)
+    return for_reader(request, problem(500, "internal", "internal error; the server's log says more"))
+
+
 def install(app: FastAPI) -> None:
-    """Answer every failure in this shape."""
+    """Answer every refusal in this shape; `bug` answers the rest, inside the guard, so that its answer is as safe as any."""
 
     @app.exception_handler(GigaforgeError)
     def _explained(request: Request, error: GigaforgeError) -> Response:
@@ -115,8 +121,3 @@ def install(app: FastAPI) -> None:
         return for_reader(
             request, problem(error.status_code, rule, str(error.detail), headers=dict(error.headers or {}))
         )
-
-    @app.exception_handler(Exception)
-    def _bug(request: Request, error: Exception) -> Response:
-        _LOG.exception("internal error at %s", request.url.path, exc_info=error)
-        return for_reader(request, problem(500, "internal", "internal error; the server's log says more"))

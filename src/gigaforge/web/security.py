@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 
 from gigaforge.ledger import Actor, Ledger
 from gigaforge.ledger.access import Identity, identify, session_identity
-from gigaforge.web.problems import ProblemError, for_reader, problem
+from gigaforge.web.problems import ProblemError, bug, for_reader, problem
 from gigaforge.web.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ LOCAL: Final = Identity(Actor("local", "you"), "auditor", session=True)
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _UPLOADS: Final = ("/api/v1/evidence/", "/api/v1/imports/", "/upload")
+_WORDS: Final = {
+    "read-evidence": "read evidence", "approve": "decide: approve, reject, record a payment, dispute", "audit": "audit",
+    "compute": "start work on this server",
+}  # fmt: skip
 _HEADERS: Final = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -120,7 +124,7 @@ def require(permission: str) -> Callable[[Request], Identity]:
     def check(request: Request) -> Identity:
         found = identity(request)
         if not found.may(permission):
-            raise ProblemError(403, "role", f"the role {found.role!r} may not {permission}")
+            raise ProblemError(403, "role", f"the role {found.role!r} may not {_WORDS.get(permission, permission)}")
         return found
 
     return check
@@ -167,9 +171,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        begun = False
 
         async def answer(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 out = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     out.setdefault(name, value)
@@ -181,7 +188,12 @@ class Guard:
         if refused is not None:
             await for_reader(Request(scope), refused)(scope, receive, answer)
             return
-        await self._app(scope, _Bounded(receive, self._largest(scope)), answer)
+        try:
+            await self._app(scope, _Bounded(receive, self._largest(scope)), answer)
+        except Exception as error:
+            if begun:  # too late to say anything else
+                raise
+            await bug(Request(scope), error)(scope, receive, answer)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Any:
         caller = headers.get("authorization") or (scope.get("client") or ("?",))[0]

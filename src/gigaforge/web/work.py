@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gigaforge.web.jobs import Report, Work
 
-__all__ = ["WORK", "plan", "risk", "verify"]
+if TYPE_CHECKING:
+    from gigaforge.buildout.risk.study import RiskResult
+    from gigaforge.catalog import Catalog
+    from gigaforge.scenario import Scenario
+
+__all__ = ["WORK", "plan", "risk", "study_risk", "verify"]
 
 
 def plan(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -34,33 +39,29 @@ def plan(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def risk(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Study a scenario's risk; returns what `gigaforge risk --json` prints."""
-    import json  # noqa: PLC0415
-    import subprocess  # noqa: PLC0415
-    import sys  # noqa: PLC0415
-    import tempfile  # noqa: PLC0415
-    from pathlib import Path  # noqa: PLC0415
+    from gigaforge.catalog import load_catalog  # noqa: PLC0415
+    from gigaforge.scenario import parse_scenario, with_objective  # noqa: PLC0415
 
-    import yaml  # noqa: PLC0415
+    scenario = parse_scenario(request["scenario"])
+    if request.get("objective"):
+        scenario = with_objective(scenario, request["objective"])
+    result = study_risk(scenario, load_catalog(*request.get("catalog", [])), request.get("samples", 256), report)
+    return dict(result.summary)
 
-    from gigaforge.errors import InputError, NoAnswerError  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "scenario.yaml"
-        file.write_text(yaml.safe_dump(request["scenario"], allow_unicode=True), encoding="utf-8")
-        command = [sys.executable, "-m", "gigaforge", "risk", str(file), "--samples", str(request.get("samples", 256)),
-                   "--workers", "1", "--json", *(w for c in request.get("catalog", []) for w in ("--catalog", str(c)))]  # fmt: skip
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
-            assert process.stdout is not None
-            assert process.stderr is not None
-            for line in process.stderr:
-                report({"stage": line.strip()[:200]})
-            text = process.stdout.read()
-        told: dict[str, Any] = json.loads(text) if text.strip().startswith("{") else {"error": "no result"}
-        if process.returncode == 2:
-            raise InputError(str(told.get("error")))
-        if process.returncode:
-            raise NoAnswerError(str(told.get("error")), list(told.get("reasons", [])))
-        return told
+def study_risk(scenario: Scenario, catalog: Catalog, samples: int, report: Report) -> RiskResult:
+    """A risk study in this very process, so that stopping the job stops the study."""
+    from gigaforge.buildout.risk.study import risk as study  # noqa: PLC0415
+
+    def watch(what: str, done: int, total: int) -> None:
+        report(
+            {
+                "stage": f"{what}: {done:,} of {total:,}" if total else what,
+                **({"share": done / total} if total else {}),
+            }
+        )
+
+    return study(scenario, catalog, samples=samples, workers=1, watch=watch)
 
 
 def verify(request: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -29,7 +29,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
              "--disable-sync", "--no-first-run"]  # fmt: skip
 SCENARIO = Path(__file__).parents[3] / "scenarios" / "alliance-10gw.yaml"
 PAGES = ["/", "/plan", "/sites", "/sites/abilene", "/deployments", "/events", "/events/1", "/racks?status=accepted", "/racks/R00001",
-         "/tranches", "/what-if", "/fleet", "/performance", "/performance?work=train&gpus=512", "/performance?input=x", "/nothing"]  # fmt: skip
+         "/tranches", "/tranches/1/statement", "/what-if", "/fleet", "/performance", "/performance?work=train&gpus=512", "/performance?input=x", "/nothing"]  # fmt: skip
 
 
 @dataclass
@@ -106,7 +106,7 @@ def test_pages_open_clean(site: Site, width: int, scheme: str) -> None:
     assert [url for url in asked if not url.startswith((site.address, "data:"))] == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(2560, "light"), (360, "light"), (1440, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(3840, "light"), (360, "light"), (1440, "dark")])
 def test_other_screens_do_not_scroll_sideways_and_stay_readable(site: Site, width: int, scheme: str) -> None:
     page, said = site.open(viewport={"width": width, "height": 900}, color_scheme=scheme)
     for path in ("/", "/tranches", "/performance"):
@@ -188,7 +188,7 @@ def test_a_what_if_shows_its_progress_live(site: Site, monkeypatch: pytest.Monke
     page, said = site.open("openai/bob", "approver")
     page.goto("/what-if")
     page.fill("#settings", "finance.discount_rate=11 %")
-    page.click("text=Plan it")
+    page.click("text=Work it out")
     page.wait_for_selector("[data-stage]:has-text('solving')", timeout=20_000)
     page.wait_for_selector("h1:has-text('Half as much')", timeout=20_000)
     assert "Milam is not built." in page.content()

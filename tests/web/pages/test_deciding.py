@@ -10,6 +10,8 @@ from fastapi import FastAPI
 
 from gigaforge.ledger import actions
 from gigaforge.ledger.access import ROLES
+from gigaforge.ledger.keys import read_key
+from gigaforge.ledger.statement_signing import sign_statement
 from tests.ledger import world
 from tests.web.pages.served import HOSTILE, app_of, pending_claim, visitor, write_ledger
 
@@ -120,6 +122,57 @@ def test_terms_are_agreed_on_their_page(app: FastAPI) -> None:
         assert client.post(f"{page}/approve", data={"key": who.replace("/", "")}).status_code == 303
     assert ledger.state().terms_seq == event.seq
     assert visitor(app, "nvidia/cho", "viewer").post(f"{page}/approve", data={}).status_code == 403
+
+
+def test_an_event_is_disputed_and_settled_on_its_page(app: FastAPI) -> None:
+    ledger, claim = app.state.ledger, pending_claim(app.state.ledger)
+    page = f"/events/{claim}"
+    cho, bob = visitor(app, "nvidia/cho", "approver"), visitor(app, "openai/bob", "approver")
+    assert f'action="{page}/dispute"' not in visitor(app, "nvidia/cho", "viewer").get(page).text
+    assert f'action="{page}/dispute"' in cho.get(page).text
+    assert cho.post(f"{page}/dispute", data={"text": HOSTILE, "key": "d"}).status_code == 303
+    assert (
+        cho.post(f"{page}/dispute", data={"text": HOSTILE, "key": "d"}).status_code == 303
+    )  # sent twice, recorded once
+    assert len(ledger.state().claims[str(claim)]["disputes"]) == 1
+    text = cho.get(page).text
+    assert "<script>alert" not in text
+    assert f'action="{page}/settle"' in text
+    assert f'action="{page}/dispute"' not in text
+    assert f'action="{page}/settle"' not in bob.get(page).text  # only who objected ends it
+    assert "held back" in bob.get("/tranches").text
+    assert bob.post(f"{page}/settle", data={"text": "x", "key": "s"}).status_code == 409
+    assert cho.post(f"{page}/dispute", data={"text": "", "key": "e"}).status_code == 422
+    assert visitor(app, "nvidia/cho", "recorder").post(f"{page}/settle", data={"text": "x"}).status_code == 403
+    assert cho.post(f"{page}/settle", data={"text": "measured again", "key": "t"}).status_code == 303
+    assert ledger.state().claims[str(claim)]["disputes"] == []
+
+
+def test_a_statement_is_downloaded_signed_and_checked(app: FastAPI, written: Path, tmp_path: Path) -> None:
+    cho, page = visitor(app, "nvidia/cho", "approver"), "/tranches/1/statement"
+    assert visitor(app, "nvidia/cho", "viewer").get(page).status_code == 403
+    assert cho.get("/tranches/3/statement").status_code == 404
+    assert "<script>alert" not in cho.get(page).text
+    sent = cho.get(f"{page}.json")
+    assert sent.headers["content-disposition"] == 'attachment; filename="statement-1.json"'
+    file = tmp_path / "statement-1.json"
+    file.write_bytes(sent.content)
+
+    def checked(content: bytes) -> tuple[int, str]:
+        answer = cho.post(f"{page}/upload", files={"file": ("<b>s.json", content)})
+        return answer.status_code, answer.text
+
+    assert "nobody has signed it yet" in checked(sent.content)[1]
+    sign_statement(file, [(world.DAN, read_key(written / "nvidia.key"))])
+    assert "signed by nvidia/dan" in checked(file.read_bytes())[1]
+    assert "not what the ledger says" in checked(file.read_bytes().replace(b'"tranche": 1', b'"tranche": 2'))[1]
+    status, text = checked(b"nonsense")
+    assert status == 422
+    assert "&lt;b&gt;s.json is not a statement" in text
+    assert "What carries it" in cho.get(f"{page}.html").text
+    assert (
+        visitor(app).post(f"{page}/upload", files={"file": ("s", b"")}).status_code == 303
+    )  # a stranger logs in first
 
 
 def test_signed_decisions_lead_to_the_command_line(tmp_path: Path) -> None:

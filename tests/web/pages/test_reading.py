@@ -159,6 +159,8 @@ def test_too_many_requests_and_a_bug_are_pages_too(served: FastAPI, monkeypatch:
     answer = client.get("/deployments")
     assert answer.status_code == 500
     assert "<h1>Something went wrong</h1>" in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+    assert answer.headers["cache-control"] == "no-store"
     assert "division" not in answer.text
 
 

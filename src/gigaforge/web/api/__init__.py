@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
 from gigaforge.web.api import access, events, money, reading, uploads, work
 from gigaforge.web.problems import PROBLEM
@@ -23,4 +26,7 @@ def router() -> APIRouter:
     out = APIRouter(responses=responses)
     for part in (reading, events, money, uploads, access, work):
         out.include_router(part.router)
+    for route in out.routes:
+        if isinstance(route, APIRoute):  # what it does, not the name of a function
+            route.summary = re.split(r"[;:,.]", route.description, maxsplit=1)[0]
     return out

@@ -29,6 +29,15 @@ NEEDED: Final = {
 """What a role needs to record each kind."""
 
 
+_FIELDS: Final = "What the kind takes: " + "; ".join(
+    f"{kind}: "
+    + ", ".join(
+        name if field.is_required() else f"{name} (optional)" for name, field in k.KINDS[kind].model_fields.items()
+    )
+    for kind in NEEDED
+)
+
+
 class EvidenceIn(Input):
     """A file stored before."""
 
@@ -48,8 +57,8 @@ class SignatureIn(Input):
 class EventIn(Input):
     """An event to record; the actor is who the token belongs to."""
 
-    kind: Annotated[str, Field(max_length=32)]
-    data: dict[str, JsonValue]
+    kind: Annotated[str, Field(max_length=32, description=f"one of {', '.join(NEEDED)}")]
+    data: Annotated[dict[str, JsonValue], Field(description=_FIELDS)]
     happened_on: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     evidence: Annotated[list[EvidenceIn], Field(default_factory=list, max_length=100)]
     signature: SignatureIn | None = None
@@ -84,5 +93,5 @@ def record(
     if needed is None:
         raise InputError(f"{sent.kind!r} is not a kind of event to record; known: {', '.join(NEEDED)}", "kind")
     if not who.may(needed):
-        raise ProblemError(403, "role", f"the role {who.role!r} may not record a {sent.kind}")
+        raise ProblemError(403, "role", f"the role {who.role!r} may not record events of kind {sent.kind}")
     return event_out(ledger.append(drafted(sent, who, key), expected_head(match)), response)

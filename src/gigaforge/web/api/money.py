@@ -58,9 +58,6 @@ def claim(
     sent: ClaimIn, who: Claimer, ledger: Book, response: Response, key: IdempotencyKey, match: IfMatch = None
 ) -> dict[str, Any]:
     """Claim a tranche on the earliest accepted racks that carry none."""
-    earlier = ledger.find_key(who.actor.party, key)
-    if earlier is not None and earlier.kind == "claim" and sent.tranche in (None, earlier.data["tranche"]):
-        return event_out(earlier, response)
     draft = actions.claim(ledger, who.actor, sent.tranche, note=sent.note, key=key)
     return _record(ledger, draft, None, match, response)
 

@@ -46,7 +46,7 @@ def store(
     responses={200: {"description": "what became of every row; nothing was recorded if `kept` is false"}},
 )
 def import_file(
-    kind: Literal["delivery", "acceptance"],
+    kind: Literal["delivery", "deliveries", "acceptance"],
     who: Annotated[Identity, Depends(require("record"))],
     ledger: Annotated[Ledger, Depends(book)],
     content: Annotated[bytes, Depends(body)],
@@ -55,7 +55,18 @@ def import_file(
     resume: Annotated[bool, Query(description="record the good rows and report the others")] = False,
     check: Annotated[bool, Query(description="record nothing, only report")] = False,
 ) -> dict[str, Any]:
-    """Record deliveries or acceptance tests from CSV or Parquet: all rows or, if one is wrong, none."""
-    report = import_rows(ledger, who.actor, kind, content, name, resume=resume, check=check)
+    """Record deliveries or acceptance tests from CSV or Parquet: all rows or, if one is wrong, none.
+
+    A row's own content is its idempotency key: a file sent again records only what is new, and `recorded` counts that.
+    """
+    report = import_rows(
+        ledger,
+        who.actor,
+        "acceptance" if kind == "acceptance" else "delivery",
+        content,
+        name,
+        resume=resume,
+        check=check,
+    )
     response.status_code = 200 if report.kept or check else 422
     return report.to_dict()

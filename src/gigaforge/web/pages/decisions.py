@@ -1,4 +1,4 @@
-"""Addresses where people decide: tranches claimed, approved, rejected and paid; terms agreed; and the statement of a tranche."""
+"""Addresses where people decide: tranches claimed, approved, rejected and paid; terms agreed; events disputed and settled."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from gigaforge.errors import GigaforgeError
-from gigaforge.ledger import Draft, Ledger, actions
-from gigaforge.ledger.access import Identity, log_read
-from gigaforge.ledger.canonical import canonical, sha256
+from gigaforge.ledger import Draft, Ledger, Terms, actions
+from gigaforge.ledger.access import Identity
 from gigaforge.ledger.investment import terms_of
-from gigaforge.ledger.statement import render as render_statement
-from gigaforge.ledger.statement import statement
+from gigaforge.report.report_tables import Cell, Table
 from gigaforge.report.story import money, power
-from gigaforge.web.pages.asking import Approver, EvidenceReader, Reader, or_404
+from gigaforge.web.pages.asking import Approver, Reader, or_404
 from gigaforge.web.pages.render import render
-from gigaforge.web.pages.tranches import tranche_lines
+from gigaforge.web.pages.tranches import TrancheLine, shares, tranche_lines
 from gigaforge.web.pages.workplace import Workplace
 from gigaforge.web.problems import ProblemError
 from gigaforge.web.security import identity
 
 __all__ = ["decision_pages"]
 
+_AHEAD = 40
+"""Tranches ahead that are listed."""
+_ACT = {"release": "record a payment"}
 _NEEDED = {"claim": "claim", "approve": "approve", "reject": "approve", "release": "approve"}
 _DONE = {"claim": "claimed", "approve": "approved", "reject": "rejected", "release": "recorded as paid"}
 Number = Annotated[int, Form(ge=0, lt=2**53)]
@@ -49,7 +50,7 @@ def decision_pages(work: Workplace, ledger: Ledger) -> APIRouter:
         if act not in _NEEDED:
             raise HTTPException(404, "there is nothing to do at this address")
         if not who.may(_NEEDED[act]):
-            raise ProblemError(403, "role", f"the role {who.role!r} may not {_NEEDED[act]}")
+            raise ProblemError(403, "role", f"the role {who.role!r} may not {_ACT.get(act, act)}")
         try:
             if not key or ledger.find_key(who.actor.party, key) is None:  # else: sent twice, recorded once
                 ledger.append(_draft(ledger, who, act, tranche, claim, text.strip(), key))
@@ -59,20 +60,21 @@ def decision_pages(work: Workplace, ledger: Ledger) -> APIRouter:
 
     @router.post("/events/{seq}/{act}")
     def agree(
-        who: Approver, seq: int, act: Literal["approve", "reject"], text: Text = "", key: Key = ""
+        who: Approver, seq: int, act: Literal["approve", "reject", "dispute", "settle"], text: Text = "", key: Key = ""
     ) -> Response:  # fmt: skip
         if not key or ledger.find_key(who.actor.party, key) is None:
             or_404(lambda: ledger.event(min(seq, 2**53)))
-            ledger.append(actions.approval(ledger, who.actor, seq, act, note=text.strip(), key=key))
+            ledger.append(_about(ledger, who, act, seq, text.strip(), key))
         return RedirectResponse(f"/events/{seq}", 303)
 
-    @router.get("/tranches/{tranche}/statement")
-    def said_of(who: EvidenceReader, tranche: int) -> str:
-        content = or_404(lambda: statement(ledger, tranche))
-        log_read(ledger.engine, who.actor, f"statement of tranche {tranche}")
-        return render_statement({"statement": content, "signatures": [], "sha256": sha256(canonical(content))})
-
     return router
+
+
+def _about(ledger: Ledger, who: Identity, act: str, seq: int, text: str, key: str) -> Draft:
+    """A decision on terms, or an objection to any event and its end."""
+    if act in ("approve", "reject"):
+        return actions.approval(ledger, who.actor, seq, act, note=text, key=key)
+    return actions.dispute(who.actor, seq, text, "opened" if act == "dispute" else "settled", key=key)
 
 
 def _draft(ledger: Ledger, who: Identity, act: str, tranche: int, claim: int, text: str, key: str) -> Draft:
@@ -94,5 +96,34 @@ def _tranches(work: Workplace, ledger: Ledger, request: Request, who: Identity, 
     span = f"{money(terms.amount_cents / 100)} for each {power(terms.per_w)} accepted, {terms.approvals} approvals of different parties"
     frame = work.frame(request, "tranches", f"{money(released)} of {money(terms.ceiling_cents / 100)} released", span=span, state=state,
                        message=message, message_kind=kind)  # fmt: skip
-    return render("tranches.html.j2", page=frame, lines=tranche_lines(state, terms, who), signed=terms.signed,
+    lines = tranche_lines(state, terms, who)
+    return render("tranches.html.j2", page=frame, lines=[line for line in lines if line.claim or line.acts], signed=terms.signed,
+                  bar=shares(state, terms), left=_left(terms), ahead=_ahead(work, [line for line in lines if not line.claim and not line.acts]),
                   may_read=who.may("read-evidence"))  # fmt: skip
+
+
+def _left(terms: Terms) -> str:
+    """What of the ceiling no tranche reaches."""
+    cents = terms.ceiling_cents - terms.upfront_cents - terms.tranches * terms.amount_cents
+    return (
+        f"{money(cents / 100)} of the ceiling is less than a tranche, and these terms never release it."
+        if cents
+        else ""
+    )
+
+
+def _ahead(work: Workplace, lines: list[TrancheLine]) -> Table:
+    """Tranches that nobody has claimed: what each needs and pays, and when the plan has it."""
+    planned = {}
+    if work.shelf is not None:
+        table = work.shelf.current().view.table("tranches", "index", "released")
+        planned = dict(zip(table["index"], table["released"], strict=True))
+    rows: list[list[Cell]] = [
+        [str(line.index), line.threshold, line.amount, line.note, str(planned.get(line.index) or "–")]
+        for line in lines[:_AHEAD]
+    ]
+    if not planned:
+        rows = [row[:-1] for row in rows]
+    heads = ["Tranche", "Accepted power", "Pays", "Still to come", "Planned for"]
+    more = f"And {len(lines) - _AHEAD:,} more, the last at {lines[-1].threshold}." if len(lines) > _AHEAD else ""
+    return Table("Ahead", heads[: len(rows[0]) if rows else 5], rows, wide=(3,), note=more)

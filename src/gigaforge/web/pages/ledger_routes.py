@@ -10,23 +10,19 @@ from fastapi.responses import HTMLResponse, Response
 from gigaforge.ledger import Event, Evidence, Ledger, State, Terms
 from gigaforge.ledger.access import Identity, log_read
 from gigaforge.report.figures import Figure
+from gigaforge.report.ledger_words import KIND_WORDS, event_facts, event_line
 from gigaforge.report.story import power
 from gigaforge.units import format_quantity
 from gigaforge.web.jobs import Jobs
 from gigaforge.web.pages.asking import EvidenceReader, Reader, or_404
 from gigaforge.web.pages.decisions import decision_pages
+from gigaforge.web.pages.disputes import dispute_act, objections
 from gigaforge.web.pages.overview import Overview, overview
 from gigaforge.web.pages.pictures import Picture
-from gigaforge.web.pages.record import (
-    KIND_WORDS,
-    event_fields,
-    event_line,
-    racks_table,
-    shown_evidence,
-    standing_table,
-)
+from gigaforge.web.pages.record import racks_table, shown_evidence, standing_table
 from gigaforge.web.pages.render import render
 from gigaforge.web.pages.sites import Sites
+from gigaforge.web.pages.statements import statement_pages
 from gigaforge.web.pages.study_routes import REPLAN
 from gigaforge.web.pages.tranches import agreement_acts
 from gigaforge.web.pages.workplace import Workplace
@@ -41,6 +37,7 @@ def ledger_pages(work: Workplace, ledger: Ledger, jobs: Jobs) -> APIRouter:
     """The routes, for one ledger."""
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
     router.include_router(decision_pages(work, ledger))
+    router.include_router(statement_pages(work, ledger))
 
     @router.get("/")
     def first(request: Request, who: Reader) -> str:
@@ -51,7 +48,7 @@ def ledger_pages(work: Workplace, ledger: Ledger, jobs: Jobs) -> APIRouter:
         del who
         state = ledger.state()
         tests = [event_line(e, state) for e in ledger.events(limit=12, kind="acceptance", newest=True)]
-        frame = work.frame(request, "deployments", f"{power(state.accepted_w)} accepted", state=state)
+        frame = work.frame(request, "deployments", f"{power(state.accepted_w)} accepted to date", state=state)
         return render("deployments.html.j2", page=frame, table=standing_table(state, state.in_force()), tests=tests)
 
     @router.get("/events")
@@ -79,8 +76,9 @@ def ledger_pages(work: Workplace, ledger: Ledger, jobs: Jobs) -> APIRouter:
         pending = state.commitments.get(str(seq), {})
         acts = agreement_acts(pending, state.in_force(), who) if pending.get("status") == "pending" else []
         frame = work.frame(request, "deployments", line.what, state=state)
-        return render("event.html.j2", page=frame, line=line, fields=event_fields(found), event_hash=found.hash, acts=acts,
-                      previous=found.previous, recorded_at=found.recorded_at[:19].replace("T", " ") + " UTC", related=related,
+        system = ledger.rack(found.data["racks"][0]).system if found.kind == "acceptance" else ""
+        return render("event.html.j2", page=frame, line=line, fields=event_facts(found, state, system), event_hash=found.hash, acts=acts,
+                      objections=objections(found, state, who), dispute=dispute_act(found, state, who), previous=found.previous, recorded_at=found.recorded_at[:19].replace("T", " ") + " UTC", related=related,
                       may_read=who.may("read-evidence"))  # fmt: skip
 
     @router.get("/racks")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gigaforge.ledger.investment import held_back, needed_for
 from gigaforge.ledger.racks import DELIVERED, DOUBTFUL, ENERGISED, FAILED, INSTALLED
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import MilestoneTerm, Terms
@@ -14,6 +15,7 @@ from gigaforge.report.figures import Figure
 from gigaforge.report.progress_figures import against_plan, progress_figure
 from gigaforge.report.story import money, power
 from gigaforge.report.view import PlanView
+from gigaforge.units import format_at_least
 
 __all__ = ["Overview", "Tile", "accepted_by_quarter", "accepted_by_site", "overview", "waiting_claims"]
 
@@ -138,7 +140,7 @@ def _milestone_tile(state: State, terms: Terms) -> Tile:
     mark = _next_milestone(state, terms)
     if mark is None:
         return Tile("Next milestone", "all reached", "", "/deployments")
-    lacking = power(mark.power_w - state.accepted_w)
+    lacking = format_at_least(mark.power_w - state.accepted_w, "power")
     return Tile("Next milestone", power(mark.power_w), f"by {mark.by}; {lacking} to go", "/deployments")
 
 
@@ -149,16 +151,32 @@ def _next_milestone(state: State, terms: Terms) -> MilestoneTerm | None:
 
 def _next_step(state: State, terms: Terms) -> str:
     mark = _next_milestone(state, terms)
-    if mark is None:
-        return "Every milestone of the terms is reached."
-    return f"{power(mark.power_w - state.accepted_w)} more must be accepted by {mark.by} for the milestone of {power(mark.power_w)}."
+    said = "Every milestone of the terms is reached."
+    if mark is not None:
+        lacking = format_at_least(mark.power_w - state.accepted_w, "power")
+        said = f"{lacking} more must be accepted by {mark.by} for the milestone of {power(mark.power_w)}."
+    number = next((n for n in range(1, terms.tranches + 1) if state.live_claim(n) is None), None)
+    if number is None:
+        return f"{said} Every tranche is claimed."
+    short = needed_for(state, terms, number) - max(state.accepted_w - state.claimed_w, 0)
+    amount = money(terms.amount_cents / 100)
+    return said + (
+        f" {format_at_least(short, 'power')} more lets tranche {number}, {amount}, be claimed."
+        if short > 0
+        else f" Tranche {number}, {amount}, can be claimed now."
+    )
 
 
 def _money_tiles(state: State, terms: Terms) -> list[Tile]:
     released, ceiling = (state.released_cents + terms.upfront_cents) / 100, terms.ceiling_cents / 100
-    due = [c for c in state.claims.values() if c["status"] == "approved"]
-    pending = waiting_claims(state)
+    approved = [c for c in state.claims.values() if c["status"] == "approved"]
+    due = [c for c in approved if not held_back(state, terms, c)]
+    pending, held = waiting_claims(state), len(approved) - len(due)
     note = f"{_count(len(due), 'tranche')} approved" if due else "nothing is approved and unpaid"
+    if held:
+        note = f"{_count(held, 'approved tranche')} held back" + (
+            f"; {_count(len(due), 'tranche')} payable" if due else ""
+        )
     if pending:
         note += f"; {_count(len(pending), 'claim')} waiting for approval"
     return [
@@ -193,12 +211,10 @@ def _counted(terms: Terms, site: str, system: str) -> int:
 
 
 def _waiting(state: State, terms: Terms) -> list[tuple[str, str]]:
-    claims = [
-        (f"Tranche {c['tranche']} needs {_count(terms.approvals - len(c['approvals']), 'more approval')}", c["seq"])
-        for c in waiting_claims(state)
-    ]
+    claims = [(_undecided(state, terms, c), c["seq"]) for c in waiting_claims(state)]
     claims += [
-        (f"Tranche {c['tranche']} is approved and not yet paid", c["seq"])
+        (f"Tranche {c['tranche']} is approved and " + (f"held back: {why}" if (why := held_back(state, terms, c)) else
+         f"waits for {_party(state, terms.investor)} to pay {money(c['amount_cents'] / 100)}"), c["seq"])
         for c in state.claims.values() if c["status"] == "approved"
     ]  # fmt: skip
     events = [
@@ -210,6 +226,13 @@ def _waiting(state: State, terms: Terms) -> list[tuple[str, str]]:
         for number, d in state.disputes.items()
     ]
     return [(text, f"/tranches#claim-{n}") for text, n in claims] + [(text, f"/events/{n}") for text, n in events]
+
+
+def _undecided(state: State, terms: Terms, claim: Mapping[str, Any]) -> str:
+    given = {a["party"] for a in claim["approvals"]}
+    missing = " or ".join(_party(state, name) for name in terms.approvers if name not in given)
+    more = _count(terms.approvals - len(given), "more approval")
+    return f"Tranche {claim['tranche']}, {money(claim['amount_cents'] / 100)}, needs {more} ({missing})"
 
 
 def _party(state: State, name: str) -> str:

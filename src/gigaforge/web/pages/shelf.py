@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from gigaforge.report.figures import Figure, plan_figures
@@ -11,28 +11,42 @@ from gigaforge.report.sections import Section, plan_sections
 from gigaforge.report.view import PlanView
 from gigaforge.web.pages.pictures import Picture, draw_picture
 
-__all__ = ["PlanShelf", "Shelved", "shelve"]
+__all__ = ["PlanShelf", "Shelved"]
 
 
-@dataclass
 class Shelved:
-    """One reading of the plan folder, with the pictures drawn so far.
+    """One reading of the plan folder, with the sections and pictures made so far; each is made when first asked for.
 
-    Attributes
+    Parameters
     ----------
     view : PlanView
-    sections : list of Section
-        As the report shows them.
-    figures : dict of Figure
-        By name.
 
     """
 
-    view: PlanView
-    sections: list[Section]
-    figures: dict[str, Figure]
-    _pictures: dict[str, Picture] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, view: PlanView) -> None:
+        self.view = view
+        self._pictures: dict[str, Picture] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def sections(self) -> list[Section]:
+        """As the report shows them."""
+        with self._lock:
+            return self._sections
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """By name."""
+        with self._lock:
+            return self._figures
+
+    @cached_property
+    def _sections(self) -> list[Section]:
+        return plan_sections(self.view)
+
+    @cached_property
+    def _figures(self) -> dict[str, Figure]:
+        return plan_figures(self.view)
 
     def picture(self, figure: Figure) -> Picture:
         """A figure's drawing; the first to ask waits for it."""
@@ -41,11 +55,6 @@ class Shelved:
             if made is None:
                 made = self._pictures[figure.name] = draw_picture(figure)
             return made
-
-
-def shelve(view: PlanView) -> Shelved:
-    """A plan with its sections and figures, not drawn yet."""
-    return Shelved(view, plan_sections(view), plan_figures(view))
 
 
 class PlanShelf:
@@ -75,6 +84,6 @@ class PlanShelf:
         stamp = (self.folder / "plan.json").stat().st_mtime_ns if (self.folder / "plan.json").exists() else 0
         with self._lock:
             if self._current is None or stamp != self._read_at:
-                self._current = shelve(PlanView.read(self.folder))
+                self._current = Shelved(PlanView.read(self.folder))
                 self._read_at = stamp
             return self._current

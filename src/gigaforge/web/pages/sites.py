@@ -60,7 +60,7 @@ class Sites:
         """How many carry what."""
         accepted = {s: w for s, w in self._accepted().items() if w > 0}
         if self.state is not None:
-            return f"{power(sum(accepted.values()))} stand at {len(accepted)} {'site' if len(accepted) == 1 else 'sites'}"
+            return f"{power(sum(accepted.values()))} accepted to date at {len(accepted)} {'site' if len(accepted) == 1 else 'sites'}"
         assert self.shelved is not None
         return f"{len(self.shelved.view.used_sites)} sites carry the plan"
 
@@ -100,7 +100,7 @@ class Sites:
         if self.shelved is not None and "deployment-by-site" in self.shelved.figures:
             figures.append(self.shelved.figures["deployment-by-site"])
         heads = ["Site"]
-        heads += ["Accepted [GW]", "Racks accepted"] if self.state is not None else []
+        heads += ["Accepted to date", "Racks accepted and in place"] if self.state is not None else []
         heads += _plan_heads(self.shelved.view) if self.shelved else []
         rows: list[list[Cell]] = []
         for name in self.names:
@@ -129,7 +129,7 @@ class Sites:
             for status, count in by_status.items() if count
         ]  # fmt: skip
         accepted = self._accepted().get(name, 0.0)
-        words = [f"{power(accepted)} are accepted here." if accepted > 0 else "Nothing is accepted here yet."]
+        words = [f"{power(accepted)} accepted here to date." if accepted > 0 else "Nothing is accepted here yet."]
         heads = ["System", "Status", "Racks"]
         tables = [Table("Racks here, by how far they are", heads, rows, wide=(0, 1))] if rows else []
         return Section("record", "What stands", words, tables=tables)
@@ -147,12 +147,12 @@ def _last_deployed(view: PlanView) -> dict[str, float]:
 def _stands(state: State, name: str, accepted_w: float) -> list[Cell]:
     count = sum(by_status.get("accepted", 0) for by_status in state.standing.get(name, {}).values())
     racks: Cell = Link(f"{count:,}", f"/racks?site={name}&status=accepted") if count else "–"
-    return [f"{accepted_w / _GW:.3f}" if accepted_w else "–", racks]
+    return [power(accepted_w) if accepted_w else "–", racks]
 
 
 def _plan_heads(view: PlanView) -> list[str]:
     last = view.quarters[-1]
-    return ["Planned from", f"Energised in {last} [GW]", f"Deployed by {last} [GW]", "Racks online then"]
+    return ["Planned from", f"Energised in {last}", f"Deployed by {last}", "Racks online then"]
 
 
 def _plan_cells(view: PlanView, name: str) -> list[Cell]:
@@ -164,8 +164,8 @@ def _plan_cells(view: PlanView, name: str) -> list[Cell]:
     first = list(deployed.index[deployed[name] > 0]) if name in deployed else []
     racks = view.deployed[(view.deployed["site"] == name) & (view.deployed["quarter"] == view.quarters[-1])]
     return [
-        str(first[0]) if first else "–", f"{float(mine.iloc[-1]) / _GW:.2f}" if len(mine) else "–",
-        f"{float(deployed[name].iloc[-1]) / _GW:.2f}" if name in deployed else "–", f"{int(racks['racks_online'].sum()):,}",
+        str(first[0]) if first else "–", power(float(mine.iloc[-1])) if len(mine) else "–",
+        power(float(deployed[name].iloc[-1])) if name in deployed else "–", f"{int(racks['racks_online'].sum()):,}",
     ]  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""Long questions that the page asks, each a job in a process of its own: what if, plan anew from the record, operate the fleet.
+"""Long questions that the page asks, each a job in a process of its own: what if, what may go wrong, plan anew from the record, operate the
+fleet.
 
 A job gets and returns plain values, so that it reads the same in another process.
 """
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from gigaforge.scenario import Scenario
     from gigaforge.web.jobs import Report
 
-__all__ = ["check", "operate", "replan", "what_if"]
+__all__ = ["check", "operate", "replan", "risk", "what_if"]
 
 _GAP = 0.01
 _TIME_LIMIT_S = 240.0
@@ -65,6 +66,15 @@ def replan(request: dict[str, Any], report: Report) -> dict[str, Any]:
     standing = read_plan_folder(request["plan"]) if request["plan"] else None
     result = _plan(scenario, catalog, report, actuals=past, standing=standing)
     return _told(result, request, "the new plan")
+
+
+def risk(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Live the scenario through ``samples`` futures; ``request`` otherwise as for `what_if`."""
+    from gigaforge.web.work import study_risk  # noqa: PLC0415
+
+    scenario, catalog = _scenario(request)
+    result = study_risk(scenario, catalog, request["samples"], report)
+    return {"summary": dict(result.summary), "samples": result.samples.to_dict("list")}
 
 
 def operate(request: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
+import pandas as pd
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
@@ -11,9 +12,11 @@ from gigaforge.errors import GigaforgeError
 from gigaforge.ledger import UnknownError
 from gigaforge.ledger.access import Identity
 from gigaforge.quarters import Quarter
+from gigaforge.report.html import Page
 from gigaforge.report.progress_figures import progress_figure
 from gigaforge.report.report_tables import Cell, Table
-from gigaforge.report.story import Headline
+from gigaforge.report.risk_figures import risk_page
+from gigaforge.report.story import Headline, headlines
 from gigaforge.units import format_quantity
 from gigaforge.web.jobs import Job, Jobs
 from gigaforge.web.pages import studies
@@ -27,7 +30,10 @@ __all__ = ["REPLAN", "study_pages"]
 
 REPLAN: Final = "replan"
 """Kind of the jobs that plan anew from the record."""
-_WHAT_IF, _FLEET = "what-if", "fleet"
+_WHAT_IF, _RISK, _FLEET = "what-if", "risk", "fleet"
+_PLANS: Final = (_WHAT_IF, _RISK, REPLAN)
+_FUTURES: Final = (16, 64, 256)
+"""Futures of a risk study that the page offers."""
 _MEASURES: Final = {
     "npv_usd": ("Net present value", "money"), "capex_usd": ("Capital expenditure", "money"), "opex_usd": ("Running costs", "money"),
     "revenue_usd": ("Revenue", "money"), "deployed_w": ("Power deployed", "power"), "tokens_served": ("Tokens served", "tokens"),
@@ -54,12 +60,14 @@ def _what_if_routes(router: APIRouter, work: Workplace, jobs: Jobs) -> None:
     @router.post("/what-if")
     def start(
         request: Request, who: Computer, settings: Annotated[str, Form(max_length=8000)] = "",
-        objective: Annotated[str, Form(max_length=20)] = "",
+        objective: Annotated[str, Form(max_length=20)] = "", futures: Annotated[str, Form(max_length=5)] = "",
     ) -> Response:  # fmt: skip
         asked = _request(work, [line.strip() for line in settings.splitlines() if line.strip()], objective)
+        samples = next((n for n in _FUTURES if str(n) == futures), 0)
         try:
             studies.check(asked)
-            job = jobs.submit(_WHAT_IF, who.actor, studies.what_if, asked)
+            kind, study = (_RISK, studies.risk) if samples else (_WHAT_IF, studies.what_if)
+            job = jobs.submit(kind, who.actor, study, asked | {"samples": samples})
         except GigaforgeError as problem:
             page = _what_if_page(work, jobs, request, who, settings=settings, objective=objective, wrong=str(problem))
             return HTMLResponse(page, 422)
@@ -78,11 +86,14 @@ def _what_if_routes(router: APIRouter, work: Workplace, jobs: Jobs) -> None:
 
     @router.get("/what-if/{identifier}")
     def shown(request: Request, who: Computer, identifier: str) -> str:
-        return _what_if_page(work, jobs, request, who, _job(jobs, identifier, who, (_WHAT_IF, REPLAN)))
+        job = _job(jobs, identifier, who, _PLANS)
+        if job.kind == _RISK and job.result is not None:
+            return _risk_page(work, request, job)
+        return _what_if_page(work, jobs, request, who, job)
 
     @router.post("/what-if/{identifier}/stop")
     def stop(who: Computer, identifier: str) -> Response:
-        jobs.cancel(_job(jobs, identifier, who, (_WHAT_IF, REPLAN)).id, who.actor.party)
+        jobs.cancel(_job(jobs, identifier, who, _PLANS).id, who.actor.party)
         return RedirectResponse(f"/what-if/{identifier}", 303)
 
 
@@ -146,18 +157,31 @@ def _what_if_page(
     may = who.may("compute")
     asked = [
         {"id": j.id, "title": _title(j), "status": j.status}
-        for j in (jobs.all(who.actor.party) if may else []) if j.kind in (_WHAT_IF, REPLAN)
+        for j in (jobs.all(who.actor.party) if may else []) if j.kind in _PLANS
     ]  # fmt: skip
     span = _title(job) if result and job else ""
     frame = work.frame(request, "what-if", headline, name="What if", span=span)
     return render("what_if.html.j2", page=frame, job=row, result=result, settings=settings, objective=objective, wrong=wrong, may=may,
-                  role=who.role, objectives=_OBJECTIVES, can_replan=work.ledger is not None and may, jobs=asked, **values)  # fmt: skip
+                  role=who.role, objectives=_OBJECTIVES, futures=_FUTURES, samples=job.request.get("samples", 0) if job else 0, can_replan=work.ledger is not None and may, jobs=asked, **values)  # fmt: skip
+
+
+def _risk_page(work: Workplace, request: Request, job: Job) -> str:
+    """A finished risk study, in the sections and figures of its report."""
+    assert job.result is not None
+    told = job.result
+    made: Page = work.kept(("risk", job.id), lambda: risk_page(told["summary"], pd.DataFrame(told["samples"])))
+    shown = [s for s in made.sections if not s.empty]
+    drawn = {f.name: work.picture(f, job.id) for s in shown for f in s.figures}
+    frame = work.frame(request, "what-if", made.headline, name=_title(job), span=made.span)
+    return render("sections.html.j2", page=frame, tiles=made.tiles, sections=shown, drawn=drawn)
 
 
 def _title(job: Job) -> str:
     if job.kind == REPLAN:
         return f"Planned anew from the record up to {job.request['until']}"
     said = ", ".join(job.request["settings"]) or "the scenario as it is"
+    if job.kind == _RISK:
+        said = f"What may go wrong, {job.request['samples']} futures: {said}"
     return said + (f" (for {dict(_OBJECTIVES)[job.request['objective']]})" if job.request["objective"] else "")
 
 
@@ -201,7 +225,8 @@ def _fleet_page(
     assert work.shelf is not None
     row = job.row() if job else None
     result = row["result"] if row else None
-    headline, tiles, tables = "What will the fleet really deliver?", [], []
+    view = work.shelf.current().view
+    headline, tiles, tables = "What will the fleet really deliver?", headlines(view), []
     if result is not None:
         s = result["summary"]
         goodput = f"{s['goodput']:.1%} goodput, " if s["goodput"] is not None else ""

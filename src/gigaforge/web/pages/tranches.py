@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gigaforge.ledger.access import Identity
+from gigaforge.ledger.investment import held_back
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.report.story import money, power
+from gigaforge.units import format_at_least
 
-__all__ = ["Act", "TrancheLine", "agreement_acts", "tranche_lines"]
+__all__ = ["Act", "Share", "TrancheLine", "agreement_acts", "command_of", "shares", "tranche_lines"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class Act:
     Attributes
     ----------
     name, label : str
-        claim, approve, reject or release, and the button's words.
+        claim, approve, reject, release, dispute or settle, and the button's words.
     question : str
         Asked before it is done.
     needs : str
         Label of a text that goes with it; empty where none does.
+    note : str
+        What it means, beside the button.
     command : str
         Where the terms ask for the party's signature: what to type instead, since a key never leaves its party.
 
@@ -35,6 +39,7 @@ class Act:
     question: str = ""
     needs: str = ""
     danger: bool = False
+    note: str = ""
     command: str = ""
 
 
@@ -61,6 +66,41 @@ class TrancheLine:
     acts: list[Act] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Share:
+    """A part of the ceiling: what it is, its dollars in words, and its share. [fraction]"""
+
+    kind: str
+    words: str
+    share: float
+
+
+def shares(state: State, terms: Terms) -> list[Share]:
+    """The ceiling as a bar: paid, payable, waiting, and the rest, whose words say so without the bar."""
+    ceiling = max(terms.ceiling_cents, 1)
+    claims = list(state.claims.values())
+    payable = {c["seq"] for c in claims if c["status"] == "approved" and not held_back(state, terms, c)}
+    sums = {
+        "released": terms.upfront_cents + state.released_cents,
+        "due": sum(c["amount_cents"] for c in claims if c["seq"] in payable),
+        "waiting": sum(
+            c["amount_cents"] for c in claims if c["status"] in ("pending", "approved") and c["seq"] not in payable
+        ),
+    }
+    sums["open"] = terms.ceiling_cents - sum(sums.values())
+    words = {
+        "released": "released",
+        "due": "approved and due",
+        "waiting": "claimed, waiting or held back",
+        "open": "still to be earned",
+    }
+    return [
+        Share(kind, f"{money(cents / 100)} {words[kind]}", cents / ceiling)
+        for kind, cents in sums.items()
+        if cents > 0
+    ]
+
+
 def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine]:
     """All tranches in order; `acts` are those that rules and role leave to this reader."""
     lines = []
@@ -72,11 +112,11 @@ def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine
             amount = money(claim["amount_cents"] / 100)
             note = _claim_note(claim, terms, state)
             lines.append(
-                TrancheLine(index, threshold, amount, claim["status"], note, claim, _acts(claim, terms, who))
+                TrancheLine(index, threshold, amount, claim["status"], note, claim, _acts(claim, terms, state, who))
             )
             continue
         lacking = index * terms.per_w - state.accepted_w
-        note = f"{power(lacking)} more must be accepted" if lacking > 0 else "Can be claimed"
+        note = f"{format_at_least(lacking, 'power')} more must be accepted" if lacking > 0 else "Can be claimed"
         mine = next_one and lacking <= 0 and who.actor.party == terms.recipient and who.may("claim")
         acts = [_claim_act(index, terms, who)] if mine else []
         lines.append(TrancheLine(index, threshold, money(terms.amount_cents / 100), "open", note, None, acts))
@@ -88,19 +128,20 @@ def agreement_acts(pending: dict[str, Any], terms: Terms | None, who: Identity) 
     """What this reader may do about terms that wait for agreement."""
     if not who.may("approve") or any(a["party"] == who.actor.party for a in pending.get("approvals", [])):
         return []
-    command = _command(f"approve {pending['seq']}", who) if terms is not None and "approval" in terms.signed else ""
+    command = command_of(f"approve {pending['seq']}", who) if terms is not None and "approval" in terms.signed else ""
     return [
         Act("approve", "Agree", "Agree to these terms for your party?", command=command),
         Act("reject", "Reject", "Reject these terms?", "Reason", danger=True, command=command.replace("approve", "reject")),
     ]  # fmt: skip
 
 
-def _command(words: str, who: Identity) -> str:
+def command_of(words: str, who: Identity) -> str:
+    """What somebody of a party types to record it signed."""
     return f"gigaforge ledger {words} --as {who.actor} --key {who.actor.party}.key"
 
 
 def _claim_act(index: int, terms: Terms, who: Identity) -> Act:
-    command = _command(f"claim --tranche {index}", who) if "claim" in terms.signed else ""
+    command = command_of(f"claim --tranche {index}", who) if "claim" in terms.signed else ""
     return Act(
         "claim", f"Claim tranche {index}", f"Claim tranche {index} on the earliest free racks?", command=command
     )
@@ -114,16 +155,15 @@ def _claim_note(claim: dict[str, Any], terms: Terms, state: State) -> str:
         said += f"; {terms.approvals - len(claim['approvals'])} more needed"
     if claim["status"] == "released":
         said += f"; paid on {claim['released_on']} ({claim['reference']})"
-    if claim["disputes"]:
-        said += f"; disputed in event {claim['disputes'][0]}"
-    return said
+    held = held_back(state, terms, claim) if claim["status"] in ("pending", "approved") else ""
+    return f"{said}; held back: {held}" if held else said
 
 
 def _label(state: State, party: str) -> str:
     return str(state.parties.get(party, {}).get("label") or party)
 
 
-def _acts(claim: dict[str, Any], terms: Terms, who: Identity) -> list[Act]:
+def _acts(claim: dict[str, Any], terms: Terms, state: State, who: Identity) -> list[Act]:
     """The ledger's own rules decide; this only spares the reader what would be refused."""
     party, person, seq, index = who.actor.party, who.actor.person, claim["seq"], claim["tranche"]
     if not who.may("approve") or person == claim["by"]["person"]:
@@ -133,13 +173,13 @@ def _acts(claim: dict[str, Any], terms: Terms, who: Identity) -> list[Act]:
             return []
         signed = "approval" in terms.signed
         return [
-            Act("approve", f"Approve tranche {index}", f"Approve tranche {index}?", command=_command(f"approve {seq}", who) if signed else ""),
+            Act("approve", f"Approve tranche {index}", f"Approve tranche {index}?", command=command_of(f"approve {seq}", who) if signed else ""),
             Act("reject", f"Reject tranche {index}", f"Reject tranche {index}? Its racks become free again.", "Reason", danger=True,
-                command=_command(f"reject {seq}", who) if signed else ""),
+                command=command_of(f"reject {seq}", who) if signed else ""),
         ]  # fmt: skip
-    if claim["status"] == "approved" and party == terms.investor and not claim["disputes"]:
+    if claim["status"] == "approved" and party == terms.investor and not held_back(state, terms, claim):
         amount = money(claim["amount_cents"] / 100)
-        command = _command(f"release {seq} --reference REFERENCE", who) if "release" in terms.signed else ""
+        command = command_of(f"release {seq} --reference REFERENCE", who) if "release" in terms.signed else ""
         return [
             Act("release", "Record payment", f"Record that {amount} was paid?", "Payment reference", command=command)
         ]
