@@ -179,7 +179,7 @@ def _fact(name: str, value: Any) -> tuple[str, str]:
 
 
 def _band(band: Band, unit: float) -> str:
-    return f"{band.value / unit:,.0f}, 80 % of runs {band.low / unit:,.0f} to {band.high / unit:,.0f}"
+    return f"{band.value / unit:,.0f} (80 % of runs: {band.low / unit:,.0f} to {band.high / unit:,.0f})"
 
 
 def _test_at(state: State, seq: int, system: str) -> AcceptanceTest | None:

@@ -48,7 +48,7 @@ def test_a_tranche_through_the_api(caller: Caller, ledger: Ledger) -> None:
     assert paid.status_code == 201
     state = dan.get("/api/v1/state").json()
     assert state["released_usd"] == 10_000_000
-    assert dan.get("/api/v1/statements/1").json()["claim"]["status"] == "released"
+    assert dan.get("/api/v1/statements/1").json()["statement"]["claim"]["status"] == "released"
     assert verify(ledger.engine).sound
 
 

@@ -10,10 +10,9 @@ from fastapi.responses import StreamingResponse
 
 from gigaforge.ledger import Ledger
 from gigaforge.ledger.access import Identity, log_read
-from gigaforge.ledger.actuals import actuals_rows, measured_runs
 from gigaforge.ledger.kinds import KINDS
 from gigaforge.ledger.overview import overview, rack_row
-from gigaforge.ledger.statement import statement
+from gigaforge.ledger.statement import statement, unsigned
 from gigaforge.web.api.shapes import After, EventOut, Limit, Seq
 from gigaforge.web.problems import ProblemError
 from gigaforge.web.security import book, require
@@ -126,6 +125,8 @@ def actuals(
     who: Reader, ledger: Book, through: Annotated[str | None, Query(pattern=r"^\d{4}-Q[1-4]$")] = None
 ) -> dict[str, Any]:
     """What stood at the end of every quarter that is over, as `gigaforge plan --actuals` reads it."""
+    from gigaforge.ledger.actuals import actuals_rows  # noqa: PLC0415 (brings the planner with it: half of the server's start)
+
     del who
     return {"actuals": actuals_rows(ledger.state(), through)}
 
@@ -133,15 +134,17 @@ def actuals(
 @router.get("/measured-runs")
 def measured(who: EvidenceReader, ledger: Book) -> dict[str, Any]:
     """Acceptance tests as measured runs, as `gigaforge calibrate --from` reads them. The read is noted."""
+    from gigaforge.ledger.actuals import measured_runs  # noqa: PLC0415
+
     log_read(ledger.engine, who.actor, "measured runs")
     return measured_runs(ledger)
 
 
 @router.get("/statements/{tranche}")
 def statement_of(tranche: Annotated[int, Path(ge=1, le=10_000)], who: EvidenceReader, ledger: Book) -> dict[str, Any]:
-    """What the ledger says about a tranche, for its parties to sign. The read is noted."""
+    """What the ledger says about a tranche, as the file that its parties sign. The read is noted."""
     log_read(ledger.engine, who.actor, f"statement of tranche {tranche}")
-    return statement(ledger, tranche)
+    return unsigned(statement(ledger, tranche))
 
 
 @router.get("/export", response_class=StreamingResponse, responses={200: {"content": {"application/jsonl": {}}}})
