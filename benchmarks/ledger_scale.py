@@ -17,16 +17,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import sqlalchemy as sa
 from tests.ledger.postgres import Cluster
 from tests.ledger.racing import check, race
 from tests.ledger.world import ANN, CHO, EVE, new_ledger, ready
 
 from gigaforge.ledger import Draft, Ledger, actions, verify
+from gigaforge.ledger.canonical import sha256
 from gigaforge.ledger.importing import import_rows
 from gigaforge.ledger.overview import overview
 from gigaforge.ledger.register import StoredRegister
 from gigaforge.ledger.storage import writing
-from gigaforge.ledger.writer import Writer
+from gigaforge.ledger.writer import Writer, keep_state
 
 
 def timed(what: Callable[[], object]) -> float:
@@ -105,6 +107,28 @@ def study(where: str, folder: Path, racks: int, total: int, *, brief: bool = Fal
     return out
 
 
+def padded(where: str, folder: Path, total: int) -> dict[str, float]:
+    """What reading costs among so many events: copies of one in place of recorded ones, so this ledger does not verify."""
+    ledger = new_ledger(where, folder, commitment_w=10**14, ceiling_cents=10**17)
+    ready(ledger)
+    state = ledger.state()
+    with ledger.engine.begin() as connection:
+        rows = "SELECT n, encode(sha256(n::text::bytea), 'hex'), kind, party, 'pad ' || n, body FROM generate_series(:first, :last) n, "
+        rows += "(SELECT kind, party, body FROM events ORDER BY seq DESC LIMIT 1) e"
+        between = {"first": state.seq + 1, "last": total - 1}
+        connection.execute(sa.text(f"INSERT INTO events (seq, hash, kind, party, key, body) {rows}"), between)
+        state.seq, state.head = total - 1, sha256(str(total - 1).encode())
+        keep_state(connection, state, first=False)
+    ledger.append(actions.draft("dispute", CHO, {"subject": 2, "reason": "x", "state": "opened"}))
+    times = [timed(lambda: overview(ledger.state())) for _ in range(15)]
+    ledger.close()
+    return {
+        "events": total,
+        "page_state_median_ms": 1000 * statistics.median(times),
+        "page_state_first_ms": 1000 * times[0],
+    }
+
+
 def _sound(ledger: Ledger) -> None:
     result = verify(ledger.engine)
     assert result.sound, result.findings[:3]
@@ -127,15 +151,22 @@ def main() -> None:
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--brief", action="store_true", help="leave out verification and rebuilding")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--padded", action="store_true", help="only what reading costs among --events, on PostgreSQL")
     given = parser.parse_args()
+    if given.padded:
+        given.database = "postgresql"
     cluster = Cluster(durable=True) if given.database == "postgresql" else None
     try:
         with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
             places = [cluster.database() if cluster else f"{folder}/ledger.db" for folder in (first, second)]
-            results = {
-                "race": racing(places[1], Path(second)),
-                "scale": study(places[0], Path(first), given.racks, given.events, brief=given.brief),
-            }
+            results = (
+                {"padded": padded(places[0], Path(first), given.events)}
+                if given.padded
+                else {
+                    "race": racing(places[1], Path(second)),
+                    "scale": study(places[0], Path(first), given.racks, given.events, brief=given.brief),
+                }
+            )
     finally:
         if cluster:
             cluster.remove()

@@ -119,11 +119,11 @@ def _ahead(work: Workplace, lines: list[TrancheLine]) -> Table:
         table = work.shelf.current().view.table("tranches", "index", "released")
         planned = dict(zip(table["index"], table["released"], strict=True))
     rows: list[list[Cell]] = [
-        [str(line.index), line.threshold, line.amount, line.note, str(planned.get(line.index) or "–")]
+        [str(line.index), line.threshold, line.amount, line.lacking, str(planned.get(line.index) or "–")]
         for line in lines[:_AHEAD]
     ]
     if not planned:
         rows = [row[:-1] for row in rows]
-    heads = ["Tranche", "Accepted power", "Pays", "Still to come", "Planned for"]
+    heads = ["Tranche", "Accepted power", "Pays", "Still to be accepted", "Planned for"]
     more = f"And {len(lines) - _AHEAD:,} more, the last at {lines[-1].threshold}." if len(lines) > _AHEAD else ""
-    return Table("Ahead", heads[: len(rows[0]) if rows else 5], rows, wide=(3,), note=more)
+    return Table("Ahead", heads[: len(rows[0]) if rows else 5], rows, note=more)

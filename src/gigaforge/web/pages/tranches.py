@@ -53,6 +53,8 @@ class TrancheLine:
     threshold, amount, status, note : str
     claim : dict, optional
         Its standing claim.
+    lacking : str
+        Power that must still be accepted before it can be claimed.
     acts : list of Act
 
     """
@@ -64,6 +66,7 @@ class TrancheLine:
     note: str
     claim: dict[str, Any] | None = None
     acts: list[Act] = field(default_factory=list)
+    lacking: str = "nothing"
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,11 @@ def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine
             )
             continue
         lacking = index * terms.per_w - state.accepted_w
-        note = f"{format_at_least(lacking, 'power')} more must be accepted" if lacking > 0 else "Can be claimed"
+        short = format_at_least(lacking, "power") if lacking > 0 else "nothing"
+        note = f"{short} more must be accepted" if lacking > 0 else "Can be claimed"
         mine = next_one and lacking <= 0 and who.actor.party == terms.recipient and who.may("claim")
         acts = [_claim_act(index, terms, who)] if mine else []
-        lines.append(TrancheLine(index, threshold, money(terms.amount_cents / 100), "open", note, None, acts))
+        lines.append(TrancheLine(index, threshold, money(terms.amount_cents / 100), "open", note, None, acts, short))
         next_one = False
     return lines
 
