@@ -45,7 +45,10 @@ def draw_picture(figure: Figure) -> Picture:
 
 def draw_chart(chart: Any) -> dict[str, str]:
     """A chart's ``title``, ``words`` for who cannot see it, and drawings ``wide`` and ``narrow``."""
-    spec = chart.to_dict()
+    import altair as alt  # noqa: PLC0415
+
+    with alt.data_transformers.enable("default", max_rows=None):  # rows become a drawing here; none travels
+        spec = chart.to_dict()
     title = spec.pop("title", "")
     words = str(spec.get("description", ""))
     narrow = "" if "facet" in spec else _svg(_narrowed(spec))
