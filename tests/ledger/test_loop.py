@@ -23,7 +23,6 @@ from gigaforge.ledger.importing import import_rows
 from gigaforge.ledger.keys import read_key
 from gigaforge.ledger.statement import unsigned
 from gigaforge.ledger.statement_signing import check_statement, sign_statement, write_statement
-from gigaforge.perf.calibration.inference import shipped_measurements
 from gigaforge.perf.validation.runs import run_of
 from tests.ledger.world import ANN, BOB, CHO, COUNTED_W, DAN, RACK_W, approved, deliver, new_ledger, parties, ready
 
@@ -110,45 +109,6 @@ def test_acceptance_tests_become_measured_runs_of_the_calibration(tmp_path: Path
     assert read_measured(f"ledger:{where}", "training")[0]["id"] == row["id"]
     with pytest.raises(NoAnswerError):
         read_measured(where, "inference")
-
-
-@pytest.mark.slow
-def test_recorded_serving_measurements_are_fitted_with_the_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    where = str(tmp_path / "ledger.db")
-    row = {"kind": "inference", "model_name": "DeepSeek R1 0528", "gpu": "H200 141GB", "gpu_id": "h200", "n_gpus": 8, "tp": 8,
-           "precision_weights": "fp8", "precision_kv": "fp8", "software": "TensorRT-LLM v1.2", "input_len": 1000, "output_len": 1000,
-           "load": "steady", "metric": "tok_s_per_gpu", "statistic": "mean"}  # fmt: skip
-    with new_ledger(where, tmp_path) as ledger:
-        deliver(ledger, "A")
-        rows = [row | {"concurrency": c, "value": v} for c, v in ((64, 300.0), (128, 500.0), (256, 800.0))]
-        data = {"racks": ["A"], "throughput": 1000.0, "power_w": 180e3, "measurements": rows}
-        ledger.append(actions.draft("acceptance", ANN, data, happened_on="2026-11-02"))
-    published = pd.read_parquet(shipped_measurements())
-    published = published[(published["doubt"].fillna("") == "") & published["gpu_id"].isin(["h100", "h200"])]
-    few = published.groupby(["model_name", "software"], observed=True).head(6).head(110)
-    few.to_parquet(tmp_path / "few.parquet", index=False)
-    monkeypatch.setattr("gigaforge.perf.calibration.inference.shipped_measurements", lambda: tmp_path / "few.parquet")
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "gigaforge",
-            "calibrate",
-            "inference",
-            "--from",
-            f"ledger:{where}",
-            "--out",
-            str(tmp_path / "fit.json"),
-            "--json",
-        ],
-    )
-    main()
-    told = json.loads(capsys.readouterr().out)
-    assert told["rows"] == len(few) + 3
-    assert told["used"] > len(few)  # two published ones say too little; the recorded ones are understood, and count
-    assert json.loads((tmp_path / "fit.json").read_text(encoding="utf-8"))["quantities"]
 
 
 def test_a_statement_holds_until_anybody_changes_it(ledger: Ledger, tmp_path: Path) -> None:
