@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["slow_study", "small_risk"]
+__all__ = ["slow_study"]
 
 
 def slow_study(request: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -17,14 +17,3 @@ def slow_study(request: dict[str, Any], report: Callable[[dict[str, Any]], None]
     return {"headline": "Half as much", "tiles": [["Deployed", "5 GW", "not 10"]], "deployed_w": {"2027-Q1": 5e6, "2027-Q2": 6e6},
             "commitment_w": 1e7, "settings": request["settings"], "warnings": [], "sentences": ["Milam is not built."],
             "headlines": [{"figure": "npv_usd", "first": 2e9, "second": 1e9, "change": -1e9}]}  # fmt: skip
-
-
-def small_risk(request: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """A real study, of a scenario so small that it takes seconds."""
-    from gigaforge.buildout.risk.study import risk
-    from tests.buildout.risk.worlds import risk_of, small
-    from tests.buildout.small import catalog, points
-
-    result = risk(small(), catalog(), samples=4, points=points(), uncertain=risk_of(), workers=1,
-                  watch=lambda what, *_: report({"stage": what}))  # fmt: skip
-    return {"summary": dict(result.summary), "samples": result.samples.to_dict("list")}

@@ -18,7 +18,6 @@ from gigaforge.web.pages.explorer import Question, answer
 from gigaforge.web.pages.fleet import FleetForm
 from gigaforge.web.settings import Settings
 from tests.web.pages.served import HOSTILE, SAME_SITE, app_of
-from tests.web.pages.slow_study import small_risk
 
 SCENARIO = Path(__file__).parents[3] / "scenarios" / "alliance-10gw.yaml"
 
@@ -144,21 +143,3 @@ def test_a_what_if_is_checked_before_it_waits() -> None:
         "catalog": [],
     }
     studies.check(request)
-
-
-@pytest.mark.slow
-def test_what_may_go_wrong_is_a_page_of_its_report(planned: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studies, "risk", small_risk)
-    monkeypatch.syspath_prepend(Path(__file__).parents[3])  # where the job's own process finds it
-    asked = client(planned)
-    page = asked.post("/what-if", data={"settings": "finance.discount_rate=11 %", "futures": "16"}).headers[
-        "location"
-    ]
-    assert "16 futures: finance.discount_rate=11 %" in asked.get(page).text
-    told = asked.get(f"/api/v1/jobs/{page.rpartition('/')[2]}/progress").text  # ends with the study
-    assert "living through the samples" in told
-    assert '"status": "done"' in told
-    text = asked.get(page).text
-    for said in ("What is uncertain", "in eight of ten futures", "Chance that each gigawatt stands"):
-        assert said in text
-    assert page in asked.get("/what-if").text
