@@ -38,8 +38,8 @@ def test_waterfalls_go_from_all_to_what_was_productive_on_a_whole_axis(figures, 
 
 def test_traces_show_power_against_its_limit_and_tokens(figures):
     power = rows(figures["power-trace"])
-    assert {r["name"] for r in power if "gw" in r} == {"abilene", "port-washington"}
-    assert {r["limit"] for r in power if "limit" in r} == {0.24}
+    assert {r["name"] for r in power if "power" in r} == {"abilene", "port-washington"}
+    assert {r["limit"] for r in power if "limit" in r} == {240.0}  # MW
     assert {r["name"] for r in rows(figures["tokens-served"])} == {"demand", "served"}
 
 

@@ -97,7 +97,7 @@ def test_a_fleet_tells_of_its_jobs():
     rows = {u: simulate(fleet_of(spec(research={"use": f"{u} %"})), 1).summary()["research"] for u in (40, 85)}
     for use, pools in rows.items():
         for pool in pools:
-            assert pool["used_share"] == pytest.approx(use / 100, abs=0.09)
+            assert pool["used_share"] == pytest.approx(use / 100, abs=0.12)
             assert sum(pool["waterfall"].values()) == pytest.approx(1.0)
             assert all(v >= -1e-9 for v in pool["waterfall"].values())
             assert pool["jobs"] > 100

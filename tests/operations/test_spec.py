@@ -1,11 +1,15 @@
 """What a person writes is checked, and wrong input is named with its remedy."""
 
+import json
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
+from typer.testing import CliRunner
 
 import gigaforge.operations as package
+from gigaforge.cli.init import register
 from gigaforge.errors import InputError
 from gigaforge.operations.build import failure_table, fleet_of
 from gigaforge.operations.fleet import hall_shares
@@ -103,6 +107,21 @@ def test_a_published_node_rate_scales_every_cause():
     assert table.interrupt_rate(node) * 86400e3 == pytest.approx(6.5, rel=1e-6)
     gpu = {m.kind: m.rate for m in table.modes}["gpu"] / {m.kind: m.rate for m in default_failures().modes}["gpu"]
     assert gpu == pytest.approx(6.5 / (default_failures().interrupt_rate(node) * 86400e3))
+
+
+def test_a_fleet_to_start_from_is_written_and_every_key_is_documented(tmp_path):
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    register(app)
+    target = tmp_path / "mine.yaml"
+    done = CliRunner().invoke(app, ["init", "--fleet", str(target)], catch_exceptions=False)
+    assert "gigaforge simulate" in done.stdout
+    assert load_fleet_spec(target).name == "small-fleet"
+    schema = json.loads(CliRunner().invoke(app, ["init", "--fleet", "--schema"], catch_exceptions=False).stdout)
+    page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    for block in (schema, *schema["$defs"].values()):
+        for key in block.get("properties", {}):
+            assert f"| `{key}` |" in page, key
 
 
 def test_every_rate_of_the_table_has_a_source():

@@ -1,4 +1,4 @@
-"""`gigaforge init`: a commented scenario to start from."""
+"""`gigaforge init`: a commented scenario, or fleet, to start from."""
 
 from __future__ import annotations
 
@@ -18,28 +18,44 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write")] = Path("scenario.yaml"),
+    path: Annotated[
+        Path | None, typer.Argument(help="File to write; default scenario.yaml, or fleet.yaml with --fleet")
+    ] = None,
+    fleet: Annotated[bool, typer.Option("--fleet", help="A fleet for gigaforge simulate instead.")] = False,
     schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON Schema of scenario files instead of writing one.")
+        bool, typer.Option("--schema", help="Print the JSON Schema of such files instead of writing one.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented scenario that can be planned as it stands.
+    """Write a commented scenario that can be planned as it stands, or a fleet that can be simulated.
 
     Example: gigaforge init my.yaml && gigaforge plan my.yaml
+
+    Example: gigaforge init --fleet mine.yaml && gigaforge simulate mine.yaml
     """
     if schema:
-        from gigaforge.scenario import scenario_json_schema
-
-        typer.echo(scenario_json_schema())
+        typer.echo(_schema(fleet))
         return
-    from gigaforge.scenario.template import scenario_template
-
+    path = path or Path("fleet.yaml" if fleet else "scenario.yaml")
     if path.exists() and not force:
         raise InputError("exists already; choose another name or add --force", str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(scenario_template(), encoding="utf-8")
+        path.write_text(_template(fleet), encoding="utf-8")
     except OSError as problem:
         raise InputError(f"cannot be written: {problem.strerror}", str(path)) from None
-    typer.echo(f"wrote {path}; next: gigaforge plan {path}")
+    typer.echo(f"wrote {path}; next: gigaforge {'simulate' if fleet else 'plan'} {path}")
+
+
+def _schema(fleet: bool) -> str:
+    from gigaforge.operations.spec import fleet_json_schema
+    from gigaforge.scenario import scenario_json_schema
+
+    return fleet_json_schema() if fleet else scenario_json_schema()
+
+
+def _template(fleet: bool) -> str:
+    from gigaforge.operations.traces import sample_path
+    from gigaforge.scenario.template import scenario_template
+
+    return sample_path("fleet.yaml").read_text(encoding="utf-8") if fleet else scenario_template()

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from
 from gigaforge.errors import InputError
 from gigaforge.quarters import Quarter
 
 if TYPE_CHECKING:
+    from gigaforge.catalog import Catalog
     from gigaforge.operations import Fleet, SimulationResult
     from gigaforge.operations.validation import Row
 
@@ -25,7 +27,9 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    plan: Annotated[Path | None, typer.Argument(help="Plan folder, or a fleet YAML.")] = None,
+    plan: Annotated[
+        Path | None, typer.Argument(help="Plan folder, or a fleet YAML (gigaforge init --fleet writes one).")
+    ] = None,
     years: Annotated[float | None, typer.Option(help="Horizon; default the whole plan.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     first: Annotated[str, typer.Option("--from", help="First quarter, e.g. 2029-Q1.")] = "",
@@ -47,7 +51,8 @@ def simulate(
     ] = "",
     racks: Annotated[int, typer.Option(help="With --replay of jobs: racks of the cluster.")] = 64,
     domain: Annotated[int, typer.Option(help="With --replay of jobs: accelerators of a rack.")] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Operate a fleet: failures, repair, training, serving, power and cooling.
 
@@ -71,9 +76,10 @@ def simulate(
     if plan is None:
         raise InputError("give a plan folder or a fleet YAML (or --validate, or --replay TRACE)", "simulate")
     _check_options(first, years, replications)
-    fleet = runs.load_fleet(plan, years=years, first=first)
+    figures = catalog_from(catalog) if catalog else None
+    fleet = runs.load_fleet(plan, years=years, first=first, catalog=figures)
     if compare:
-        other = _other(fleet, compare, years, first)
+        other = _other(fleet, compare, years, first, figures)
         done = runs.compare(
             fleet, other, replications=max(replications, 5), seed=seed, workers=workers, scheduler=scheduler
         )
@@ -142,12 +148,12 @@ def _check_options(first: str, years: float | None, replications: int) -> None:
         raise InputError(f"{replications}; at least 1 is needed", "--replications")
 
 
-def _other(fleet: Fleet, text: str, years: float | None, first: str) -> Fleet:
+def _other(fleet: Fleet, text: str, years: float | None, first: str, catalog: Catalog | None) -> Fleet:
     """A second fleet, or this one under a changed training policy."""
     from gigaforge.operations import run as runs
 
     if Path(text).exists():
-        return runs.load_fleet(text, years=years, first=first)
+        return runs.load_fleet(text, years=years, first=first, catalog=catalog)
     if "=" not in text:
         raise InputError(f"{text!r} is neither a fleet nor a policy such as mode=elastic,spares=8", "--compare")
     return runs.with_changes(fleet, text)

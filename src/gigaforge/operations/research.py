@@ -38,8 +38,8 @@ class ResearchPolicy:
 
     """
 
-    sizes: tuple[tuple[float, float], ...] = ((0.25, 0.05), (1.0, 0.25), (2.0, 0.25), (4.0, 0.25), (8.0, 0.20))
-    duration_s: float = 86400.0
+    sizes: tuple[tuple[float, float], ...] = ((0.5, 0.05), (1.0, 0.20), (2.0, 0.25), (4.0, 0.25), (8.0, 0.25))
+    duration_s: float = 2.0 * 86400.0
     spread: float = 1.0
     checkpoint_s: float = 1800.0
     restart_s: float = 300.0

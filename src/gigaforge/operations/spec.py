@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +14,7 @@ from gigaforge.operations.research import ResearchPolicy
 from gigaforge.quarters import Quarter
 from gigaforge.units import Duration, EnergyPrice, Fraction, Power, parse_quantity
 
-__all__ = ["FleetSpec", "load_fleet_spec"]
+__all__ = ["FleetSpec", "fleet_json_schema", "load_fleet_spec"]
 
 
 def _quantity(dimension: str) -> BeforeValidator:
@@ -312,6 +313,11 @@ class FleetSpec(Part):
             if need > have:
                 raise ValueError(f"{place} has {have:,} racks of {system}, its jobs need {need:,} ({who})")
         return self
+
+
+def fleet_json_schema() -> str:
+    """JSON Schema of a fleet file, for editors."""
+    return json.dumps(FleetSpec.model_json_schema(), indent=1)
 
 
 def load_fleet_spec(path: Path | str) -> FleetSpec:

@@ -195,21 +195,22 @@ def _monthly(frame: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
 def _power(result: SimulationResult) -> Figure:
     """Facility power by site, and the highest hour of all sites together, against what is energised."""
     rows = result.hourly.query("quantity == 'facility_w'")
-    table = _dated(_by_day(rows), result.fleet.start.start).assign(gw=lambda t: t["mean"] / 1e9)
+    unit, scale = ("GW", 1e9) if result.books.peak_w >= 2e9 else ("MW", 1e6)
+    table = _dated(_by_day(rows), result.fleet.start.start).assign(power=lambda t: t["mean"] / scale)
     total = rows.groupby("time_s", as_index=False).agg(value=("value", "sum")).assign(name="all sites")
     peak = _dated(_by_day(total), result.fleet.start.start)
-    peak = peak.assign(**{c: peak[c] / 1e9 for c in ("low", "mean", "high")})
+    peak = peak.assign(**{c: peak[c] / scale for c in ("low", "mean", "high")})
     limits = pd.DataFrame({
         "time_s": [w * result.fleet.window_s for w in range(result.fleet.windows)] + [result.books.time_s],
-        "limit": [sum(float(s.limit_w[min(w, result.fleet.windows - 1)]) for s in result.fleet.sites) / 1e9 for w in range(result.fleet.windows + 1)],
+        "limit": [sum(float(s.limit_w[min(w, result.fleet.windows - 1)]) for s in result.fleet.sites) / scale for w in range(result.fleet.windows + 1)],
     })  # fmt: skip
-    unlimited = limits["limit"].max() > 1e6
+    unlimited = limits["limit"].max() * scale > 1e15
     names = [s.name for s in result.fleet.sites]
     colours = alt.Scale(domain=names, range=list(categorical(names, "site").values()))
     x = alt.X("date:T", title=None)
     areas = alt.Chart(table).mark_area(interpolate="step-after").encode(
-        x=x, y=alt.Y("gw:Q", title="Facility power, GW", stack="zero"), color=alt.Color("name:N", scale=colours),
-        tooltip=["name:N", "date:T", alt.Tooltip("gw:Q", format=".3f")],
+        x=x, y=alt.Y("power:Q", title=f"Facility power, {unit}", stack="zero"), color=alt.Color("name:N", scale=colours),
+        tooltip=["name:N", "date:T", alt.Tooltip("power:Q", format=".4g")],
     )  # fmt: skip
     layers: list[Any] = [
         areas,
@@ -226,9 +227,11 @@ def _power(result: SimulationResult) -> Figure:
     said += (
         "."
         if unlimited
-        else f"; {format_quantity(float(limits['limit'].max()) * 1e9, 'power')} is energised at most."
+        else f"; {format_quantity(float(limits['limit'].max()) * scale, 'power')} is energised at most."
     )
-    numbers = _monthly(peak, {"low": "Lowest hour [GW]", "mean": "Mean [GW]", "high": "Highest hour [GW]"})
+    numbers = _monthly(
+        peak, {"low": f"Lowest hour [{unit}]", "mean": f"Mean [{unit}]", "high": f"Highest hour [{unit}]"}
+    )
     title = "Power"
     return Figure("power-trace", title, said, finish(alt.layer(*layers), title, said, height=280), numbers,
                   "Areas: mean by site. Line: the highest hour of all sites together. Dashed: power energised.")  # fmt: skip
