@@ -9,14 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gigaforge.catalog import load_catalog
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.calibration.inference import calibrate_inference, shipped_measurements
 from gigaforge.perf.inference.effects import QUANTITIES, Effects, Group
 from gigaforge.perf.inference.known import canonical_model
+from gigaforge.perf.inference.rates import sustained
 from gigaforge.perf.inference.traffic import DATASETS
 from gigaforge.perf.validation.inference import validate_inference
 from gigaforge.perf.validation.intervals import quantile_table
-from gigaforge.perf.validation.serving_names import Unpredictable, model_of, precision_of, software_of
+from gigaforge.perf.validation.serving_names import (
+    Unpredictable,
+    hardware_of,
+    model_of,
+    precision_of,
+    software_of,
+)
+from gigaforge.perf.validation.serving_recipes import Recipe, recipe_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from serving_fixtures import gb200, h100, served, small_catalog
@@ -197,6 +206,66 @@ def test_names_are_understood() -> None:
     assert precision_of("nvfp4/mxfp4", "gpt-oss-120b", gb200(), moe, "trtllm") == "mxfp4"
     assert precision_of("fp8", "deepseek", h100(), moe, "vllm") == "fp8_block"
     assert precision_of("", "Qwen3-32B", h100(), dense, "vllm") == "bf16"
+    assert precision_of("", "deepseek-r1", h100(), moe, "vllm") == "fp8_block", "published in nothing else"
+    assert software_of("ROCm 6", "MLPerf Inference v4.1 closed") == "rocm-2024"
+
+
+def test_a_model_is_found_by_name_size_or_dimensions() -> None:
+    assert model_of("DeepSeek-R1-Distill-Llama-70B")[0].name == "llama-3-70b"
+    assert model_of("grok-1") == (model_of("grok-1")[0], ""), "the catalogue's"
+    shape, note = model_of("Yi-34B")
+    assert "architecture unknown" in note
+    assert float(np.asarray(shape.parameters)) == pytest.approx(34e9, rel=0.05)
+    moe, _ = model_of("Nobody-300B-A20B")
+    assert float(np.asarray(moe.experts)) > 1
+    row = {
+        "model_name": "mine",
+        "n_layers": 40,
+        "d_model": 5120,
+        "n_heads": 40,
+        "n_kv_heads": 8,
+        "d_ff": 13824,
+        "vocab": 128000,
+    }
+    mine, note = model_of("mine", row=row)
+    assert (mine.layers, mine.kv_heads, note) == (40.0, 8.0, "")
+
+
+@pytest.mark.parametrize(
+    ("printed", "chip"),
+    [
+        ("NVIDIA L4", "l4"), ("A10G", "a10g"), ("L40", "l40"), ("NVIDIA L40S", "l40s"), ("RTX 4090", "rtx-4090"),
+        ("GeForce RTX 5090", "rtx-5090"), ("RTX 6000 Ada", "rtx-6000-ada"), ("Tesla T4", "t4"), ("MI300X", "mi300x"),
+        ("MI300A", "mi300a"), ("AMD Instinct MI355X", "mi355x"), ("Gaudi3", "gaudi-3"), ("TPU v6e", "tpu-v6e"),
+        ("TPU7x", "tpu-v7"), ("Trainium2", "trainium2"), ("VR200 NVL72", "rubin"), ("A100-SXM4-40GB", "a100"),
+    ],
+)  # fmt: skip
+def test_accelerators_are_found_by_what_people_print(printed: str, chip: str) -> None:
+    machine = hardware_of(printed, load_catalog())
+    assert machine.chip == chip
+    assert machine.hbm_bandwidth_bytes_s > 0
+
+
+def test_recipes_say_how_a_benchmark_was_launched() -> None:
+    run = {
+        "source": "SemiAnalysis InferenceMAX", "software": "sglang", "gpu": "b200", "model": "deepseek-v3",
+        "precision": "nvfp4", "date": "2026-03-25", "input_len": 1024.0, "output_len": 1024.0, "concurrency": 64.0,
+        "tp": 8.0, "ranks": 1.0,
+    }  # fmt: skip
+    assert recipe_of(run) == Recipe(0.9, 16384.0, 15.0)
+    assert recipe_of({**run, "concurrency": 4.0}).admission_steps == 5.0, "polls more often at little load"
+    assert recipe_of({**run, "software": "trtllm", "date": "2025-12-15"}).chunk_tokens == 1024.0 + 64.0
+    assert recipe_of({**run, "source": "own"}) == Recipe()
+
+
+def test_a_chip_that_reaches_less_of_its_peak_computes_slower() -> None:
+    books = load_catalog()
+    share = {
+        name: float(np.asarray(sustained(h).peak_flop_s["bf16"])) / float(np.asarray(h.peak_flop_s["bf16"]))
+        for name in ("mi300x", "mi325x", "h100")
+        if (h := hardware_of(name, books))
+    }
+    assert share["mi300x"] < share["mi325x"] < share["h100"]
 
 
 def test_intervals_hold_their_share() -> None:

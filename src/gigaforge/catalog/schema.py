@@ -80,6 +80,7 @@ class Accelerator(Entry):
     bf16: FlopRateFigure | None = Field(None, description="dense bf16 (fp16 before Ampere)")
     fp8: FlopRateFigure | None = None
     fp4: FlopRateFigure | None = None
+    bf16_achieved: FlopRateFigure | None = Field(None, description="fastest bf16 matrix product that was measured")
     hbm_capacity: DataFigure | None = None
     hbm_bandwidth: BandwidthFigure | None = None
     scale_up_bandwidth: BandwidthFigure | None = Field(

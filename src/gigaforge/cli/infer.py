@@ -32,7 +32,10 @@ def infer(
     output_len: Annotated[float | None, typer.Option("--output-len", help="Mean tokens of an answer.")] = None,
     mlperf: Annotated[
         str | None,
-        typer.Option(help="Lengths and targets of the model's MLPerf data set: offline, server or interactive."),
+        typer.Option(
+            help="Lengths and targets of the model's MLPerf data set, a ten-minute run with the drain of its longest answers:"
+            " offline, server or interactive."
+        ),
     ] = None,
     ttft: Annotated[str | None, typer.Option(help="Target time to first token, e.g. '2 s'.")] = None,
     tpot: Annotated[str | None, typer.Option(help="Target time per output token, e.g. '30 ms'.")] = None,
@@ -43,7 +46,12 @@ def infer(
     kv_precision: Annotated[
         str | None, typer.Option(help="Cache: bf16 or fp8; default as serving stacks choose.")
     ] = None,
-    software: Annotated[str, typer.Option(help="trtllm, vllm, sglang or mlperf (tuned submissions).")] = "trtllm",
+    software: Annotated[
+        str | None,
+        typer.Option(
+            help="trtllm, vllm, sglang or mlperf (tuned submissions); default trtllm, mlperf with --mlperf."
+        ),
+    ] = None,
     gpus: Annotated[
         int | None,
         typer.Option(min=1, help="Accelerators in all; default one system, or as many as --rate needs."),
@@ -101,6 +109,7 @@ def infer(
     cap_w = _power_cap(power_cap, hardware)
     price = price_of(machine, _energy(energy_price, pue), pue)
     own = serving_parameters(parameters)
+    software = software or ("trtllm" if mlperf is None else "mlperf")
     _check_software(software, own)
     chosen = precision or _lowest(hardware)
     modes = _modes(disaggregated, only_aggregated, only_disaggregated)
@@ -178,6 +187,7 @@ def _requests(
         "ttft_s": finite[0] if ttft is None else _quantity(ttft, "duration", "--ttft"),
         "tpot_s": finite[1] if tpot is None else _quantity(tpot, "duration", "--tpot"),
         "offline": offline or mlperf == "offline",
+        "longest": 0.0 if data is None else data.longest,
     }
 
 

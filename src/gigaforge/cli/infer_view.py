@@ -124,6 +124,8 @@ def _asked(traffic: Traffic) -> str:
         if traffic.offline or not _targets(traffic)
         else "as many requests as the targets allow"
     )
+    if traffic.longest and traffic.rate is None and traffic.concurrency is None:
+        load += " in a ten-minute run"
     limits = "" if traffic.offline else _targets(traffic)
     return f"{load} ({limits}, {traffic.percentile})" if limits else load
 

@@ -72,6 +72,8 @@ class Hardware:
         [W]
     system_power_w, overhead_power_w : array
         IT power of the whole system at full load, and its share of switches, storage and management. [W]
+    achieved_flop_s : array
+        Fastest dense bf16 matrix product that anybody measured; not a number where nobody did. [FLOP/s]
     oversubscription, pod : array
         Of the fat tree beyond `pod` accelerators (1: full bisection). [unitless], [count]
     site_bytes_s, site_accelerators, site_latency_s : array
@@ -94,6 +96,7 @@ class Hardware:
     idle_w: Array
     system_power_w: Array
     overhead_power_w: Array
+    achieved_flop_s: Array = np.nan
     oversubscription: Array = 1.0
     pod: Array = np.inf
     site_bytes_s: Array = np.inf
@@ -165,6 +168,7 @@ class Hardware:
             idle_w=idle,
             system_power_w=system_power,
             overhead_power_w=system.overhead_power.value if system.overhead_power else 0.0,
+            achieved_flop_s=accelerator.bf16_achieved.value if accelerator.bf16_achieved else np.nan,
         )
 
 

@@ -16,10 +16,12 @@ import numpy as np
 
 from gigaforge.errors import InputError
 
-__all__ = ["GENERATIONS", "constants", "fallback_chips", "load_parameters"]
+__all__ = ["GENERATIONS", "constants", "fallback_chips", "has_constants", "load_parameters"]
 
 GENERATIONS: Final[dict[str, tuple[str, ...]]] = {
     # generation -> where to look next, nearest first
+    "volta": ("ampere",),
+    "turing": ("ampere",),
     "ampere": ("hopper",),
     "ada": ("hopper",),
     "ada lovelace": ("hopper",),
@@ -29,6 +31,7 @@ GENERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "rubin": ("blackwell ultra", "blackwell"),
     "rubin ultra": ("rubin", "blackwell ultra", "blackwell"),
     "feynman": ("rubin", "blackwell ultra", "blackwell"),
+    "cdna2": ("cdna3", "ampere"),
     "cdna3": ("hopper",),
     "cdna4": ("cdna3", "blackwell", "hopper"),
     "cdna5": ("cdna4", "blackwell ultra", "blackwell"),
@@ -79,6 +82,11 @@ def _lookup(kind: str, chip: str, generation: str, precision: str) -> tuple[tupl
         raise InputError(f"no {kind} constants for precision {precision!r}", "perf/data/kernels.json")
     rows = [known[c][precision] for c in fallback_chips(chip, generation, known)]
     return tuple((key, float(np.exp(np.mean([np.log(r[key]) for r in rows])))) for key in rows[0])
+
+
+def has_constants(chip: str) -> bool:
+    """Whether the chip's own matrix products were measured."""
+    return chip in load_parameters("kernels")["gemm"]
 
 
 def constants(kind: str, chip: str, generation: str, precision: str) -> dict[str, float]:

@@ -27,6 +27,8 @@ __all__ = ["Calibration", "calibrate_inference", "shipped_measurements"]
 
 Floats = NDArray[np.float64]
 FOLDS: Final = 10
+_REFITS: Final = 5
+"""Steps of a fit that starts at the optimum of all rows."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def calibrate_inference(
     folds : int
         Of the cross-validation that the intervals come from; a fold leaves out whole (model, chip, software) groups.
     chips_left_out : bool
-        Also leave out every chip, then every generation in turn, for the intervals of chips that nobody measured.
+        Also leave out whole models, then every chip, then every generation in turn: the last two give the intervals of chips
+        that nobody measured.
     workers : int
         Processes.
     progress : callable, optional
@@ -123,17 +126,24 @@ def calibrate_inference(
     number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
     fold = group_folds(np.array([number[x] for x in labels]), min(folds, len(number)), np.ones(len(which)))
     tell(f"{len(number)} groups in {fold.max() + 1} folds")
-    fits, predicted = _left_out(cases, rows, which, fold, workers, tell)
+    fits, predicted = _left_out(cases, rows, which, fold, best, workers, tell)
     log_ratio = np.log(table["value"].to_numpy(dtype=float)[which] / predicted)
     family = family_of(list(table["metric"].iloc[which]))
     software = np.array([x[2] for x in labels])
     accuracy: dict[str, Any] = {"group_left_out": _accuracy(log_ratio, family)}
     intervals: dict[str, Any] = {"known": quantile_table(log_ratio, family, software)}
-    chips = sorted({x[1] for x in labels})
+    chips, models = sorted({x[1] for x in labels}), sorted({x[0] for x in labels})
+    if chips_left_out and len(models) > 2:
+        part = group_folds(
+            np.array([models.index(x[0]) for x in labels]), min(folds, len(models)), np.ones(len(which))
+        )
+        tell(f"leaving out {len(models)} models in {part.max() + 1} folds")
+        _, unmet = _left_out(cases, rows, which, part, best, workers, tell)
+        accuracy["model_left_out"] = _accuracy(np.log(table["value"].to_numpy(dtype=float)[which] / unmet), family)
     if chips_left_out and len(chips) > 2:
         chip = np.array([chips.index(x[1]) for x in labels])
         tell(f"leaving out {len(chips)} chips in turn")
-        _, far = _left_out(cases, rows, which, chip, workers, tell)
+        _, far = _left_out(cases, rows, which, chip, best, workers, tell)
         ratio = np.log(table["value"].to_numpy(dtype=float)[which] / far)
         intervals["unknown"] = quantile_table(ratio, family, software)
         accuracy["chip_left_out"] = _accuracy(ratio, family)
@@ -145,7 +155,7 @@ def calibrate_inference(
         if len(eras) > 2:
             tell(f"leaving out {len(eras)} generations in turn")
             part = np.searchsorted(eras, era)
-            _, unseen = _left_out(cases, rows, which, part, workers, tell)
+            _, unseen = _left_out(cases, rows, which, part, best, workers, tell)
             ratio = np.log(table["value"].to_numpy(dtype=float)[which] / unseen)
             intervals["new_generation"] = quantile_table(ratio, family, software)
             accuracy["generation_left_out"] = {
@@ -204,14 +214,18 @@ def _left_out(
     rows: Rows,
     which: NDArray[np.int64],
     part: NDArray[np.int64],
+    start: Fit,
     workers: int,
     tell: Callable[[str], None],
 ) -> tuple[list[Fit], Floats]:
-    """Fit without each part in turn, and predict that part."""
+    """Fit without each part in turn, and predict that part.
+
+    Each fit starts at the one to all rows: `_REFITS` steps forget all but a few thousandths of what it knew of the part.
+    """
     parts = sorted(set(part.tolist()))
     predicted = np.full(len(which), np.nan)
     fits: list[Fit] = []
-    jobs = [(cases, rows, which, part, i) for i in parts]
+    jobs = [(cases, rows, which, part, i, start) for i in parts]
     if workers > 1:
         with ProcessPoolExecutor(workers) as pool:
             results = list(pool.map(_one_out, jobs))
@@ -226,9 +240,9 @@ def _left_out(
     return fits, predicted
 
 
-def _one_out(job: tuple[Cases, Rows, NDArray[np.int64], NDArray[np.int64], int]) -> tuple[Fit, Floats]:
-    cases, rows, which, part, i = job
-    f = fit(cases, rows, which[part != i])
+def _one_out(job: tuple[Cases, Rows, NDArray[np.int64], NDArray[np.int64], int, Fit]) -> tuple[Fit, Floats]:
+    cases, rows, which, part, i, start = job
+    f = fit(cases, rows, which[part != i], iterations=_REFITS, start=start)
     return f, cases.predict(rows, which[part == i], cases.effects(f.parameters))
 
 

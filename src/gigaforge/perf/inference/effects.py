@@ -43,14 +43,15 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "message_s": Quantity(6e-6, 0.5, ("software", "generation"), "latency of a small collective [s]"),
     "step_s": Quantity(3e-4, 1.0, ("software",), "scheduler, sampling and host work of one decode step [s]"),
     "sequence_s": Quantity(5e-6, 1.0, ("software",), "host work per running sequence and step [s]"),
-    "eager_s": Quantity(6e-6, 0.3, ("software",), "host launch per kernel of a prefill, which runs without CUDA graphs [s]"),
+    "eager_s": Quantity(1.5e-5, 1.0, ("software",), "host launch per kernel of a prefill, which runs without CUDA graphs [s]"),
     "prefill_step_s": Quantity(2e-3, 0.7, ("software",), "host work of one prefill pass [s]"),
-    "ttft_s": Quantity(0.03, 1.0, ("software", "model"), "front end, tokenizer and first network trip [s]"),
+    "ttft_s": Quantity(0.03, 1.0, ("software",), "front end, tokenizer and first network trip [s]"),
+    "admit": Quantity(1.5, 0.5, ("software",), "steps between a request's arrival and its prefill, and from its end to the first token"),
     "rank_wait": Quantity(4.0, 1.0, ("software",), "steps that a request waits for its turn under attention data parallelism"),
     "handoff_s": Quantity(0.05, 1.0, ("software",), "routing and hand-over between prefill and decode pools [s]"),
     "first": Quantity(1.2, 0.3, ("software",), "own prefill within TTFT over a prefill alone"),
-    "solo": Quantity(0.3, 0.6, ("software",), "exponent between full shared prefill passes (0) and one request a pass (1)"),
-    "burst": Quantity(0.1, 1.0, ("software",), "share of a closed loop's other requests whose prefill one waits for"),
+    "solo": Quantity(0.3, 1.0, ("software",), "exponent between full shared prefill passes (0) and one request a pass (1)"),
+    "burst": Quantity(0.05, 0.15, ("software",), "share of a closed loop's other requests whose prefill one waits for"),
     "interference": Quantity(0.95, 0.1, ("software",), "share of prefill time that decode feels"),
 }  # fmt: skip
 """Priors; calibration is regularised towards them."""
@@ -86,6 +87,7 @@ class Effects:
     eager_s: Array
     prefill_step_s: Array
     ttft_s: Array
+    admit: Array
     rank_wait: Array
     handoff_s: Array
     first: Array
@@ -95,9 +97,11 @@ class Effects:
 
     @classmethod
     def of(cls, group: Group, parameters: Mapping[str, Any] | None = None) -> Self:
-        """Values for one group from a parameter file (default: the shipped one)."""
+        """Values for one group from a parameter file (default: the shipped one); priors where it lacks a quantity."""
         table = (load_parameters("serving") if parameters is None else parameters)["quantities"]
-        return cls(**{name: _value(table[name], group) for name in QUANTITIES})
+        return cls(
+            **{name: _value(table.get(name, {"base": prior.base}), group) for name, prior in QUANTITIES.items()}
+        )
 
     @classmethod
     def stack(cls, groups: Sequence[Group], parameters: Mapping[str, Any] | None = None) -> Self:

@@ -19,7 +19,7 @@ from gigaforge.perf.inference.rates import PrecisionPlan, Rates
 from gigaforge.perf.inference.results import ServingConfigurations, ServingResults
 from gigaforge.perf.inference.shapes import Shapes
 from gigaforge.perf.inference.steady import CHUNK_TOKENS, Drafting
-from gigaforge.perf.inference.traffic import Speculation, Traffic
+from gigaforge.perf.inference.traffic import Speculation, Traffic, run_share
 from gigaforge.perf.parameters import load_parameters
 from gigaforge.perf.power import active_power_w, clock_factor, demand_power_w, system_power_w
 from gigaforge.perf.transformer import Transformer
@@ -250,6 +250,8 @@ def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Ar
     power = active_power_w(hardware, *rated.utilisation(point), cap_w)
     whole = system_power_w(hardware, power) / hardware.accelerators
     per_gpu = point.requests_per_s / point.accelerators
+    if traffic.longest and traffic.rate is None and traffic.concurrency is None:
+        per_gpu = per_gpu * run_share(traffic.longest, point.tpot_s, targeted=not traffic.offline)
     tokens = per_gpu * traffic.output_len
     mem = point.memory
     feasible = (mem.kv_capacity_bytes >= point.kv_used_bytes) & (mem.kv_capacity_bytes > 0)

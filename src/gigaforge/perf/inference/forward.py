@@ -29,6 +29,7 @@ class Pass(NamedTuple):
     kernels: Any
     moe_layers: Any
     latent: Any
+    latent_layers: Any
     flop: Any
     hbm_bytes: Any
 
@@ -88,6 +89,7 @@ def forward(
         kernels,
         shapes.moe_layers if shapes.moe else 0.0,
         shapes.latent,
+        shapes.latent * shapes.attention_layers,
         flop + attention_flop,
         moved + attention_bytes,
     )

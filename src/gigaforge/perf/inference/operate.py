@@ -41,7 +41,9 @@ class Requests(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Model, machine and software of every case, as arrays that broadcast with the configurations; tokens of a prefill pass."""
+    """Model, machine and software of every case, as arrays that broadcast with the configurations; tokens of a prefill pass;
+    decode steps that a request waits before the scheduler looks at it.
+    """
 
     shapes: Shapes
     parts: Parts
@@ -49,7 +51,8 @@ class Machine(NamedTuple):
     effects: Effects
     hbm_bytes: Array
     drafting: Drafting = Drafting()
-    chunk_tokens: float = CHUNK_TOKENS
+    chunk_tokens: Array = CHUNK_TOKENS
+    admission_steps: Array = 0.0
 
 
 class Operation(NamedTuple):
@@ -89,18 +92,20 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
     running = np.where(q.closed, np.minimum(c.batch, np.maximum(mem.capacity_tokens * ranks / context, 1.0)), c.batch)
     many = prefill_phase(m.shapes, m.rates, pool, m.effects, new, past, batched=True, chunk_tokens=m.chunk_tokens)
     one = prefill_phase(m.shapes, m.rates, pool, m.effects, new, past, batched=False, chunk_tokens=m.chunk_tokens)
+    full = many
     many = _thinned(many, one, m.effects.solo)
     supply = np.where(split, c.prefill_share, 1.0) / many.seconds
     step, tpot, felt = _decode(m, q, layout, split, running, context, many)
-    wait = _burst_wait_s(m, q, c, layout, split, running, many)
+    wait = _burst_wait_s(m, q, c, layout, split, running, full)
     own = (
         m.effects.ttft_s
         + m.effects.first * one.seconds
         + np.where(
             split,
             m.effects.handoff_s + _transfer_s(m, q, c, layout),
-            np.where(c.attention_data_parallel > 1.0, m.effects.rank_wait, 0.5) * tpot,
+            np.where(c.attention_data_parallel > 1.0, m.effects.rank_wait, m.effects.admit) * tpot,
         )
+        + m.admission_steps * tpot
     )
     decoding = running
     if np.any(q.closed):

@@ -11,7 +11,7 @@ import numpy as np
 from gigaforge.perf.arrays import Array
 from gigaforge.perf.hardware import Hardware, precision_family
 from gigaforge.perf.kernels import PRECISIONS, Precision, compute_precision
-from gigaforge.perf.parameters import constants
+from gigaforge.perf.parameters import constants, has_constants
 from gigaforge.perf.power import bandwidth_factor, clock_factor
 
 __all__ = ["PrecisionPlan", "Rates"]
@@ -170,15 +170,28 @@ _CLOCKED: Final = ("peak_linear", "peak_experts", "peak_attention", "peak_bf16",
 
 _BOARD_W_PER_FLOP_S: Final = {"hopper": 700.0 / 989e12, "ampere": 400.0 / 312e12}
 """Board power over dense bf16 peak of the SXM boards whose sustained rates the constants were fitted to."""
+_ACHIEVED: Final = 0.80
+"""Fastest bf16 matrix product over peak of the chips whose kernels the constants were fitted to (H100 0.80, B200 0.78:
+https://github.com/stas00/ml-engineering/blob/master/compute/accelerator/README.md)."""
 
 
 def sustained(hardware: Hardware) -> Hardware:
-    """Boards with less power per peak than their generation's SXM (PCIe, NVL) run compute at a lower clock."""
+    """The clock that a chip keeps under tensor load, for chips whose own kernels the constants do not know.
+
+    Where the fastest measured matrix product is known, its share of peak over that of the chips that stand for it (MI300X
+    reaches 0.51, MI325X with a third more power 0.60). Else boards with less power per peak than their generation's SXM
+    (PCIe, NVL) run at the clock that their power allows.
+    """
+    peak = np.asarray(hardware.peak_flop_s["bf16"])
     reference = _BOARD_W_PER_FLOP_S.get(hardware.generation)
-    if reference is None:
+    factor: Any = 1.0
+    if np.all(np.isfinite(hardware.achieved_flop_s)) and not has_constants(hardware.chip):
+        factor = np.minimum(hardware.achieved_flop_s / peak / _ACHIEVED, 1.0)
+    elif reference is not None:
+        here = np.asarray(hardware.power_limit_w) / peak
+        factor = clock_factor(hardware, np.minimum(here / reference, 1.0) * hardware.power_limit_w)
+    else:
         return hardware
-    here = np.asarray(hardware.power_limit_w) / np.asarray(hardware.peak_flop_s["bf16"])
-    factor = clock_factor(hardware, np.minimum(here / reference, 1.0) * hardware.power_limit_w)
     return replace(hardware, peak_flop_s={k: v * factor for k, v in hardware.peak_flop_s.items()})
 
 

@@ -42,6 +42,10 @@ setting of TensorRT-LLM's max_num_tokens: https://docs.vllm.ai/en/latest/configu
 _MOE_KERNELS: Final = 12.0
 """Launches of one layer's routing, permutation and grouped products without a graph (counted in traces of fused MoE)."""
 
+_LATENT_KERNELS: Final = 10.0
+"""Launches that latent attention adds to a layer's prefill: down- and up-projections of queries and keys, their norms and
+quantisation, rotary part, concatenations (counted in DeepSeek-V3's modelling code, https://arxiv.org/abs/2412.19437)."""
+
 
 class Phase(NamedTuple):
     """A pass or a request's worth of it. [s], [FLOP], [byte] per accelerator"""
@@ -96,7 +100,8 @@ def combine_prefill(p: Pass, e: Effects, layout: Layout, passes: Array = 1.0) ->
         + e.wire * p.wire_s
         + (e.kernel_s * p.kernels + e.moe_s * p.moe_layers + e.message_s * p.messages * doublings) * passes
     )
-    host = e.eager_s * (p.kernels + _MOE_KERNELS * p.moe_layers) * passes
+    launches = p.kernels + _MOE_KERNELS * p.moe_layers + _LATENT_KERNELS * p.latent_layers
+    host = e.eager_s * launches * passes
     return np.sqrt(device * device + host * host) + e.prefill_step_s * passes
 
 
@@ -137,14 +142,14 @@ def prefill_phase(
     past: Array,
     *,
     batched: bool,
-    chunk_tokens: float = CHUNK_TOKENS,
+    chunk_tokens: Array = CHUNK_TOKENS,
 ) -> Phase:
     """Prefill of one request: alone (`batched` false), or its share of full passes.
 
     A prompt longer than `chunk_tokens` takes several passes, and shorter ones share a pass; with infinite `chunk_tokens` a
     prompt is prefilled whole, however long.
     """
-    shared = chunk_tokens if np.isfinite(chunk_tokens) else CHUNK_TOKENS
+    shared = np.where(np.isfinite(chunk_tokens), chunk_tokens, CHUNK_TOKENS)
     tokens = np.asarray(new_tokens, dtype=np.float64)
     many = np.maximum(1.0, shared / tokens) if batched else 1.0
     p = forward(shapes, rates, layout, many, tokens, past, decode=False, routing=_routing(effects))

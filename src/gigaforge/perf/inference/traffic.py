@@ -6,11 +6,26 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from gigaforge.errors import InputError
+from gigaforge.perf.arrays import Array
 
-__all__ = ["DATASETS", "Dataset", "Speculation", "Traffic", "dataset_of"]
+__all__ = ["DATASETS", "RUN_S", "Dataset", "Speculation", "Traffic", "dataset_of", "run_share"]
+
+RUN_S: Final = 600.0
+"""Shortest run of MLPerf's loads (https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc): after it
+the longest answers drain with a shrinking batch, and the rate counts that time."""
+_DRAIN: Final = (0.5, 0.2)
+"""Mean time per token while draining over the one under load, under a latency target and offline (assumption: offline a step
+soon costs a fifth as the batch shrinks; a server that was never full gains less, and its first answers come late)."""
+
+
+def run_share(longest: Array, tpot_s: Array, targeted: Array) -> Any:
+    """Rate of a benchmark's run over the steady one: the longest answers [token] drain after `RUN_S`. [unitless]"""
+    return RUN_S / (RUN_S + np.where(targeted, *_DRAIN) * longest * tpot_s)
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,9 @@ class Traffic:
         Open loop: requests per second on the whole system.
     offline : bool
         No latency target at all: the largest throughput.
+    longest : float
+        Tokens of the longest answer of a benchmark whose run is short (`RUN_S`): its rate counts the time in which these
+        drain. Zero: steady state.
 
     """
 
@@ -80,6 +98,7 @@ class Traffic:
     concurrency: float | None = None
     rate: float | None = None
     offline: bool = False
+    longest: float = 0.0
 
     def __post_init__(self) -> None:
         for field in ("input_len", "output_len"):

@@ -19,6 +19,7 @@ from gigaforge.perf.inference.results import ServingConfigurations
 from gigaforge.perf.inference.shapes import Shapes
 from gigaforge.perf.inference.space import layouts
 from gigaforge.perf.inference.steady import Drafting
+from gigaforge.perf.inference.traffic import run_share
 from gigaforge.perf.power import clock_factor
 from gigaforge.perf.transformer import Transformer
 from gigaforge.perf.validation.serving_rows import Condition, Rows
@@ -33,12 +34,6 @@ _DRAFT_COST: Final = 0.04
 _ACCEPTED: Final = 1.0 + 0.72 + 0.72**2 + 0.72**3
 """Tokens kept per step of three drafted (assumption: DeepSeek reports 0.8-0.9 for the first drafted token,
 https://arxiv.org/abs/2412.19437; real prompts over three lie lower)."""
-_DURATION_S: Final = 600.0
-"""Shortest run of MLPerf's loads (https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc): after it
-the longest answers drain with a shrinking batch, and the rate counts that time."""
-_DRAIN: Final = (0.5, 0.2)
-"""Mean time per token while draining over the one under load, under a latency target and offline (assumption: offline a step
-soon costs a fifth as the batch shrinks; a server that was never full gains less, and its first answers come late)."""
 _PENALTY: Final = 8.0
 """Slope of the score beyond a latency target, in logarithms: keeps the choice smooth for calibration."""
 
@@ -89,7 +84,9 @@ class Cases:
         requests = Requests(column("input_len"), column("output_len"), 0.0, kind == 0, column("output_spread"))
         drafts = column("draft_tokens")
         drafting = Drafting(drafts, np.where(drafts > 0, _ACCEPTED, 1.0), np.where(drafts > 0, _DRAFT_COST, 0.0))
-        machine = _machine(rows, condition, drafting)
+        machine = _machine(rows, condition, drafting)._replace(
+            chunk_tokens=column("chunk_tokens"), admission_steps=column("admission_steps")
+        )
         return cls(
             rows.conditions,
             condition,
@@ -115,6 +112,8 @@ class Cases:
             rates=m.rates.take(index),
             hbm_bytes=np.asarray(m.hbm_bytes)[index],
             drafting=Drafting(*(np.asarray(x)[index] for x in m.drafting)),
+            chunk_tokens=np.asarray(m.chunk_tokens)[index],
+            admission_steps=np.asarray(m.admission_steps)[index],
         )
         q = self.requests
         return Cases(
@@ -152,8 +151,7 @@ class Cases:
         per_gpu = rate / point.accelerators
         c = self.configurations
         over = np.maximum(point.kv_used_bytes / np.maximum(point.memory.kv_capacity_bytes, 1.0), 1.0)
-        drain = np.where(np.isfinite(self.tpot_target_s), *_DRAIN) * self.longest * tpot
-        per_gpu = per_gpu * _DURATION_S / (_DURATION_S + drain)
+        per_gpu = per_gpu * run_share(self.longest, tpot, np.isfinite(self.tpot_target_s))
         score = np.log(per_gpu) - np.where(self.kind >= 2, 4.0 * np.log(over), 0.0)
         late = np.log(np.maximum(point.tpot_p99_s / self.tpot_target_s, 1.0))
         late = late + np.log(np.maximum(point.ttft_p99_s / self.ttft_target_s, 1.0))
@@ -194,22 +192,18 @@ def metric_of(
     position: NDArray[np.int64] | None = None,
 ) -> Floats:
     """Translate a condition's operation into what each row prints; `position` finds a condition's row in `best`."""
-    index = rows.condition[np.asarray(which)]
+    which = np.asarray(which)
+    index = rows.condition[which]
     at = best.iloc[index if position is None else position[index]]
-    table = rows.table.iloc[list(which)]
-    conditions = [rows.conditions[i] for i in index]
-    output = np.array([c.output_len for c in conditions])
-    both = np.array([c.output_len + c.input_len for c in conditions])
-    gpus = np.array([c.total for c in conditions])
-    many = np.array([c.kind in ("limit", "target") for c in conditions])
+    output, prompt, gpus, many = (x[index] for x in rows.per_condition)
     per_gpu = at["requests_per_s"].to_numpy() / at["accelerators"].to_numpy()
     whole = np.where(many, per_gpu * gpus, at["requests_per_s"].to_numpy() * at["replicas"].to_numpy())
-    metric, tail = table["metric"].to_numpy(), (table["statistic"] == "p99").to_numpy()
+    metric, tail = (x[which] for x in rows.metrics)
     values = {
         "ttft_ms": 1e3 * np.where(tail, at["ttft_p99_s"], at["ttft_s"]),
         "tpot_ms": 1e3 * np.where(tail, at["tpot_p99_s"], at["tpot_s"]),
         "output_tok_s": whole * output,
-        "total_tok_s": whole * both,
+        "total_tok_s": whole * (output + prompt),
         "tok_s_per_gpu": whole * output / gpus,
         "tok_s_per_user": 1.0 / at["tpot_s"].to_numpy(),
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
 
@@ -15,6 +17,9 @@ from gigaforge.errors import InputError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.known import served_models
 from gigaforge.perf.transformer import Transformer
+from gigaforge.perf.validation.models import catalogue_model, nearest_models
+from gigaforge.perf.validation.row_cells import UnpredictableError, blank
+from gigaforge.perf.validation.row_models import transformer_of as from_dimensions
 
 __all__ = ["Unpredictable", "draft_tokens", "hardware_of", "model_of", "precision_of", "software_of"]
 
@@ -28,10 +33,14 @@ _SYSTEMS: Final = (
     (r"gh200|grace.?hopper", "gh200-node"), (r"gb200", "gb200-nvl72"), (r"gb300", "gb300-nvl72"),
     (r"a100.*40 ?gb", "dgx-a100-40gb"), (r"a100", "dgx-a100"), (r"h100", "dgx-h100"), (r"h200", "dgx-h200"),
     (r"h800", "hgx-h800"), (r"h20(?!0)", "hgx-h20"), (r"b200", "dgx-b200"), (r"b300", "dgx-b300"),
-    (r"l40s", "l40s-8"), (r"rtx.?pro.?6000", "rtx-pro-6000-8"), (r"mi300x", "mi300x-8"), (r"mi325x", "mi325x-8"),
-    (r"mi355x|mi350x", "mi355x-8"), (r"mi4\d\dx|helios", "helios-nvl72"), (r"vera.?rubin|vr200|rubin", "vera-rubin-nvl72-max-p"),
-    (r"v100", "dgx-2"), (r"tpu.*v5e", "tpu-v5e"), (r"tpu.*v5p", "tpu-v5p"), (r"tpu.*v6|trillium", "tpu-v6e"),
-    (r"tpu.*v7|ironwood", "tpu-v7"), (r"trainium.?2|trn2", "trainium2-ultraserver"), (r"trainium.?3|trn3", "trainium3-ultraserver"),
+    (r"l40s", "l40s-8"), (r"rtx.?pro.?6000", "rtx-pro-6000-8"), (r"rtx.?6000.?ada|6000.?ada", "rtx-6000-ada-8"),
+    (r"a6000", "rtx-a6000-8"), (r"4090", "rtx-4090-8"), (r"5090", "rtx-5090-8"), (r"\bl40\b", "l40-8"), (r"\bl4\b", "l4-8"),
+    (r"\ba10g\b", "a10g-8"), (r"\ba10\b", "a10-8"), (r"\ba30\b", "a30-8"), (r"\ba40\b", "a40-8"), (r"\bt4\b", "t4-8"),
+    (r"mi250", "mi250x-8"), (r"mi300a", "mi300a-4"), (r"mi300x?", "mi300x-8"), (r"mi325x?", "mi325x-8"), (r"mi350x?", "mi350x-8"),
+    (r"mi355x?", "mi355x-8"), (r"mi4\d\dx?|helios", "helios-nvl72"), (r"gaudi.?2|hl-?2", "gaudi-2-8"), (r"gaudi.?3|hl-?3", "gaudi-3-8"),
+    (r"vera.?rubin|vr200|rubin|\br200\b", "vera-rubin-nvl72-max-p"), (r"v100", "dgx-2"), (r"tpu.*v5.?(e|lite)", "tpu-v5e"),
+    (r"tpu.*v5.?p", "tpu-v5p"), (r"tpu.*v6|trillium", "tpu-v6e"), (r"tpu.*v?7|ironwood", "tpu-v7"),
+    (r"trainium.?2|trn2", "trainium2-ultraserver"), (r"trainium.?3|trn3", "trainium3-ultraserver"),
 )  # fmt: skip
 
 
@@ -53,7 +62,9 @@ def hardware_of(gpu: str, catalog: Catalog) -> Hardware:
     for name, system in catalog.systems.items():
         if system.accelerator == text:
             return _hardware(catalog, name)
-    raise Unpredictable(f"unknown accelerator {gpu!r}")
+    near = get_close_matches(text, [*catalog.systems, *catalog.accelerators], n=2, cutoff=0.5)
+    hint = f"; nearest in the catalogue: {', '.join(near)}" if near else ""
+    raise Unpredictable(f"accelerator {gpu!r} is not in the catalogue{hint}")
 
 
 @cache
@@ -74,8 +85,13 @@ def _hardware(catalog: Catalog, name: str) -> Hardware:
         raise Unpredictable(str(problem)) from None
 
 
-def model_of(name: str, total_b: float = math.nan, active_b: float = math.nan) -> tuple[Transformer, str]:
-    """Architecture of a printed model name; a model that is not known is scaled from the one nearest in size.
+def model_of(
+    name: str, total_b: float = math.nan, active_b: float = math.nan, row: Mapping[str, Any] | None = None
+) -> tuple[Transformer, str]:
+    """Architecture of a printed model name.
+
+    Served models by pattern, then the catalogue's, then the row's own dimensions; else the served model nearest in size with
+    its layers scaled, by printed parameters or those in the name ("Yi-34B", "235B-A22B").
 
     Parameters
     ----------
@@ -83,6 +99,8 @@ def model_of(name: str, total_b: float = math.nan, active_b: float = math.nan) -
         As printed.
     total_b, active_b : float
         Parameters in all and active per token [1e9]; only used for a model that is not known.
+    row : mapping, optional
+        The whole row: ``n_layers, d_model, n_heads, n_kv_heads, d_ff, vocab, n_experts, top_k`` where it prints them.
 
     Returns
     -------
@@ -93,21 +111,56 @@ def model_of(name: str, total_b: float = math.nan, active_b: float = math.nan) -
     Raises
     ------
     Unpredictable
-        Neither the name nor a parameter count is known.
+        Neither the name, nor dimensions, nor a parameter count is known.
 
     """
-    text = name.lower()
+    text = _DISTILLED.sub(lambda m: {"llama": "llama-3.1-", "qwen": "qwen2.5-"}[m.group(1)], name.lower())
+    if row is not None and not (blank(row.get("d_model")) or blank(row.get("n_layers"))):
+        return _by_dimensions(name, row)
     for pattern, shape, _, _ in served_models():
         if pattern.search(text):
             return shape, ""
+    known = catalogue_model(text)
+    if known is not None:
+        return replace(known, name=text), ""
     if not (math.isfinite(total_b) and total_b > 0):
-        raise Unpredictable(f"unknown model {name!r} without n_params_total_b")
-    active = active_b if math.isfinite(active_b) and active_b > 0 else total_b
-    moe = active < 0.7 * total_b
+        total_b, active_b = _said(text)
+    if not (math.isfinite(total_b) and total_b > 0):
+        near = ", ".join(nearest_models(text, 2))
+        raise Unpredictable(
+            f"model {name!r} is not known (nearest: {near}); give n_params_total_b, or n_layers and d_model"
+        )
+    return _nearest(text, total_b, active_b if math.isfinite(active_b) and active_b > 0 else total_b)
+
+
+_DISTILLED: Final = re.compile(r"^.*distill-(llama|qwen)-")
+"""A distilled model has the architecture of the one that it was distilled into."""
+_SIZE: Final = re.compile(r"(?<![\d.a-z])(\d+(?:\.\d+)?)b(?![a-z])")
+_ACTIVE: Final = re.compile(r"(?<![a-z])a(\d+(?:\.\d+)?)b(?![a-z])")
+
+
+def _said(text: str) -> tuple[float, float]:
+    """Parameters in all and active that a name says [1e9]; not a number where it does not."""
+    total, active = _SIZE.search(text), _ACTIVE.search(text)
+    return float(total.group(1)) if total else math.nan, float(active.group(1)) if active else math.nan
+
+
+def _by_dimensions(name: str, row: Mapping[str, Any]) -> tuple[Transformer, str]:
+    assumed: list[str] = []
+    try:
+        shape = from_dimensions(row, assumed)
+    except UnpredictableError as reason:
+        raise Unpredictable(str(reason)) from None
+    return replace(shape, name=name.lower()), "; ".join(assumed)
+
+
+def _nearest(text: str, total_b: float, active_b: float) -> tuple[Transformer, str]:
+    """The served model nearest in size, of the same kind, with its layers scaled."""
+    moe = active_b < 0.7 * total_b
 
     def distance(row: tuple[Any, Transformer, float, float]) -> float:
         kind = bool(np.asarray(row[1].experts) > 0) != moe
-        return float(abs(math.log(row[2] / total_b / 1e9)) + abs(math.log(row[3] / active / 1e9)) + 10.0 * kind)
+        return float(abs(math.log(row[2] / total_b / 1e9)) + abs(math.log(row[3] / active_b / 1e9)) + 10.0 * kind)
 
     _, near, parameters, _ = min(served_models(), key=distance)
     scale = max(total_b * 1e9 / parameters, 0.02)
@@ -118,13 +171,16 @@ def model_of(name: str, total_b: float = math.nan, active_b: float = math.nan) -
     return replace(near, name=text, **counts), f"architecture unknown: {near.name} with its layers times {scale:.2f}"
 
 
+_MLPERF_2024: Final = re.compile(r"mlperf.* v[34]\.")
+
+
 def software_of(text: str, source: str = "") -> str:
     """Family of a printed software name: what the shipped parameters are keyed by."""
     name, origin = text.lower(), source.lower()
     if "splitwise" in origin:
         return "splitwise"
     if "rocm" in name or "mango" in name:
-        return "rocm"
+        return "rocm-2024" if _MLPERF_2024.search(origin) else "rocm"
     for family in ("sglang", "vllm"):
         if family in name:
             return family
@@ -135,7 +191,7 @@ def software_of(text: str, source: str = "") -> str:
     if "trtllm" in name or "trt-llm" in name:
         return "trtllm"
     if "mlperf" in origin or "tensorrt" in name:
-        return "mlperf-2024" if re.search(r"v[34]\.", origin) else "mlperf"
+        return "mlperf-2024" if _MLPERF_2024.search(origin) else "mlperf"
     return name.split()[0] if name.split() else "unknown"
 
 
@@ -156,7 +212,7 @@ def precision_of(printed: str, model: str, hardware: Hardware, shape: Transforme
             "nvfp4"
             if "fp4" in name
             else "fp8"
-            if "fp8" in name
+            if "fp8" in name or re.search(_NATIVE_FP8, name)
             else "int4"
             if re.search("int4|awq|gptq", name)
             else "bf16"
@@ -171,6 +227,9 @@ def precision_of(printed: str, model: str, hardware: Hardware, shape: Transforme
         return "int4"
     return "bf16"
 
+
+_NATIVE_FP8: Final = r"deepseek.?-?(v3|r1)|kimi-?k2(?!.5|-thinking)|minimax-?m2"
+"""Models that are published in fp8 alone: what a row means that prints no precision."""
 
 _DRAFTS: Final = (
     # (model, software, date) of InferenceX runs with multi-token prediction; runs of the same layouts a few weeks

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +34,7 @@ from gigaforge.perf.validation.serving_names import (
     precision_of,
     software_of,
 )
+from gigaforge.perf.validation.serving_recipes import recipe_of
 from gigaforge.perf.validation.serving_room import attention_ranks
 
 __all__ = ["METRICS", "NEEDED", "Condition", "Rows", "read_serving", "rows_of"]
@@ -73,6 +75,8 @@ class Condition(NamedTuple):
     longest: float
     power_share: float
     total: float
+    chunk_tokens: float
+    admission_steps: float
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,21 @@ class Rows:
     hardware: dict[str, Hardware]
     skipped: pd.Series
     notes: dict[int, str]
+
+    @cached_property
+    def per_condition(self) -> tuple[NDArray[Any], ...]:
+        """Output and prompt tokens, accelerators in all, and whether the load is the best that the model finds."""
+        return (
+            np.array([c.output_len for c in self.conditions]),
+            np.array([c.input_len for c in self.conditions]),
+            np.array([c.total for c in self.conditions]),
+            np.array([c.kind in ("limit", "target") for c in self.conditions]),
+        )
+
+    @cached_property
+    def metrics(self) -> tuple[NDArray[Any], ...]:
+        """Metric of each row, and whether it is a p99."""
+        return self.table["metric"].to_numpy(), (self.table["statistic"] == "p99").to_numpy()
 
 
 def read_serving(path: Path | str) -> pd.DataFrame:
@@ -200,16 +219,16 @@ def _condition(
     printed = _text(row, "gpu_id") or _text(row, "gpu")
     machine = hardware_of(printed, catalog)
     name = _text(row, "model_name")
-    shape, note = model_of(name, _number(row, "n_params_total_b"), _number(row, "n_params_active_b"))
+    shape, note = model_of(name, _number(row, "n_params_total_b"), _number(row, "n_params_active_b"), row)
     software = software_of(_text(row, "software"), _text(row, "source"))
     precision = precision_of(_text(row, "precision_weights"), name, machine, shape, software)
     moe = bool(np.asarray(shape.experts) > 0)
     plan = PrecisionPlan.of(precision, moe=moe, kv=_kv(_text(row, "precision_kv"), precision, software, machine))
     kind, dataset, targets = _load(row, name)
-    lengths = _lengths(row, dataset)
+    printed_lengths = _lengths(row, dataset)
     longest = contexts.get(shape.name, math.inf)
-    if sum(lengths) > longest:
-        said = f"input_len + output_len = {sum(lengths):,.0f} tokens, but {shape.name} holds {longest:,}"
+    if sum(printed_lengths) > longest:
+        said = f"input_len + output_len = {sum(printed_lengths):,.0f} tokens, but {shape.name} holds {longest:,}"
         if not _text(row, "source"):
             raise Unpredictable(said)
         # Published sweeps of random tokens went beyond the trained context; the kernels do not mind.
@@ -227,6 +246,25 @@ def _condition(
             "pools",
             "; ".join(filter(None, ("pool sizes not printed: the best split of the printed total", note))),
         )
+    recipe = recipe_of(
+        {
+            "source": _text(row, "source"),
+            "software": software,
+            "gpu": machine.chip,
+            "model": shape.name,
+            "precision": precision,
+            "date": _text(row, "date"),
+            "input_len": printed_lengths[0],
+            "output_len": printed_lengths[1],
+            "concurrency": concurrency,
+            "tp": layout[0],
+            "ranks": layout[1] if layout[1] > 1 and _text(row, "disaggregated").lower() not in _SPLIT else 1.0,
+        }
+    )
+    lengths = (
+        max(printed_lengths[0] * recipe.length_share, 1.0),
+        max(printed_lengths[1] * recipe.length_share, 1.0),
+    )
     disaggregated = _pools(row)
     if disaggregated is not None:
         layout, prefill, workers = disaggregated
@@ -255,6 +293,8 @@ def _condition(
         dataset.longest if dataset is not None and kind == "target" else 0.0,
         0.5 if "power-capped" in _text(row, "gpu").lower() else 1.0,
         gpus,
+        recipe.chunk_tokens,
+        recipe.admission_steps,
     )
     return condition, shape, machine, note
 
@@ -344,6 +384,7 @@ def _layout(row: dict[str, Any], gpus: float, *, moe: bool) -> tuple[float, floa
 
 
 _POOLS: Final = re.compile(r"prefill (\d+) GPUs? \((\d+) workers?\), decode (\d+) GPUs? \((\d+) workers?\)")
+_SPLIT: Final = ("true", "1", "y", "1.0")
 _RANKS: Final = re.compile(r"prefill (\d+) / decode (\d+)")
 
 
@@ -351,7 +392,7 @@ def _pools(
     row: dict[str, Any],
 ) -> tuple[tuple[float, float, float, float, float], tuple[float, float, float], float] | None:
     """Layouts of a disaggregated run from its note: decode layout, prefill worker, decode workers."""
-    if _text(row, "disaggregated").lower() not in ("true", "1", "y", "1.0"):
+    if _text(row, "disaggregated").lower() not in _SPLIT:
         return None
     found = _POOLS.search(_text(row, "disaggregated_note"))
     if not found:
