@@ -75,18 +75,9 @@ def test_search_agrees_with_evaluating_its_answer() -> None:
     assert again.tokens_per_s_per_gpu[0] == pytest.approx(best.tokens_per_s_per_gpu[0])
 
 
-def test_a_rack_is_searched_in_a_second_and_a_point_in_five_milliseconds() -> None:
-    traffic = Traffic(4000, 1000, tpot_s=0.03)
-    r = search(served("deepseek-v3"), gb200(), traffic, precision="nvfp4")
-    assert r.evaluated > 20_000
-    assert r.wall_s < 1.0
-    one = ServingConfigurations.aggregated(8.0, 64.0)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        evaluate(served("llama-3-70b"), h100(), Traffic(1024, 1024), one, precision="fp8")
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.005
+def test_a_rack_is_searched_completely() -> None:
+    r = search(served("deepseek-v3"), gb200(), Traffic(4000, 1000, tpot_s=0.03), precision="nvfp4")
+    assert r.evaluated > 20_000, "its speed is measured in benchmarks/inference.py"
 
 
 def test_a_million_configurations_stay_flat_in_memory() -> None:

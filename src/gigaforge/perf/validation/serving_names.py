@@ -62,7 +62,8 @@ def hardware_of(gpu: str, catalog: Catalog) -> Hardware:
     for name, system in catalog.systems.items():
         if system.accelerator == text:
             return _hardware(catalog, name)
-    near = get_close_matches(text, [*catalog.systems, *catalog.accelerators], n=2, cutoff=0.5)
+    names = {s.accelerator for s in catalog.systems.values()}
+    near = get_close_matches(text, sorted(names), n=2, cutoff=0.5)
     hint = f"; nearest in the catalogue: {', '.join(near)}" if near else ""
     raise Unpredictable(f"accelerator {gpu!r} is not in the catalogue{hint}")
 
