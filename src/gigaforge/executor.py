@@ -102,6 +102,10 @@ def _dask(address: str) -> Iterator[Any]:
 
 def map_ordered(function: Callable[..., R], items: Iterable[tuple[Any, ...]], executor: Executor) -> Iterator[R]:
     """Results in the order of the items, each as soon as it and those before it are done."""
+    if isinstance(executor, SerialExecutor):
+        # One at a time as they are asked for, so that whoever counts them can.
+        yield from (function(*item) for item in items)
+        return
     futures = [executor.submit(function, *item) for item in items]
     try:
         for future in futures:

@@ -99,12 +99,26 @@ def test_watts_of_a_platform(problem: Problem, found: Marginals) -> None:
         for name in ("rack_it_w", "rack_idle_w", "least_held_w"):
             changes[name] = getattr(problem, name).copy()
             changes[name][k] *= factor
+        changes["counts"] = problem.counts * np.where(np.arange(len(problem.systems)) == k, 1 / factor, 1.0)
         return replace(problem, **changes)
 
     for system in problem.systems:
         expected = difference(hungrier(system, 1 - STEP), hungrier(system, 1 + STEP)) / (2 * STEP) * 0.01
         assert found.watts[system] == pytest.approx(expected, rel=0.05, abs=1e3)
     assert max(found.watts.values()) > 0
+
+
+def test_nameplate_that_counts_as_deployed(problem: Problem, found: Marginals) -> None:
+    def counting(system: str, factor: float) -> Problem:
+        k = problem.systems.index(system)
+        changes: dict[str, Any] = {
+            "counts": problem.counts * np.where(np.arange(len(problem.systems)) == k, factor, 1.0)
+        }
+        return replace(problem, **changes)
+
+    for system in problem.systems:
+        expected = difference(counting(system, 1 + STEP), counting(system, 1 - STEP)) / (2 * STEP) * 0.01
+        assert found.counted[system] == pytest.approx(expected, rel=0.05, abs=1e3)
 
 
 def test_a_price_holds_in_its_range(problem: Problem, found: Marginals) -> None:

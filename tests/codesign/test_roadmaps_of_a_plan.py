@@ -34,11 +34,13 @@ DESIGN = {
 }  # fmt: skip
 NEXT = {
     "technology": "n3-hbm4", "prices": "a plan", "reference": {"design": DESIGN, "words": "today's"},
-    "general": {"design": DESIGN, "words": "the next", "usd": 0.6, "at_limit": ["heat"]},
-    "special": {"decode": {"design": DESIGN, "words": "for decode", "usd": 0.3}}, "specialised_usd": 0.57,
-    "interval": [0.8, 1.3],
-    "by_work": [{"work": "w", "design": d, "usd": u} for d, u in (("general", 0.6), ("made for decode", 0.5))],
-    "pareto": [{"usd": 0.6, "joules": 0.7, "words": "x", "design": DESIGN}, {"usd": 0.8, "joules": 0.5, "words": "y", "design": DESIGN}],
+    "general": {"design": DESIGN, "words": "the next", "relative_cost": 0.6, "relative_cost_interval": [0.48, 0.78], "at_limit": ["heat"]},
+    "special": {"decode": {"design": DESIGN, "words": "for decode", "relative_cost": 0.5}}, "specialised_relative_cost": 0.57,
+    "saved": 0.05, "noise": 0.001,
+    "by_work": [{"work": "w", "design": d, "relative_cost": u} for d, u in (("general", 0.6), ("made for decode", 0.5))],
+    "pareto": [
+        {"relative_cost": c, "relative_joules": j, "words": w, "design": DESIGN} for c, j, w in ((0.6, 0.7, "x"), (0.8, 0.5, "y"))
+    ],
 }  # fmt: skip
 CHOICE = {
     "law": "joint-moe-2025", "experts": 8, "active": 4e10, "total": 2e11, "tokens": 1e13, "loss": 1.8, "usd": 1e8,
@@ -121,7 +123,9 @@ def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
     for chart in (
         hardware_sensitivity(ROWS),
         iso_loss(CHOICE, CURVE),
-        design_pareto(NEXT["pareto"], [{"usd": 1.0, "joules": 1.0, "label": "reference", "words": "now"}]),  # type: ignore[arg-type]
+        design_pareto(
+            NEXT["pareto"], [{"relative_cost": 1.0, "relative_joules": 1.0, "label": "reference", "words": "now"}]
+        ),  # type: ignore[arg-type]
         specialised_designs(NEXT["by_work"]),  # type: ignore[arg-type]
     ):
         assert chart.to_dict()["$schema"]
@@ -136,7 +140,7 @@ def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
     assert len(tables[0].rows) == 3
     lead, points_, figures, _ = model_parts(roadmaps)
     assert "against $200M for the one named" in lead[0]
-    assert points_ == ["mind this", "run: active parameters are far above the range."]
+    assert points_ == ["Mind this.", "run: active parameters are far above the range."]
     assert figures[0].name == "iso-loss-run"
     assert hardware_parts({}, str.title) == ([], [], [], [])
     with pytest.raises(InputError, match="no model to draw"):

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gigaforge.buildout.chased import chased, chosen_points
+from gigaforge.buildout.chased import DOLLAR, JOULE, RACK, by_quarter, chased, chosen_points
 from gigaforge.buildout.coordinate import Coordination, Round, coordinate
+from gigaforge.buildout.gain import counted_as_held, gain_parts, other_ways
 from gigaforge.buildout.marginals import marginals
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import Stage, plan_problem
@@ -24,6 +25,7 @@ from gigaforge.codesign.candidates import Candidates, find_candidates
 from gigaforge.codesign.frontiers import platform_frontiers
 from gigaforge.codesign.models.resolve import resolve_models
 from gigaforge.errors import InputError
+from gigaforge.executor import open_executor
 from gigaforge.scenario import Scenario, check_against
 from gigaforge.units import format_quantity
 
@@ -70,6 +72,7 @@ def cooptimise(
     caps: int = 8,
     tolerance: float = 1e-3,
     loop: bool = False,
+    workers: int | None = None,
     watch: Callable[[Stage], None] | None = None,
 ) -> CoDesign:
     """Find operating points and build-out together.
@@ -88,6 +91,8 @@ def cooptimise(
         Gap between the relaxed plan and the bound over all candidates at which the exchange of prices ends [fraction].
     loop : bool
         Also design again at every quarter in which the roadmap moves (`gigaforge.buildout.redesign`).
+    workers : int
+        Processes that search operating points; default one for each core.
     watch : callable
         Told of each stage.
 
@@ -113,7 +118,10 @@ def cooptimise(
             scenario.name,
         )
     tell(Stage("searching strategies and power caps"))
-    candidates = find_candidates(scenario, catalog, caps=caps)
+    with open_executor(workers) as executor:
+        candidates = find_candidates(
+            scenario, catalog, caps=caps, executor=executor, tell=lambda n: tell(Stage(f"searching strategies and power caps: {n}"))
+        )  # fmt: skip
     problem = problem_from(scenario, catalog, candidates.points)
     points, jobs = _fastest(problem, candidates)
     exchange = coordinate(
@@ -131,7 +139,12 @@ def cooptimise(
     tell(Stage("asking what would change the plan"))
     summary = _summary(candidates, exchange, sequential, plan)
     summary["sensitivity"] = marginals(exchange.problem, options).to_dict()
-    summary["chased"] = chased(exchange.problem, exchange.relaxation)
+    summary["chased_by_site"] = chased(exchange.problem, exchange.relaxation, problem)
+    summary["chased"] = by_quarter(summary["chased_by_site"])
+    tell(Stage("asking where the gain comes from"))
+    summary["gain_parts"] = gain_parts(plan, sequential)
+    summary["other_ways"] = other_ways(problem, exchange, options)
+    summary["counted"] = counted_as_held(exchange, options)
     summary["chosen"] = chosen_points(plan, _limits(candidates))
     summary["reasons"] = _reasons(plan, sequential, summary)
     if loop:
@@ -176,7 +189,7 @@ def _used(exchange: Coordination) -> tuple[Index, Index]:
 
 def _words(r: Round) -> str:
     return (
-        f"prices and points: {r.points} points, relaxed plan {r.value:,.2f}, at most {r.bound:,.2f} (gap {r.gap:.2%}), "
+        f"prices and points: {r.points} points, relaxed plan ${r.value:,.2f}B, at most ${r.bound:,.2f}B (gap {r.gap:.2%}), "
         f"{r.added} points come back"
     )
 
@@ -196,6 +209,7 @@ def _summary(candidates: Candidates, exchange: Coordination, sequential: Plan, p
         "gain": (ours - theirs) / abs(theirs) if theirs else None,
         "solver_gap": gap,
         "price_gap": exchange.rounds[-1].gap,
+        "bound_gap": (exchange.bound * USD - ours) / max(abs(ours), 1e-9),
         "rounds": [
             {
                 "points": r.points,
@@ -223,16 +237,18 @@ def _limits(candidates: Candidates) -> dict[str, float]:
     return out
 
 
+_PARTS = {
+    "work": "more or cheaper work (net present value)",
+    "late": "milestones missed by less",
+    "unserved": "fewer tokens unserved",
+    "tranches": "tranches held earlier",
+}
+
+
 def _reasons(plan: Plan, sequential: Plan, summary: dict[str, Any]) -> list[str]:
     """Where the difference comes from, in sentences."""
     ours, theirs = plan.summary, sequential.summary
-    gain, worth = ours["objective_value"] - theirs["objective_value"], ours["npv_usd"] - theirs["npv_usd"]
-    out = []
-    if abs(gain - worth) > 0.02 * abs(gain):
-        out.append(
-            f"Of the difference of {format_quantity(gain, 'money')}, {format_quantity(worth, 'money')} is net present value; the "
-            "rest is lateness, unserved tokens and the worth of having tranches earlier."
-        )
+    out = _causes(summary)
     racks, before = (float(p.decisions.online.sum(axis=(0, 1)).max()) for p in (plan, sequential))
     held, full = (
         float((p.decisions.held_w(p.problem)).sum() / max(p.decisions.online.sum(), 1.0)) for p in (plan, sequential)
@@ -248,19 +264,37 @@ def _reasons(plan: Plan, sequential: Plan, summary: dict[str, Any]) -> list[str]
             f"against {format_quantity(theirs['capex_usd'], 'money')} and running costs of "
             f"{format_quantity(ours['opex_usd'], 'money')} against {format_quantity(theirs['opex_usd'], 'money')}."
         )
-    deployed, earlier = ours["deployed_w"][-1], theirs["deployed_w"][-1]
-    if abs(deployed - earlier) > 0.01 * max(earlier, 1.0):
-        out.append(
-            f"{format_quantity(deployed, 'power')} count as deployed against {format_quantity(earlier, 'power')}: deployed power is "
-            "the nameplate accepted, whatever cap is set later."
-        )
-    joule = [r for r in summary["chased"] if r["chases"] == "tokens per joule"]
     if summary["chased"]:
         worth = sum(r["usd"] for r in summary["chased"])
         power = sum(r["usd"] * (r["power"] + r["energy"]) for r in summary["chased"]) / worth
+        counts = {what: sum(r["chases"] == what for r in summary["chased"]) for what in (JOULE, DOLLAR, RACK)}
         out.append(
-            f"At the plan's prices {100 * power:.0f} % of the work's worth pays for power and energy, the rest for capital; "
-            f"{len(joule)} of {len(summary['chased'])} quarters chase tokens per joule, the others tokens per dollar."
+            f"At the plan's prices {100 * power:.0f} % of the work's worth pays for power and energy. Of {len(summary['chased'])} "
+            f"quarters {counts[JOULE]} chase tokens per joule (power is dearer against racks than on the bill), {counts[RACK]} tokens "
+            f"per rack (racks are), {counts[DOLLAR]} tokens per dollar."
+        )
+    return out
+
+
+def _causes(summary: dict[str, Any]) -> list[str]:
+    """The gain by what it consists of, what of it is how deployed power is counted, and the gain over other ways."""
+    out = []
+    parts = {n: usd for n, usd in summary["gain_parts"].items() if abs(usd) > 5e5}
+    if set(parts) - {"work"}:
+        words = ", ".join(f"{_PARTS[n]} {format_quantity(usd, 'money')}" for n, usd in parts.items())
+        out.append(f"The difference by what it counts: {words}.")
+    counted = summary["counted"]
+    if counted and abs(counted["as_nameplate"] - counted["as_held"]) > 0.01 * abs(counted["as_nameplate"]):
+        out.append(
+            "Deployed power is the nameplate accepted, whatever cap is set later, so milestones and tranches come sooner with capped "
+            f"racks. If such a rack counted only the power it holds, the relaxed plan would gain "
+            f"{format_quantity(counted['as_held'], 'money')} instead of {format_quantity(counted['as_nameplate'], 'money')}."
+        )
+    cheaper = next((w for w in summary["other_ways"] if w["first"] == "most tokens per dollar"), None)
+    if cheaper and cheaper["gain"] is not None:
+        out.append(
+            f"Over points chosen beforehand for most tokens per dollar on the bill, prices gain {format_quantity(cheaper['gain'], 'money')} "
+            f"(relaxed plans); over the fastest, {format_quantity(summary['other_ways'][0]['gain'], 'money')}."
         )
     return out
 

@@ -67,7 +67,9 @@ class Marginals:
     speed : dict
         System to USD per 1 % more tokens of all its points.
     watts : dict
-        System to USD per 1 % less power, nameplate, caps and draw alike; less counts towards the commitment too.
+        System to USD per 1 % less power held and burnt, nameplate, caps and draw alike.
+    counted : dict
+        System to USD per 1 % more power that each rack counts towards the commitment.
     rows : list of Marginal
         Single limits, dearest first.
 
@@ -79,6 +81,7 @@ class Marginals:
     demand: dict[str, float]
     speed: dict[str, float]
     watts: dict[str, float]
+    counted: dict[str, float]
     rows: list[Marginal]
 
     def to_dict(self, rows: int = 24) -> dict[str, Any]:
@@ -113,6 +116,7 @@ def marginals(problem: Problem, options: SolverOptions | None = None) -> Margina
         demand=dict(zip(p.workloads, (0.01 * USD * wanted.sum(axis=1)).tolist(), strict=True)),
         speed=dict(zip(p.systems, (0.01 * USD * _speed(p, relaxation, prices)).tolist(), strict=True)),
         watts=dict(zip(p.systems, (-0.01 * USD * _watts(p, relaxation, prices)).tolist(), strict=True)),
+        counted=dict(zip(p.systems, (0.01 * USD * _counted(p, relaxation)).tolist(), strict=True)),
         rows=_single(p, relaxation),
     )
 
@@ -143,10 +147,9 @@ def _speed(p: Problem, relaxation: Relaxation, prices: PointPrices) -> Array:
 
 
 def _watts(p: Problem, relaxation: Relaxation, prices: PointPrices) -> Array:
-    """Value of a relative increase of all of a system's power, by system (mostly negative)."""
+    """Value of a relative increase of all power that a system's racks hold and burn, by system (negative)."""
     block = float(p.scenario.block)
     online = np.asarray(relaxation.values["online"].transpose("site", "system", "quarter").values, dtype=float)
-    added = np.asarray(relaxation.values["added"].transpose("site", "system", "quarter").values, dtype=float)
     price = p.energy_usd_per_j * p.pue_quarter * SECONDS_PER_QUARTER * block / USD * prices.dollar  # (S, T) per W
     room = prices.power * (p.pue_peak * block / GW)[:, None]  # (S, T) per W
     out = -np.einsum("skt,st,k->k", online, room, p.rack_it_w)
@@ -162,8 +165,14 @@ def _watts(p: Problem, relaxation: Relaxation, prices: PointPrices) -> Array:
         k, train = p.train_system, _train(relaxation)
         np.add.at(out, k, np.einsum("jst,st,j->j", train, room, p.rack_it_w[k] - p.train_held_w))
         np.subtract.at(out, k, np.einsum("jst,st,j->j", train, price, p.train_power_w - p.rack_idle_w[k]))
+    return np.asarray(out)
+
+
+def _counted(p: Problem, relaxation: Relaxation) -> Array:
+    """Value of a relative increase of what a system's racks count as deployed, by system."""
+    added = np.asarray(relaxation.values["added"].transpose("site", "system", "quarter").values, dtype=float)
     deployed = relaxation.duals["|deployed"].values  # of "deployed - installed = -backlog"
-    return np.asarray(out + np.einsum("t,skt,sk->k", deployed, added, p.deployed_w_per_rack) * block / GW)
+    return np.asarray(np.einsum("t,skt,sk->k", deployed, added, p.deployed_w_per_rack) * float(p.scenario.block) / GW)
 
 
 def _single(p: Problem, relaxation: Relaxation) -> list[Marginal]:

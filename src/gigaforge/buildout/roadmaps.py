@@ -215,7 +215,8 @@ def hardware_roadmap(
         )
     tell("sensitivities of the plan to its platforms")
     works = _whole_works(problem, prices, catalog)
-    found = sensitivities(prices, {s: p for s, p in platforms.items() if p is not None}, works)
+    costed = {s: p for s, p in platforms.items() if p is not None}
+    found = sensitivities(prices, costed, works, executor=executor, tell=tell)
     answer = None
     reference = platforms[busiest]
     built = reference.technology if reference else None
@@ -291,10 +292,21 @@ def _training_work(run: TrainingRun, problem: Problem, catalog: Catalog) -> Trai
 
 
 def _whole_works(problem: Problem, prices: Prices, catalog: Catalog) -> dict[str, Work]:
-    """What each workload of the plan asks of an accelerator."""
+    """What each workload of the plan asks of an accelerator; runs that ask nearly the same share one work."""
     s = problem.scenario
     works: dict[str, Work] = {w.name: _serving_work(w, problem, prices, catalog)[0] for w in s.serving}
-    return works | {r.name: _training_work(r, problem, catalog) for r in s.training}
+    for runs in _alike(s.training):
+        largest = max(runs, key=lambda r: float(_used_by(prices, r.name).sum()))
+        works |= dict.fromkeys((r.name for r in runs), _training_work(largest, problem, catalog))
+    return works
+
+
+def _alike(runs: Sequence[TrainingRun]) -> list[list[TrainingRun]]:
+    """Runs of one model, precision and length of sequence together: only their gangs and batches differ."""
+    groups: dict[tuple[str, str, int], list[TrainingRun]] = {}
+    for run in runs:
+        groups.setdefault((run.model, run.precision, run.seq_len), []).append(run)
+    return list(groups.values())
 
 
 def _mix(problem: Problem, prices: Prices, catalog: Catalog) -> tuple[list[Work], list[float]]:
@@ -309,11 +321,12 @@ def _mix(problem: Problem, prices: Prices, catalog: Catalog) -> tuple[list[Work]
             for one in both:
                 works.append(one)
                 amounts.append(requests * one.tokens_per_request)
-    for run in problem.scenario.training:
-        made = float(_used_by(prices, run.name).sum())
-        if made > 0:
-            works.append(_training_work(run, problem, catalog))
-            amounts.append(made)
+    for runs in _alike(problem.scenario.training):
+        made = [float(_used_by(prices, r.name).sum()) for r in runs]
+        if sum(made) > 0:
+            work_of = _training_work(runs[int(np.argmax(made))], problem, catalog)
+            works.append(replace(work_of, name=f"training of {runs[0].model}"))
+            amounts.append(sum(made))
     return works, amounts
 
 
@@ -340,6 +353,10 @@ def model_roadmap(
     choices: dict[str, Choice] = {}
     named: dict[str, float] = {}
     warnings: list[str] = []
+    if not scenario.training:
+        warnings.append(
+            "the scenario trains no model, so none is compared; add a run under training, with choose to leave it open"
+        )
     for run in _largest_runs(scenario.training):
         tell(f"models as good as {run.model} for {run.name}")
         entry = catalog.model(run.model)

@@ -27,11 +27,15 @@ def register(app: typer.Typer) -> None:
 def codesign(
     scenario: Annotated[Path, typer.Argument(help="Scenario file, e.g. scenarios/alliance-10gw.yaml")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the co-optimised plan and its report into this folder.")
+        Path | None,
+        typer.Option("--out", help="Write the plan and its report into this folder, first without the roadmaps."),
     ] = None,
     caps: Annotated[int, typer.Option("--caps", min=1, max=32, help="Power caps per system to choose among")] = 8,
     loop: Annotated[
-        bool, typer.Option("--loop", help="Also design again at every quarter in which a platform or a run is new.")
+        bool,
+        typer.Option(
+            "--loop", help="Also design again at every quarter in which a platform, a run or a price is new."
+        ),
     ] = False,
     gap: Annotated[str, typer.Option("--gap", help="Stop each plan this close to its bound")] = "0.5 %",
     time_limit: Annotated[
@@ -91,9 +95,19 @@ def codesign(
     if out is not None:
         check_destination(out)
     options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)
+
+    def keep() -> None:
+        if out is not None:
+            plan = result.plan
+            plan.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
+            write_plan_folder(
+                plan, out, {"report.html": lambda path: write_report((plan.summary, plan.tables), path)}
+            )
+
     with progress(Console(stderr=True)) as watch:
         result = cooptimise(chosen, figures, options=options, caps=caps, loop=loop, watch=watch)
         answer = dict(result.summary)
+        keep()  # the roadmaps take minutes more, and may be stopped
         if roadmaps:
             add_roadmaps(
                 result,
@@ -103,10 +117,7 @@ def codesign(
                 pareto=pareto,
                 tell=lambda what: watch(Stage(what)),
             )
-    if out is not None:
-        plan = result.plan
-        plan.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
-        write_plan_folder(plan, out, {"report.html": lambda path: write_report((plan.summary, plan.tables), path)})
+            keep()
     if as_json:
         sys.stdout.write(json.dumps(answer) + "\n")
     else:
@@ -131,8 +142,8 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         highlight=False,
     )
     console.print(
-        f"At most {usd(answer['bound'])} with any strategy, batch and power cap searched; each plan within "
-        f"{100 * answer['solver_gap']:.2f} % of its bound.",
+        f"At most {usd(answer['bound'])} with any strategy, batch and cap searched, racks divided at will: "
+        f"{100 * answer['bound_gap']:.2f} % above. Each plan is within {100 * answer['solver_gap']:.2f} % of the best with its own points.",
         highlight=False,
     )
     rounds = Table(box=box.SIMPLE_HEAD, title_justify="left")

@@ -144,19 +144,21 @@ def _words(parameter: str) -> str:
 
 def _print_next(found: dict[str, Any], console: Console) -> None:
     general = found["general"]
-    low, high = (general["usd"] * f for f in found["interval"])
+    low, high = general["relative_cost_interval"]
     console.print(f"[bold]Next generation[/bold] in {found['technology']}, at {found['prices']}:", highlight=False)
     console.print(f"  general   {general['words']}", highlight=False)
     console.print(
-        f"            the plan's work at {100 * general['usd']:.0f} % of its cost on {found['reference']['words']}"
+        f"            the plan's work at {100 * general['relative_cost']:.0f} % of its cost on {found['reference']['words']}"
         f" ({100 * low:.0f}-{100 * high:.0f} %)",
         highlight=False,
     )
     for name, one in found["special"].items():
         console.print(f"  {name:9} {one['words']}", highlight=False)
     if found["special"]:
-        saved = 1 - found["specialised_usd"] / general["usd"]
-        console.print(f"            a design for each phase saves {100 * saved:.1f} % more", highlight=False)
+        console.print(
+            f"            a design for each phase saves {100 * found['saved']:.1f} % more (noise of the search {100 * found['noise']:.1f} %)",
+            highlight=False,
+        )
     for limit in general["at_limit"]:
         console.print(f"            at its limit: {limit}", highlight=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from gigaforge.codesign.point import OperatingPoint
 from gigaforge.codesign.serving_space import serving_space
 from gigaforge.codesign.training_space import Known, training_space
 from gigaforge.errors import GigaforgeError
-from gigaforge.executor import SerialExecutor
+from gigaforge.executor import SerialExecutor, map_ordered
 from gigaforge.perf.transformer import Transformer
 from gigaforge.scenario import Scenario
 
@@ -59,7 +59,12 @@ def _leads(point: OperatingPoint, others: Iterable[OperatingPoint]) -> bool:
 
 
 def find_candidates(
-    scenario: Scenario, catalog: Catalog, *, caps: int = 8, executor: Executor | None = None
+    scenario: Scenario,
+    catalog: Catalog,
+    *,
+    caps: int = 8,
+    executor: Executor | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Candidates:
     """Search every workload of a scenario on every system of its platforms.
 
@@ -71,13 +76,17 @@ def find_candidates(
         Power caps per system.
     executor : Executor
         Where to search the systems; default here.
+    tell : callable
+        Told how many systems are done.
 
     """
     started = time.perf_counter()
     systems = [s for line in scenario.platforms for s in line.systems]
     pool = executor or SerialExecutor()
-    jobs = [pool.submit(_on_system, scenario, catalog, name, caps) for name in systems]
-    found = [job.result() for job in jobs]
+    found: list[tuple[list[OperatingPoint], int]] = []
+    for one in map_ordered(_on_system, [(scenario, catalog, name, caps) for name in systems], pool):
+        found.append(one)
+        tell(f"{len(found)} of {len(systems)} systems")
     points = [p for some, _ in found for p in some]
     return Candidates(points, sum(n for _, n in found), time.perf_counter() - started)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from gigaforge.report import theme
 
-__all__ = ["chosen_over_time", "paid_with", "platform_frontiers", "prices_over_time"]
+__all__ = ["chosen_over_time", "paid_with", "platform_frontiers", "prices_over_time", "what_is_chased"]
 
 Rows = Sequence[Mapping[str, Any]]
 _BANDS: Final = ((0.5, "up to 50 % of the limit"), (0.7, "50-70 %"), (0.9, "70-90 %"), (1.01, "90-100 %"))
@@ -60,12 +60,12 @@ def platform_frontiers(rows: Rows) -> theme.Chart:
 
 
 def paid_with(rows: Rows, quarters: Sequence[str]) -> theme.Chart:
-    """What the work of each quarter is paid with at the plan's prices: capital, power held, energy.
+    """What the work of each quarter is paid with at the plan's prices, and what of it is capital on the bill.
 
     Parameters
     ----------
     rows : sequence of mapping
-        As `gigaforge.buildout.chased.chased` gives them.
+        As `gigaforge.buildout.chased.by_quarter` gives them.
     quarters : sequence of str
         All quarters of the plan.
 
@@ -88,18 +88,69 @@ def paid_with(rows: Rows, quarters: Sequence[str]) -> theme.Chart:
                      alt.Tooltip("share:Q", title="Share", format=".1%")],
         )
     )  # fmt: skip
-    half = alt.Chart(pd.DataFrame({"share": [0.5]})).mark_rule(strokeDash=[4, 3]).encode(y="share:Q")
-    said = "Stacked shares by quarter. Where power and energy pass half, the plan chases tokens per joule; else per dollar."
-    return theme.finish(alt.layer(bars, half), "What tokens are paid with", said)
+    bill = alt.Chart(pd.DataFrame([{"quarter": r["quarter"], "share": round(1 - r["bill"], 4)} for r in rows]))
+    mark = bill.mark_tick(color=theme.accent("ink"), thickness=2).encode(
+        x=theme.quarter_x(quarters),
+        y="share:Q",
+        tooltip=[alt.Tooltip("share:Q", title="Capital on the bill", format=".1%")],
+    )
+    said = (
+        "Stacked shares by quarter. The tick is where capital would end if every part cost what its bill says: where power reaches below "
+        "it the plan chases tokens per joule, where capital reaches above it tokens per rack."
+    )
+    return theme.finish(alt.layer(bars, mark), "What tokens are paid with", said)
+
+
+def what_is_chased(rows: Rows, quarters: Sequence[str], label: Callable[[str], str] = str) -> theme.Chart:
+    """Each site's quarters by what it chases: tokens per joule, per dollar or per rack.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As `gigaforge.buildout.chased.chased` gives them.
+    quarters : sequence of str
+        All quarters of the plan.
+    label : callable
+        Catalogue name to what people call it.
+
+    """
+    frame = pd.DataFrame(
+        [
+            {"quarter": r["quarter"], "place": label(r["site"]), "what": r["chases"].capitalize(), "dearer": round(r["dearer"], 2),
+             "watts": round(r["power"] + r["energy"], 4), "bill": round(r["bill"], 4), "mw": round(r["mw_usd"]),
+             "mw_bill": round(r["mw_bill_usd"]), "held": round(r["held"], 4)}
+            for r in rows
+        ]
+    )  # fmt: skip
+    places = list(dict.fromkeys(frame["place"]))
+    names = ["Tokens per joule", "Tokens per dollar", "Tokens per rack"]
+    colour = alt.Color(
+        "what:N", scale=alt.Scale(domain=names, range=[theme.accent(t) for t in ("accent", "faint", "capex")])
+    )
+    tip = [
+        alt.Tooltip("place:N", title="Site"),
+        alt.Tooltip("quarter:O", title="Quarter"),
+        alt.Tooltip("what:N", title="Chases"),
+        alt.Tooltip("watts:Q", title="Power in the worth", format=".0%"),
+        alt.Tooltip("bill:Q", title="Power on the bill", format=".0%"),
+        alt.Tooltip("mw:Q", title="A MW-quarter is worth", format="$,.0f"),
+        alt.Tooltip("mw_bill:Q", title="and costs", format="$,.0f"),
+        alt.Tooltip("held:Q", title="Held over nameplate", format=".0%"),
+    ]
+    y = alt.Y("place:N", sort=places, title=None, axis=alt.Axis(titleAngle=0, labelLimit=150))
+    cells = alt.Chart(frame).mark_rect().encode(x=theme.quarter_x(quarters), y=y, color=colour, tooltip=tip)
+    said = "A row per site, a cell per quarter in which racks work there, coloured by what the plan's prices make it chase."
+    return theme.finish(cells, "What each site chases", said, height=max(26 * len(places), 60))
 
 
 def prices_over_time(prices: Mapping[str, Any], quarters: Sequence[str]) -> theme.Chart | None:
-    """The dearest site, line and dollar by quarter, a panel each; None where nothing is scarce.
+    """The dearest site, line, workload and dollar by quarter, a panel each; None where nothing is scarce.
 
     Parameters
     ----------
     prices : mapping
-        ``summary["shadow_prices"]``: power [USD per MW-quarter], supply [USD per rack], cash [USD per USD].
+        ``summary["shadow_prices"]``: power [USD per MW-quarter], supply [USD per rack], demand [USD per output token],
+        cash [USD per USD].
     quarters : sequence of str
         All quarters of the plan.
 
@@ -110,6 +161,10 @@ def prices_over_time(prices: Mapping[str, Any], quarters: Sequence[str]) -> them
             [max(c) / 1e6 for c in zip(*prices.get("power", {}).values(), strict=True)],
         ),
         ("A rack [$M]", [max(c) / 1e6 for c in zip(*prices.get("supply", {}).values(), strict=True)]),
+        (
+            "A million tokens of demand [$]",
+            [max(c) * 1e6 for c in zip(*prices.get("demand", {}).values(), strict=True)],
+        ),
         ("A dollar, beyond its own worth [$]", list(prices.get("cash", []))),
     )
     made = []
@@ -133,7 +188,8 @@ def prices_over_time(prices: Mapping[str, Any], quarters: Sequence[str]) -> them
     if not made:
         return None
     said = (
-        "What one more unit of the dearest site's power, the dearest line's supply and of cash is worth, by quarter."
+        "What one more unit of the dearest site's power, the dearest line's supply, the dearest workload's demand and of cash is "
+        "worth, by quarter."
     )
     return theme.finish(alt.vconcat(*made), "Prices over time", said, height=None, width=None)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from gigaforge.report.codesign_figures import chosen_over_time, paid_with, platform_frontiers, prices_over_time
+from gigaforge.report.codesign_figures import (
+    chosen_over_time,
+    paid_with,
+    platform_frontiers,
+    prices_over_time,
+    what_is_chased,
+)
 from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table
 from gigaforge.report.story import money
@@ -29,7 +35,18 @@ def codesign_parts(plan: PlanView) -> Parts:
     if rows:
         figures.append(
             Figure("paid-with", "What tokens are paid with", _chase_words(rows), paid_with(rows, plan.quarters),
-                   pd.DataFrame(rows).round(4), "Shares of the value of each quarter's work, at the relaxed plan's prices.")
+                   numbers(rows, _PAID), "Shares of the value of each quarter's work, at the relaxed plan's prices. On the bill a rack "
+                   "costs its price over its life with interest and upkeep, a watt its lease or building, staff and energy.")
+        )  # fmt: skip
+    rows = found.get("chased_by_site") or []
+    if rows:
+        note = (
+            "A site chases tokens per joule where power is dearer against racks, at the plan's prices, than on the bill by a tenth or "
+            "more; tokens per rack where racks are; else tokens per dollar. Hold a cell for its prices."
+        )
+        figures.append(
+            Figure("what-is-chased", "What each site chases", _site_words(rows, plan), what_is_chased(rows, plan.quarters, plan.label),
+                   numbers([r | {"site": plan.label(r["site"])} for r in rows], _CHASED), note)
         )  # fmt: skip
     prices = prices_over_time(plan.summary.get("shadow_prices") or {}, plan.quarters)
     if prices is not None:
@@ -38,7 +55,8 @@ def codesign_parts(plan: PlanView) -> Parts:
     if rows:
         figures.append(
             Figure("chosen-points", "Points chosen over time", _cap_words(rows),
-                   chosen_over_time(rows, plan.quarters, plan.label), pd.DataFrame(rows).round(3))
+                   chosen_over_time(rows, plan.quarters, plan.label),
+                   numbers([r | {"system": plan.label(r["system"])} for r in rows], _CHOSEN))
         )  # fmt: skip
     rows = found.get("frontiers") or []
     if rows:
@@ -48,9 +66,29 @@ def codesign_parts(plan: PlanView) -> Parts:
         )
         figures.append(
             Figure("platform-frontiers", "Tokens per joule against tokens per dollar", _frontier_words(rows),
-                   platform_frontiers(rows), pd.DataFrame(rows).drop(columns="system").round(4), note)
+                   platform_frontiers(rows), numbers(rows, _FRONTIER), note)
         )  # fmt: skip
-    return _gain_words(found), list(found.get("reasons") or []), figures, [_round_table(found), *_event_tables(found)]
+    tables = [_round_table(found), *_way_table(found), *_event_tables(found)]
+    return _gain_words(found), list(found.get("reasons") or []), figures, tables
+
+
+_PAID = {"quarter": "Quarter", "capital": "Capital", "power": "Power held", "energy": "Energy", "bill": "Power on the bill",
+         "dearer": "Power against racks, over the bill", "held": "Held over nameplate", "held_for_dollars": "for tokens per dollar",
+         "held_for_joules": "for tokens per joule", "usd": "Worth, USD", "chases": "Chases"}  # fmt: skip
+_CHASED = {"quarter": "Quarter", "site": "Site", "power": "Power held", "energy": "Energy", "bill": "Power on the bill",
+           "dearer": "Power against racks, over the bill", "mw_usd": "A MW-quarter is worth, USD", "mw_bill_usd": "and costs, USD",
+           "held": "Held over nameplate", "held_for_dollars": "for tokens per dollar", "held_for_joules": "for tokens per joule",
+           "chases": "Chases"}  # fmt: skip
+_CHOSEN = {"quarter": "Quarter", "system": "System", "kind": "Work", "cap_w": "Cap, W", "share": "Share of the limit",
+           "racks": "Racks"}  # fmt: skip
+_FRONTIER = {"label": "Platform", "year": "Year", "precision": "Precision", "cap_w": "Cap, W", "tokens_per_joule": "Tokens per joule",
+             "tokens_per_usd": "Tokens per dollar", "layout": "Layout"}  # fmt: skip
+
+
+def numbers(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str]) -> pd.DataFrame:
+    """Rows as the table behind a figure: the columns named, under words, the first as its index."""
+    frame = pd.DataFrame(rows)[[c for c in heads if c in rows[0]]].rename(columns=dict(heads))
+    return frame.set_index(next(iter(heads.values())))
 
 
 def _gain_words(found: Mapping[str, Any]) -> list[str]:
@@ -69,24 +107,28 @@ def _gain_words(found: Mapping[str, Any]) -> list[str]:
     )
     second = (
         f"No plan with any of the {found['evaluated']:,} strategies, batches and caps evaluated is worth more than "
-        f"{money(found['bound'])}; the exchange of prices ended {100 * found['price_gap']:.2f} % below that bound."
+        f"{money(found['bound'])}, even with racks divided at will; the exchange of prices ended {100 * found['price_gap']:.2f} % below "
+        f"that bound, the plan of whole racks {100 * found['bound_gap']:.2f} %."
     )
     return [first, second]
 
 
-def _chase_words(rows: list[Mapping[str, Any]]) -> str:
-    joule = [r["quarter"] for r in rows if r["chases"] == "tokens per joule"]
-    if not joule:
-        most, least = (f(rows, key=lambda r: r["power"] + r["energy"]) for f in (max, min))
-        return (
-            "Capital is the larger part in every quarter: the plan chases tokens per dollar throughout. Power and energy weigh most "
-            f"in {most['quarter']} ({100 * (most['power'] + most['energy']):.0f} %) and least in {least['quarter']} "
-            f"({100 * (least['power'] + least['energy']):.0f} %)."
-        )
-    if len(joule) == len(rows):
-        return "Power and energy are the larger part in every quarter: the plan chases tokens per joule throughout."
-    names = ", ".join(joule[:6]) + (f" and {len(joule) - 6} more" if len(joule) > 6 else "")
-    return f"The plan chases tokens per joule in {names}, and tokens per dollar in the other quarters."
+def _chase_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    counts = pd.Series([r["chases"] for r in rows]).value_counts()
+    parts = [f"{what} in {n} {'quarter' if n == 1 else 'quarters'}" for what, n in counts.items()]
+    most = max(rows, key=lambda r: r["dearer"])
+    return (
+        f"The plan chases {', '.join(parts)}. Power is dearest against racks in {most['quarter']}: "
+        f"{100 * (most['power'] + most['energy']):.0f} % of a token's worth, {100 * most['bill']:.0f} % of its bill."
+    )
+
+
+def _site_words(rows: Sequence[Mapping[str, Any]], plan: PlanView) -> str:
+    scarce = max(rows, key=lambda r: r["mw_usd"] - r["mw_bill_usd"])
+    return (
+        f"A megawatt is scarcest at {plan.label(scarce['site'])} in {scarce['quarter']}: worth {money(scarce['mw_usd'])} for the quarter, "
+        f"where it costs {money(scarce['mw_bill_usd'])}."
+    )
 
 
 def _cap_words(rows: list[Mapping[str, Any]]) -> str:
@@ -127,15 +169,44 @@ def _event_tables(found: Mapping[str, Any]) -> list[Table]:
     if not events:
         return []
     rows = [
-        [e["quarter"], e["what"], money(e["kept"]), money(e["replanned"]), money(e["redesigned"]), f"{e['points']:,}"]
+        [e["quarter"], e["what"], "cannot be paid" if e["kept"] is None else money(e["kept"]), money(e["replanned"]),
+         money(e["redesigned"]), f"{e['points']:,}", money(e["mw_usd"]), money(e["rack_usd"])]
         for e in events
-    ]
+    ]  # fmt: skip
     note = (
-        "Relaxed plans. Each row knows what ships or starts by then, with all earlier purchases fixed: the plan as it stood; "
-        "planned again with the points it had and the fastest on what is new; designed again with all points."
+        "Relaxed plans. Each row knows what ships or starts by then and takes the quarter's prices of tokens, racks and energy to stay, "
+        "with all earlier purchases fixed: the plan as it stood, at the new prices; planned again with the points it had and the fastest "
+        "on what is new; designed again with all points. The last two columns are prices of the new design in that quarter."
     )
-    head = ["Quarter", "News", "As it stood", "Planned again", "Designed again", "Points"]
+    head = [
+        "Quarter",
+        "News",
+        "As it stood",
+        "Planned again",
+        "Designed again",
+        "Points",
+        "A MW-quarter",
+        "A rack more",
+    ]
     return [Table("Re-design as the roadmap moves", head, rows, wide=(0, 1), note=note)]
+
+
+def _way_table(found: Mapping[str, Any]) -> list[Table]:
+    """The gain by its parts, and over other ways to choose points beforehand."""
+    parts = found.get("gain_parts") or {}
+    words = {"work": "Net present value of the work", "late": "Milestones missed by less", "unserved": "Fewer tokens unserved",
+             "tranches": "Tranches held earlier"}  # fmt: skip
+    rows: list[list[Any]] = [[words[n], money(usd)] for n, usd in parts.items() if abs(usd) > 5e5]
+    out = [Table("What the gain consists of", ["Part", "Worth"], rows, wide=(0,))] if len(rows) > 1 else []
+    ways = [w for w in found.get("other_ways") or [] if w["value"] is not None]
+    rows = [[f"Points chosen beforehand: {w['first']}", money(w["value"]), money(w["gain"])] for w in ways]
+    counted = found.get("counted")
+    if counted:
+        rows.append(["The fastest, if a capped rack counted only the power it holds", "", money(counted["as_held"])])
+    if rows:
+        note = "Relaxed plans, so that the differences are not the solver's. On the bill tokens per dollar need no plan: prices add the rest."
+        out.append(Table("Gain over other ways", ["Way", "Worth", "Prices add"], rows, wide=(0,), note=note))
+    return out
 
 
 def change_parts(plan: PlanView) -> Parts:
@@ -153,7 +224,9 @@ def change_parts(plan: PlanView) -> Parts:
     for system, usd in (found.get("speed") or {}).items():
         rows.append((usd, ["1 % more tokens at the same power", plan.label(system), money(usd)]))
     for system, usd in (found.get("watts") or {}).items():
-        rows.append((abs(usd), ["1 % less power at the same tokens", plan.label(system), money(usd)]))
+        rows.append((usd, ["1 % less power held and burnt at the same tokens", plan.label(system), money(usd)]))
+    for system, usd in (found.get("counted") or {}).items():
+        rows.append((usd, ["1 % more nameplate counted as deployed by each rack", plan.label(system), money(usd)]))
     cash = float(found.get("cash") or 0.0)
     rows.append((1e6 * cash, ["A million dollars more at the start", "", money(1e6 * cash)]))
     kept = [r for usd, r in sorted(rows, key=lambda r: -r[0]) if usd > 1e3]

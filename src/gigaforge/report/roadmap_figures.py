@@ -189,14 +189,16 @@ def design_pareto(rows: Sequence[Mapping[str, Any]], marks: Sequence[Mapping[str
     Parameters
     ----------
     rows : sequence of mapping
-        ``usd`` and ``joules`` for the mix relative to a reference, and ``words`` for the design.
+        ``relative_cost`` and ``relative_joules`` of the mix over a reference, and ``words`` for the design.
     marks : sequence of mapping
         The same, with a ``label``: shipped platforms and the chosen design.
 
     """
     if not rows:
         raise InputError("no design to draw", "figure")
-    frame = pd.DataFrame(rows).assign(per_usd=lambda f: 1 / f["usd"], per_joule=lambda f: 1 / f["joules"])
+    frame = pd.DataFrame(rows).assign(
+        per_usd=lambda f: 1 / f["relative_cost"], per_joule=lambda f: 1 / f["relative_joules"]
+    )
     x = alt.X(
         "per_usd:Q",
         title="Work per dollar (reference = 1)",
@@ -214,7 +216,9 @@ def design_pareto(rows: Sequence[Mapping[str, Any]], marks: Sequence[Mapping[str
         alt.Chart(frame).mark_point(filled=True, color=accent("accent"), size=55).encode(x=x, y=y, tooltip=tooltip),
     ]
     if marks:
-        other = pd.DataFrame(marks).assign(per_usd=lambda f: 1 / f["usd"], per_joule=lambda f: 1 / f["joules"])
+        other = pd.DataFrame(marks).assign(
+            per_usd=lambda f: 1 / f["relative_cost"], per_joule=lambda f: 1 / f["relative_joules"]
+        )
         base = alt.Chart(other).encode(x=x, y=y)
         layers.append(
             base.mark_point(filled=True, shape="diamond", size=120, color=accent("capex")).encode(tooltip=tooltip)
@@ -229,7 +233,7 @@ def specialised_designs(rows: Sequence[Mapping[str, Any]]) -> Chart:
     Parameters
     ----------
     rows : sequence of mapping
-        ``work``, ``design`` and ``usd`` relative to the reference.
+        ``work``, ``design`` and ``relative_cost`` over the reference.
 
     """
     if not rows:
@@ -241,11 +245,11 @@ def specialised_designs(rows: Sequence[Mapping[str, Any]]) -> Chart:
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=alt.X("usd:Q", title="Cost of the work (reference = 1)", axis=alt.Axis(format=".0%", grid=True, tickCount=6)),
+            x=alt.X("relative_cost:Q", title="Cost of the work (reference = 100 %)", axis=alt.Axis(format=".0%", grid=True, tickCount=6)),
             y=alt.Y("work:N", sort=works, title=None),
             yOffset=alt.YOffset("design:N", sort=designs),
             color=alt.Color("design:N", sort=designs, scale=alt.Scale(domain=designs, range=[colours[d] for d in designs])),
-            tooltip=["work:N", "design:N", alt.Tooltip("usd:Q", format=".1%")],
+            tooltip=["work:N", "design:N", alt.Tooltip("relative_cost:Q", title="Cost over the reference", format=".1%")],
         )
     )  # fmt: skip
     return finish(bars, "One design for all, or one for each", height=26 * len(works) * max(len(designs), 2) // 2)

@@ -38,7 +38,7 @@ class Costs:
     die_mm2, dies : array
         Area of one die [mm²]; how many. 0 where none fits.
     stacks : array
-        HBM stacks; a slower or emptier stack counts in part.
+        HBM stacks, whole ones.
     full_power_w, power_w : array
         Draw at full load without a limit; with the design's limit [W].
     host_w, fabric_w, rack_power_w : array
@@ -84,13 +84,21 @@ def die_yield(die_mm2: Array, technology: Technology) -> Array:
     return np.asarray(np.square(-np.expm1(-expected) / expected))
 
 
-def cost(designs: Designs, technology: Technology) -> Costs:
+def cost(designs: Designs, technology: Technology, *, whole_stacks: bool = True) -> Costs:
     """Area, power and price of designs.
 
     The figures hold inside the technology's ranges; `Designs.check` refuses what is outside.
+
+    Parameters
+    ----------
+    whole_stacks : bool
+        False counts a slower or emptier stack in part, so that what a little more costs is a slope and no step.
+
     """
     t, d = technology, designs
     stacks = np.maximum(np.maximum(d.hbm_bandwidth_bytes_s / t.stack_bytes_s[1], d.hbm_bytes / t.stack_bytes[1]), 1.0)
+    if whole_stacks:
+        stacks = np.ceil(stacks - 1e-6)
     rest = (
         d.bf16_flop_s * t.compute_mm2_per_flop_s.value
         + stacks * t.stack_mm2.value

@@ -15,12 +15,12 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.codesign.hardware.cost import cost
 from gigaforge.codesign.hardware.design import PARAMETERS, Designs
-from gigaforge.codesign.hardware.score import Question, Scorer, Scores
+from gigaforge.codesign.hardware.genome import Genome
+from gigaforge.codesign.hardware.score import Question, Scorer, Scores, Ways
 from gigaforge.errors import NoAnswerError
 
-__all__ = ["Evolution", "evolve", "fronts"]
+__all__ = ["NEAR", "Evolution", "evolve", "first_ways", "fronts", "limits_met", "similar"]
 
 Array = NDArray[np.float64]
 Objective = Literal["usd", "joules", "both"]
@@ -31,6 +31,9 @@ _FRESH: Final = 0.05
 """Share of each generation that is drawn anew, so that no region is forgotten."""
 _SIMILAR: Final = 0.02
 """Designs within 2 % of the best are reported as a range of each parameter."""
+NEAR: Final = 0.04
+_RIVAL: Final = 0.15
+"""NVLink domains in which the best design costs more than this beyond the least are not looked at again."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Evolution:
         Complete evaluations of performance; time.
     at_limit : tuple of str
         Parameters that the best design takes to the end of their range, and limits that it exhausts.
+    near : (Designs, array)
+        All designs seen within `NEAR` of the least cost, and their cost [USD].
+    ways : Ways
+        Layouts and strategies that the search knew at its end.
 
     """
 
@@ -59,6 +66,8 @@ class Evolution:
     evaluated: int
     wall_s: float
     at_limit: tuple[str, ...]
+    near: tuple[Designs, Array]
+    ways: Ways
 
 
 def fronts(objectives: Array) -> NDArray[np.int64]:
@@ -97,50 +106,6 @@ def _order(scores: Scores, objective: Objective) -> NDArray[np.int64]:
     return np.lexsort((-_crowding(values, rank), rank))
 
 
-class _Genome:
-    """Designs as points of the unit cube: logarithms of the parameters, the power limit as a share of the full draw."""
-
-    def __init__(self, question: Question) -> None:
-        self.t = question.technology
-        ranges = question.limits.within(self.t)
-        low, high = ranges["nvlink_domain"]
-        self.domains = np.array([d for d in self.t.domains if low <= d <= high], dtype=float)
-        if not self.domains.size:
-            raise NoAnswerError(f"no NVLink domain between {low:g} and {high:g}; {self.t.name} has {self.t.domains}")
-        self.power = ranges["power_w"]
-        names = [n for n in PARAMETERS if n not in ("power_w", "nvlink_domain")]
-        self.low = np.log([ranges[n][0] for n in names])
-        self.high = np.log([ranges[n][1] for n in names])
-
-    size = len(PARAMETERS)
-
-    def points(self, designs: Designs) -> Array:
-        """The inverse of `designs`, moved inside the ranges. Shape (design, 7)."""
-        table = designs.table()
-        numbers = (np.log(table[:, :5]) - self.low) / np.maximum(self.high - self.low, 1e-12)
-        full = cost(designs.change(power_w=np.inf), self.t).full_power_w
-        power = (designs.power_w / full - 0.5) / 0.5
-        nearest = np.argmin(np.abs(np.log(self.domains[None, :] / designs.nvlink_domain[:, None])), axis=1)
-        out = np.column_stack([numbers, power, (nearest + 0.5) / len(self.domains)])
-        return np.asarray(np.clip(out, 0.0, 1.0))
-
-    def in_every_domain(self, point: Array) -> Array:
-        """One design with each NVLink domain. Shape (domain, 7)."""
-        out = np.repeat(point[None, :], len(self.domains), axis=0)
-        out[:, 6] = (np.arange(len(self.domains)) + 0.5) / len(self.domains)
-        return out
-
-    def designs(self, points: Array) -> Designs:
-        """Points, shape (design, 7), as designs."""
-        numbers = np.exp(self.low + points[:, :5] * (self.high - self.low))
-        domain = self.domains[np.minimum((points[:, 6] * len(self.domains)).astype(int), len(self.domains) - 1)]
-        open_ended = Designs.from_table(np.column_stack([numbers, np.full(len(points), np.inf), domain]))
-        full = cost(open_ended, self.t).full_power_w
-        # From half its draw upwards: a slower clock still saves power there.
-        power = np.clip((0.5 + 0.5 * points[:, 5]) * full, self.power[0], np.minimum(full, self.power[1]))
-        return open_ended.change(power_w=np.maximum(power, self.power[0]))
-
-
 def evolve(
     question: Question,
     *,
@@ -149,6 +114,7 @@ def evolve(
     generations: int = _GENERATIONS,
     seed: int = 0,
     known: Designs | None = None,
+    ways: Ways | None = None,
 ) -> Evolution:
     """Search the designs of a question.
 
@@ -162,6 +128,8 @@ def evolve(
         Size and length of the search; the same seed gives the same answer.
     known : Designs, optional
         Designs to begin with, so that the answer is no worse than they are within the limits.
+    ways : Ways, optional
+        Layouts and strategies to begin with; default those that are best around the middle of every NVLink domain.
 
     Raises
     ------
@@ -171,11 +139,8 @@ def evolve(
     """
     started = time.perf_counter()
     random = np.random.default_rng(seed)
-    genome, scorer = _Genome(question), Scorer(question)
-    for domain in range(len(genome.domains)):
-        middle = np.full((1, genome.size), 0.5)
-        middle[0, 6] = (domain + 0.5) / len(genome.domains)
-        scorer.probe(genome.designs(middle))
+    genome, scorer = Genome(question), Scorer(question)
+    scorer.add(ways if ways is not None else first_ways(question))
     points = random.random((population, genome.size))
     if known is not None:
         points[: len(known)] = genome.points(known)[:population]
@@ -187,7 +152,7 @@ def evolve(
         if g in (generations // 3, 2 * generations // 3):
             scores = scorer.score(designs)
             scorer.prune()
-            everywhere = genome.in_every_domain(points[_order(scores, objective)[0]])
+            everywhere = _in_good_domains(genome, scorer, points[_order(scores, objective)[0]])
             for i in range(len(everywhere)):
                 scorer.probe(genome.designs(everywhere[i : i + 1]))
             scores = scorer.score(designs)
@@ -215,15 +180,34 @@ def evolve(
     keep = np.flatnonzero(scores.possible)
     keep = keep[np.argsort(getattr(scores, "joules" if objective == "joules" else "usd")[keep], kind="stable")]
     best = designs.take(keep)
+    near = _near(seen, float(scores.usd[keep[0]]))
     return Evolution(
         best,
         scores.take(keep),
-        _similar(seen, float(scores.usd[keep[0]])),
+        similar(*near),
         history,
         scorer.evaluated,
         time.perf_counter() - started,
-        _at_limit(best, scores.take(keep), question),
+        limits_met(best, scores.take(keep), question),
+        near,
+        scorer.ways,
     )
+
+
+def first_ways(question: Question) -> Ways:
+    """Layouts and strategies that are best around the middle of every NVLink domain, of all works."""
+    genome, scorer = Genome(question), Scorer(question)
+    middle = genome.in_every_domain(np.full(genome.size, 0.5))
+    for i in range(len(middle)):
+        scorer.probe(genome.designs(middle[i : i + 1]))
+    return scorer.ways
+
+
+def _in_good_domains(genome: Genome, scorer: Scorer, best: Array) -> Array:
+    """The best design with each NVLink domain that may still win. Shape (domain, 7)."""
+    everywhere = genome.in_every_domain(best)
+    usd = scorer.score(genome.designs(everywhere)).usd
+    return np.asarray(everywhere[usd <= usd.min() * (1 + _RIVAL)])
 
 
 def _children(points: Array, order: NDArray[np.int64], random: np.random.Generator) -> Array:
@@ -255,15 +239,21 @@ def _archive(seen: list[tuple[Array, Array, Array]]) -> Array:
     return np.asarray(table[order[keep]])
 
 
-def _similar(seen: list[tuple[Array, Array, Array]], best: float) -> dict[str, tuple[float, float]]:
+def _near(seen: list[tuple[Array, Array, Array]], best: float) -> tuple[Designs, Array]:
     table, usd = np.concatenate([s[0] for s in seen]), np.concatenate([s[1] for s in seen])
-    near = table[usd <= best * (1 + _SIMILAR)]
-    if not len(near):
+    keep = np.flatnonzero(usd <= best * (1 + NEAR))
+    return Designs.from_table(table[keep]), usd[keep]
+
+
+def similar(designs: Designs, usd: Array) -> dict[str, tuple[float, float]]:
+    """Range of each parameter over the designs that cost at most 2 % more than the cheapest of them."""
+    if not len(usd):
         return {}
+    near = designs.table()[usd <= usd.min() * (1 + _SIMILAR)]
     return {name: (float(near[:, i].min()), float(near[:, i].max())) for i, name in enumerate(PARAMETERS)}
 
 
-def _at_limit(designs: Designs, scores: Scores, question: Question) -> tuple[str, ...]:
+def limits_met(designs: Designs, scores: Scores, question: Question) -> tuple[str, ...]:
     """Which limits the best design stands at, within 2 %."""
     t, limits = question.technology, question.limits
     row = designs.row(0)

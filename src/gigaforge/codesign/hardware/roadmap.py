@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
+from gigaforge.codesign.hardware.converge import Converged, converge
 from gigaforge.codesign.hardware.design import Designs
 from gigaforge.codesign.hardware.evolve import Evolution, evolve
 from gigaforge.codesign.hardware.past import ratios
@@ -17,7 +18,6 @@ from gigaforge.codesign.hardware.technologies import technology
 from gigaforge.codesign.hardware.technology import Technology
 from gigaforge.codesign.hardware.work import ServingWork
 from gigaforge.errors import NoAnswerError
-from gigaforge.executor import SerialExecutor, map_ordered
 
 __all__ = ["NextGeneration", "next_generation", "phase", "technology_of"]
 
@@ -48,6 +48,8 @@ class NextGeneration:
         What was asked.
     reference, reference_usd, reference_joules
         The shipped platform's design, and what the mix costs on it [USD], [J].
+    reference_by_phase : mapping of phase to float
+        What the work of each costs there [USD].
     general : Evolution
         One design for all work.
     special : mapping of phase to Evolution
@@ -58,18 +60,23 @@ class NextGeneration:
         Cost of every work on every design, relative to the reference.
     interval : (float, float)
         80 % interval of the general design's cost, as factors: the cost model's figures.
+    noise : float
+        How far repeated searches of one question end apart, the worst of all questions [fraction]. A specialised design
+        that saves no more than this saves nothing that can be told.
 
     """
 
     question: Question
     reference: Designs
     reference_usd: float
+    reference_by_phase: Mapping[str, float]
     reference_joules: float
     general: Evolution
     special: Mapping[str, Evolution]
     pareto: Evolution | None
     table: list[dict[str, Any]]
     interval: tuple[float, float]
+    noise: float
 
     @property
     def relative_usd(self) -> float:
@@ -82,16 +89,23 @@ class NextGeneration:
         own = sum(float(e.scores.usd[0]) for e in self.special.values())
         return own / self.reference_usd
 
+    @property
+    def saved(self) -> float:
+        """What a design for each phase saves of the general one's cost [fraction]."""
+        return 1.0 - self.specialised_usd / self.relative_usd if self.special else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON and the report."""
         out: dict[str, Any] = {
             "technology": self.question.technology.name,
             "prices": self.question.economics.source,
             "reference": {"design": self.reference.row(0), "words": self.reference.words(0)},
-            "general": _described(self.general, self.reference_usd),
-            "special": {name: _described(e, self.reference_usd) for name, e in self.special.items()},
-            "specialised_usd": self.specialised_usd,
-            "interval": list(self.interval),
+            "general": _described(self.general, self.reference_usd)
+            | {"relative_cost_interval": [self.relative_usd * f for f in self.interval]},
+            "special": {name: _described(e, self.reference_by_phase[name]) for name, e in self.special.items()},
+            "specialised_relative_cost": self.specialised_usd if self.special else None,
+            "saved": self.saved,
+            "noise": self.noise,
             "by_work": self.table,
             "evaluated": self.general.evaluated + sum(e.evaluated for e in self.special.values()),
         }
@@ -100,8 +114,8 @@ class NextGeneration:
             keep = np.unique(np.linspace(0, len(p.designs) - 1, 24).astype(int))
             out["pareto"] = [
                 {
-                    "usd": float(p.scores.usd[i]) / self.reference_usd,
-                    "joules": float(p.scores.joules[i]) / self.reference_joules,
+                    "relative_cost": float(p.scores.usd[i]) / self.reference_usd,
+                    "relative_joules": float(p.scores.joules[i]) / self.reference_joules,
                     "words": p.designs.words(int(i)),
                     "design": p.designs.row(int(i)),
                 }
@@ -110,16 +124,22 @@ class NextGeneration:
         return out
 
 
+_PLAIN: Final = {"rack_usd": "share_of_system_usd", "rack_power_w": "share_of_system_w", "accelerator_usd": "price_usd",
+                 "package_usd": "to_make_usd"}  # fmt: skip
+
+
 def _described(e: Evolution, reference_usd: float) -> dict[str, Any]:
     costs = e.scores.costs.row(0)
     return {
         "design": e.designs.row(0),
         "words": e.designs.words(0),
-        "usd": float(e.scores.usd[0]) / reference_usd,
+        "relative_cost": float(e.scores.usd[0]) / reference_usd,
         "ranges": {name: list(ends) for name, ends in e.ranges.items()},
         "at_limit": list(e.at_limit),
         "ratios": ratios(e.designs),
-        "costs": {k: v for k, v in costs.items() if k not in ("possible", "host_w", "fabric_w")},
+        "per_accelerator": {
+            _PLAIN.get(k, k): v for k, v in costs.items() if k not in ("possible", "host_w", "fabric_w")
+        },
     }
 
 
@@ -131,8 +151,9 @@ def next_generation(
     specialised: bool = True,
     pareto: bool = False,
     seed: int = 0,
-    population: int = 100,
-    generations: int = 26,
+    repeats: int = 2,
+    population: int = 40,
+    generations: int = 14,
     executor: Executor | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> NextGeneration:
@@ -148,10 +169,10 @@ def next_generation(
         Its own.
     specialised, pareto : bool
         Whether to search a design for each phase; the front of dollars against joules.
-    seed, population, generations : int
-        As `gigaforge.codesign.hardware.evolve`.
+    seed, repeats, population, generations : int
+        As `gigaforge.codesign.hardware.converge.converge`.
     executor : Executor, optional
-        Where to search the specialised designs; default in this process.
+        Where to search; default in this process.
     tell : callable
         Told what is being searched.
 
@@ -167,57 +188,45 @@ def next_generation(
         raise NoAnswerError(
             f"the reference ({reference.words(0)}) cannot do all of the work, so nothing can be compared with it"
         )
-
-    size = (seed, population, generations)
-    tell("searching the general design")
-    general = _search(question, "usd", *size)
-    start = general.designs.take(slice(0, 12))
     phases = list(dict.fromkeys(phase(w) for w in question.works))
-    names = phases if specialised and len(phases) > 1 else []
-    asked: list[tuple[Any, ...]] = [
-        (question.only(*(w.name for w in question.works if phase(w) == name)), "usd", *size, start) for name in names
-    ]
-    if pareto:
-        asked.append((question, "both", *size, start))
-    if asked:
-        what = [f"designs for {' and '.join(names)}"] * bool(names) + ["designs between dollars and joules"] * pareto
-        tell(f"searching {', '.join(what)}")
-    found = list(map_ordered(_search, asked, executor or SerialExecutor()))
-    special = dict(zip(names, found, strict=False))
-    front = found[-1] if pareto else None
+    by_phase = {
+        p: float(sum(u for w, u in zip(question.works, today.usd_by_work[0], strict=True) if phase(w) == p))
+        for p in phases
+    }
+    questions = {"general": question}
+    if specialised and len(phases) > 1:
+        questions |= {p: question.only(*(w.name for w in question.works if phase(w) == p)) for p in phases}
+    found = converge(
+        questions, repeats=repeats, population=population, generations=generations, seed=seed, executor=executor, tell=tell
+    )  # fmt: skip
     scorer = Scorer(question)
-    scorer.probe(general.designs.take(slice(0, 1)))
+    for one in found.values():
+        scorer.add(one.found.ways)
+    general = found["general"].found
+    front = None
+    if pareto:
+        tell("searching designs between dollars and joules")
+        start = general.designs.take(slice(0, 12))
+        front = evolve(
+            question, objective="both", seed=seed, known=start, ways=scorer.ways, population=100, generations=26
+        )
     best = general.designs.take(slice(0, 1))
+    tell("the interval of its cost")
     interval = cost_interval(scorer, best, float(scorer.score(best).usd[0]))
     return NextGeneration(
-        question, reference, float(today.usd[0]), float(today.joules[0]), general, special, front,
-        _by_work(question, today.usd_by_work[0], general, special), interval,
+        question, reference, float(today.usd[0]), by_phase, float(today.joules[0]), general,
+        {name: one.found for name, one in found.items() if name != "general"}, front,
+        _by_work(question, scorer, today.usd_by_work[0], found), interval, max(one.noise for one in found.values()),
     )  # fmt: skip
 
 
-def _search(
-    question: Question,
-    objective: Literal["usd", "both"],
-    seed: int,
-    population: int,
-    generations: int,
-    known: Designs | None = None,
-) -> Evolution:
-    return evolve(
-        question, objective=objective, seed=seed, population=population, generations=generations, known=known
-    )
-
-
-def _by_work(
-    question: Question, today: Any, general: Evolution, special: Mapping[str, Evolution]
-) -> list[dict[str, Any]]:
+def _by_work(question: Question, scorer: Scorer, today: Any, found: Mapping[str, Converged]) -> list[dict[str, Any]]:
     """Cost of each work on the design for its phase and on the general one, over that on the reference."""
-    designs: Sequence[tuple[str, Evolution]] = [("general", general), *special.items()]
     rows = []
-    for name, found in designs:
-        score = Scorer(question).score(found.designs.take(slice(0, 1)), enforce=False)
+    for name, one in found.items():
+        score = scorer.score(one.found.designs.take(slice(0, 1)), enforce=False)
         for w, work in enumerate(question.works):
             usd = float(score.usd_by_work[0, w] / today[w])
             label = "general" if name == "general" else f"made for {name}"
-            rows.append({"work": work.name, "design": label, "usd": usd if np.isfinite(usd) else None})
+            rows.append({"work": work.name, "design": label, "relative_cost": usd if np.isfinite(usd) else None})
     return rows

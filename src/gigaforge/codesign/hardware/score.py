@@ -18,9 +18,11 @@ from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.units import format_quantity
 
-__all__ = ["Limits", "Question", "Scorer", "Scores"]
+__all__ = ["Limits", "Question", "Scorer", "Scores", "Ways"]
 
 Array = NDArray[np.float64]
+Ways = dict[tuple[str, int], Candidates | None]
+"""Ways to run each work, by its name and the NVLink domain; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class Question:
             raise InputError(
                 f"{len(self.works)} works and {len(self.amounts)} amounts; one of each is needed", "works"
             )
+        if len({w.name for w in self.works}) < len(self.works):
+            raise InputError("two works have one name; ways to run them are kept by name", "works")
         if not all(a > 0 for a in self.amounts):
             raise InputError("every amount of work must be above zero", "amounts")
         self.limits.within(self.technology)
@@ -149,13 +153,19 @@ class Scorer:
     def __init__(self, question: Question, like: Scorer | None = None) -> None:
         self.question = question
         self.evaluated = 0
-        self._ways: dict[tuple[int, int], Candidates | None] = {} if like is None else like.ways
-        self._chosen: dict[tuple[int, int], NDArray[np.int64]] = {}
+        self._ways: Ways = {} if like is None else like.ways
+        self._chosen: dict[tuple[str, int], NDArray[np.int64]] = {}
 
     @property
-    def ways(self) -> dict[tuple[int, int], Candidates | None]:
-        """Ways tried, by work and NVLink domain."""
+    def ways(self) -> Ways:
+        """Ways tried, by name of the work and NVLink domain."""
         return dict(self._ways)
+
+    def add(self, ways: Ways) -> None:
+        """Try further ways, found by another scorer of the same works."""
+        for key, found in ways.items():
+            known = self._ways.get(key)
+            self._ways[key] = known if found is None else found if known is None else _union(known, found)
 
     def hardware(self, designs: Designs, domain: int) -> tuple[Hardware, Costs]:
         """What the performance model sees, and the costs."""
@@ -168,14 +178,11 @@ class Scorer:
         domain = int(design.nvlink_domain[0])
         grid, _ = self.hardware(design.take(slice(0, 1)), domain)
         machine = _single(grid)
-        for w, work in enumerate(self.question.works):
-            known = self._ways.get((w, domain))
+        for work in self.question.works:
             try:
-                found = work.candidates(machine)
+                self.add({(work.name, domain): work.candidates(machine)})
             except NoAnswerError:
-                self._ways.setdefault((w, domain), None)
-                continue
-            self._ways[w, domain] = found if known is None else _union(known, found)
+                self._ways.setdefault((work.name, domain), None)
 
     def candidates(self, design: Designs, work: int) -> Candidates:
         """The ways to run one work that are best somewhere around a design; `NoAnswerError` if there is none."""
@@ -206,18 +213,18 @@ class Scorer:
         for domain in np.unique(designs.nvlink_domain.astype(int)):
             rows = np.flatnonzero(designs.nvlink_domain.astype(int) == domain)
             here = designs.take(rows)
-            if (0, int(domain)) not in self._ways:
+            if any((work.name, int(domain)) not in self._ways for work in q.works):
                 self.probe(here)
             hardware, costs = self.hardware(here, int(domain))
             capped = costs.power_w < costs.full_power_w * (1 - 1e-9)
             cap = costs.power_w if np.any(capped) else None
             for w, work in enumerate(q.works):
-                ways = self._ways[w, int(domain)]
+                ways = self._ways[work.name, int(domain)]
                 if ways is None:
                     continue
                 out = work.output(hardware, ways, cap)
                 tokens[rows, w], power[rows, w] = out.tokens_per_s, out.power_w
-                self._chosen[w, int(domain)] = out.choice
+                self._chosen[work.name, int(domain)] = out.choice
                 self.evaluated += len(rows) * _count(ways)
         costs = cost(designs, q.technology)
         per_s = costs.rack_usd * q.economics.capital_per_s + costs.rack_power_w * q.economics.watt_usd_per_s

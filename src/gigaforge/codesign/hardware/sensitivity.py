@@ -7,7 +7,8 @@ platform with that number a little lower and a little higher.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from gigaforge.codesign.hardware.technology import Technology
 from gigaforge.codesign.hardware.work import Candidates, ServingWork, Work
 from gigaforge.codesign.prices import Prices
 from gigaforge.errors import NoAnswerError
+from gigaforge.executor import SerialExecutor, map_ordered
 from gigaforge.perf.hardware import Hardware
 from gigaforge.quarters import SECONDS_PER_QUARTER
 
@@ -180,6 +182,8 @@ def sensitivities(
     works: Mapping[str, Work],
     *,
     error: tuple[float, float] = (0.8, 1.25),
+    executor: Executor | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[Sensitivity]:
     """Worth of each parameter of each platform that the plan uses, dearest platform first.
 
@@ -190,23 +194,35 @@ def sensitivities(
     platforms : mapping of system to Platform
         Those to look at.
     works : mapping of workload to Work
-        What each workload of the plan asks of an accelerator.
+        What each workload of the plan asks of an accelerator; runs that ask the same may share one.
     error : (float, float)
         80 % interval of yields, as factors.
+    executor : Executor, optional
+        Where to run the works again; default in this process.
+    tell : callable
+        Told how many are done.
 
     """
+    used = {
+        (w, s): works[w]
+        for (w, s), racks in prices.racks_used.items()
+        if s in platforms and np.any(racks) and w in works and _accelerators(prices, s, platforms[s].hardware)
+    }
+    asked = {(work.name, s): (work, platforms[s]) for (_, s), work in used.items()}
+    slopes: dict[tuple[str, str], dict[str, float]] = {}
+    for key, found in zip(
+        asked, map_ordered(elasticities, asked.values(), executor or SerialExecutor()), strict=True
+    ):
+        slopes[key] = found
+        tell(f"sensitivities of the plan to its platforms: {len(slopes)} of {len(asked)} works")
     out: list[Sensitivity] = []
     for system, platform in platforms.items():
-        used = {
-            w: works[w] for (w, s), racks in prices.racks_used.items() if s == system and np.any(racks) and w in works
-        }
-        accelerators = _accelerators(prices, system, platform.hardware)
-        if not accelerators or not used:
+        mine = {w: work for (w, s), work in used.items() if s == system}
+        if not mine:
             continue
-        worth, slope = {}, {}
-        for name, work in used.items():
-            worth[name] = _worth(prices, name, system, work, platform)
-            slope[name] = elasticities(work, platform)
+        worth = {w: _worth(prices, w, system, work, platform) for w, work in mine.items()}
+        slope = {w: slopes[work.name, system] for w, work in mine.items()}
+        accelerators = _accelerators(prices, system, platform.hardware)
         out += [_one(prices, system, platform, p, worth, slope, accelerators, error) for p in UNITS]
     total: dict[str, float] = {}
     for s in out:
@@ -293,5 +309,5 @@ def _price(prices: Prices, system: str, platform: Platform, parameter: str, size
     base = design_of(platform.hardware).change(power_w=np.inf)
     more = base.change(**{parameter: getattr(base, parameter) + size})
     both = Designs.from_table(np.concatenate([base.table(), more.table()]))
-    c = cost(both, platform.technology)
+    c = cost(both, platform.technology, whole_stacks=False)
     return float(np.diff(c.rack_usd)[0]) * dollar + float(np.diff(c.full_power_w + c.host_w + c.fabric_w)[0]) * watt

@@ -4,7 +4,14 @@
 
   // A chart as wide as its column: single charts stretch, small multiples choose how many stand in a row.
   const fitted = (spec, width) => {
-    if (spec.facet) {
+    if (spec.vconcat) {
+      // Panels under each other leave room for their axis.
+      for (const panel of spec.vconcat) panel.width = Math.max(200, Math.floor(width - 70));
+    } else if (spec.facet && !spec.spacing) {
+      // Few wide panels with named rows.
+      spec.columns = width < 640 ? 1 : Math.min(2, spec.columns || 2);
+      spec.spec.width = Math.floor((width - 130 - 24 * spec.columns) / spec.columns);
+    } else if (spec.facet) {
       const gap = spec.spacing.column;
       spec.columns = Math.max(2, Math.min(4, Math.floor(width / 200)));
       spec.spec.width = Math.floor((width - 36 - gap * (spec.columns - 1)) / spec.columns);
