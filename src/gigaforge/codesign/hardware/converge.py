@@ -135,6 +135,7 @@ def descend(question: Question, starts: Designs, ways: Ways, seed: int = 0) -> t
         more[:, -1] = 0.0
         ways_to_go = np.concatenate([axes, more / np.linalg.norm(more, axis=1, keepdims=True)])
         tries = np.clip(at[moving, None, :] + step[moving, None, None] * ways_to_go[None], 0.0, 1.0)
+        tries = np.concatenate([tries, _by_the_stack(genome, at[moving])], axis=1)
         usd = scorer.score(genome.designs(tries.reshape(-1, genome.size))).usd.reshape(len(moving), -1)
         least = usd.argmin(axis=1)
         better = usd.min(axis=1) < best[moving] * (1 - 1e-7)
@@ -142,6 +143,26 @@ def descend(question: Question, starts: Designs, ways: Ways, seed: int = 0) -> t
         best[moving[better]] = usd[better, least[better]]
         step[moving[~better]] *= 0.5
     return genome.designs(at), np.asarray(best), scorer.evaluated
+
+
+def _by_the_stack(genome: Genome, points: Array) -> Array:
+    """The same with one HBM stack less, as many and one more, each at its full speed. Shape (point, 3, parameter).
+
+    Memory is bought by the stack, so cost has cliffs there that small steps do not cross.
+    """
+    t, designs = genome.t, genome.designs(points)
+    most = np.minimum(designs.hbm_bandwidth_bytes_s / t.stack_bytes_s[1], t.stacks_max)
+    out = []
+    for more in (-1, 0, 1):
+        stacks = np.clip(np.ceil(most - 1e-6) + more, 1, t.stacks_max)
+        changed = designs.change(
+            hbm_bandwidth_bytes_s=stacks * t.stack_bytes_s[1],
+            hbm_bytes=np.clip(designs.hbm_bytes, stacks * t.stack_bytes[0], stacks * t.stack_bytes[1]),
+        )
+        moved = genome.points(changed)
+        moved[:, -2:] = points[:, -2:]  # the power limit as a share of the full draw, and the domain
+        out.append(moved)
+    return np.stack(out, axis=1)
 
 
 def _search(
