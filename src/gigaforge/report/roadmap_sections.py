@@ -106,7 +106,7 @@ def _next_words(answer: Mapping[str, Any]) -> list[str]:
     out = [
         (
             f"In {answer['technology']}, the plan asks for {general['words']}. It does the plan's work at "
-            f"{100 * general['usd']:.0f} % of what it costs on today's main platform ({low:.0f} to {high:.0f} % as the cost model's "
+            f"{100 * general['relative_cost']:.0f} % of what it costs on today's main platform ({low:.0f} to {high:.0f} % as the cost model's "
             "figures range)."
         )
     ]
