@@ -19,7 +19,7 @@ from gigaforge.report.report_tables import Table
 from gigaforge.report.story import money
 from gigaforge.report.view import PlanView
 
-__all__ = ["change_parts", "codesign_parts"]
+__all__ = ["change_parts", "codesign_parts", "numbers"]
 
 Parts = tuple[list[str], list[str], list[Figure], list[Table]]
 """Leading sentences, listed statements, figures, tables."""

@@ -18,14 +18,12 @@ References
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gigaforge.codesign.hardware.converge import converge
 from gigaforge.codesign.hardware.design import Designs, design_of
 from gigaforge.codesign.hardware.economics import Economics
-from gigaforge.codesign.hardware.evolve import Evolution
+from gigaforge.codesign.hardware.evolve import Evolution, evolve
 from gigaforge.codesign.hardware.score import Limits, Question, Scorer
 from gigaforge.codesign.hardware.technologies import technology
 from gigaforge.codesign.hardware.technology import Technology
@@ -131,8 +129,6 @@ class Retrodiction:
         The search's result.
     predicted, real : dict
         By the names of `RATIOS`.
-    noise : float
-        How far the costs of repeated searches end apart [fraction].
     factor : dict
         Predicted over real.
 
@@ -141,7 +137,6 @@ class Retrodiction:
     found: Evolution
     predicted: dict[str, float]
     real: dict[str, float]
-    noise: float
 
     @property
     def factor(self) -> dict[str, float]:
@@ -153,7 +148,7 @@ class Retrodiction:
         return {name: 1 / factor <= f <= factor for name, f in self.factor.items()}
 
 
-def retrodict(question: Question, came: Hardware, seed: int = 0, executor: Executor | None = None) -> Retrodiction:
+def retrodict(question: Question, came: Hardware, seed: int = 0, generations: int = 30) -> Retrodiction:
     """Search the best accelerator of a past question and compare its balance with the one that came."""
-    found, noise = converge({"2020": question}, seed=seed, population=64, generations=16, executor=executor)["2020"]
-    return Retrodiction(found, ratios(found.designs), ratios(design_of(came)), noise)
+    found = evolve(question, seed=seed, generations=generations)
+    return Retrodiction(found, ratios(found.designs), ratios(design_of(came)))
