@@ -111,10 +111,10 @@ def test_specialised_designs_save_more_than_the_searches_noise_or_nothing() -> N
     questions = {"general": question, **{w.name: question.only(w.name) for w in question.works}}
     found = converge(questions, population=24, generations=8)
     general = found["general"].found
-    assert max(one.noise for one in found.values()) < 0.01
+    assert max(one.noise for one in found.values()) < 0.02
     for w, work in enumerate(question.works):
         own = found[work.name].found
-        assert own.scores.usd[0] <= general.scores.usd_by_work[0, w] * 1.001
+        assert own.scores.usd[0] <= general.scores.usd_by_work[0, w] * 1.005
     again = converge({"general": question}, population=24, generations=8)["general"].found
     assert again.scores.usd[0] == pytest.approx(general.scores.usd[0], rel=0.01)
     stacks = general.scores.costs.stacks[0]
