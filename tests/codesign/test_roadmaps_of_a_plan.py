@@ -13,12 +13,15 @@ from gigaforge.buildout.programme import USD, build
 from gigaforge.buildout.roadmaps import plan_prices
 from gigaforge.buildout.solver import Relaxation, relax
 from gigaforge.cli.roadmaps import limits_from
+from gigaforge.codesign.hardware import Platform, Work, sensitivities
+from gigaforge.codesign.hardware.sensitivity import _moved
 from gigaforge.codesign.prices import Prices
 from gigaforge.errors import InputError
 from gigaforge.quarters import Quarter
 from gigaforge.report.roadmap_figures import design_pareto, hardware_sensitivity, iso_loss, specialised_designs
 from gigaforge.report.roadmap_sections import hardware_parts, model_parts
 from tests.buildout.small import catalog, points, scenario
+from tests.codesign.test_hardware_roadmap import decode, machine, training
 
 ROWS = [
     {
@@ -175,3 +178,52 @@ def test_market_prices_are_level_in_todays_dollars() -> None:
         Prices.market([], power_usd_per_w_year=1.0, energy_usd_per_j=0.0, token_usd={}, discount_rate=0.1)
     with pytest.raises(InputError, match=r"prices\.power"):
         Prices.market(quarters, power_usd_per_w_year=-1.0, energy_usd_per_j=0.0, token_usd={}, discount_rate=0.1)
+
+
+@pytest.mark.slow
+def test_every_sensitivity_of_an_accelerator_matches_a_plan_with_that_number_changed(
+    problem: Problem, relaxed: Relaxation
+) -> None:
+    """Each number of the busiest platform 2 % up and down, every work run again on it, and the relaxed plan solved again."""
+    prices = plan_prices(problem, relaxed)
+    k = int(np.argmax([prices.racks_online[s].sum() for s in problem.systems]))
+    system = problem.systems[k]
+    platform = Platform(machine("dgx-h100"))
+    works: dict[str, Work] = dict.fromkeys(problem.workloads, replace(decode(), steps=20))
+    works |= dict.fromkeys(problem.runs, training())
+    found = {s.parameter: s for s in sensitivities(prices, {system: platform}, works)}
+    step, limit = 0.02, float(platform.hardware.power_limit_w)
+    ways = {w.name: w.candidates(platform.hardware) for w in set(works.values())}
+
+    def factors(parameter: str, sign: int) -> dict[str, float]:
+        at = np.array([1.0, 1.0 + sign * step])
+        down = parameter == "power_limit_w"  # nothing is known of a chip above its limit
+        cap = limit * (np.array([1.0, 1.0 - step]) if down and sign < 0 else np.ones(2))
+        moved = _moved(platform.hardware, {"hbm_bytes" if down else parameter: np.ones(2) if down else at})
+        out = {w.name: w.output(moved, ways[w.name], cap).tokens_per_s for w in set(works.values())}
+        return {name: float(out[w.name][1] / out[w.name][0]) for name, w in works.items()}
+
+    def moved_plan(by: dict[str, float]) -> float:
+        serve = np.array([by[problem.workloads[w]] for w in problem.point_workload])
+        train = np.array([by[problem.runs[r]] for r in problem.train_run])
+        return value(
+            replace(
+                problem,
+                point_tokens=problem.point_tokens * np.where(problem.point_system == k, serve, 1.0)[:, None],
+                train_rate=problem.train_rate * np.where(problem.train_system == k, train, 1.0),
+            )
+        )
+
+    for parameter in (
+        "bf16_flop_s",
+        "hbm_bytes",
+        "hbm_bandwidth_bytes_s",
+        "scale_up_bytes_s",
+        "scale_out_bytes_s",
+        "power_limit_w",
+    ):
+        ends = [moved_plan(factors(parameter, sign)) for sign in (-1, 1)]
+        width = step if parameter == "power_limit_w" else 2 * step
+        one = found[parameter]
+        scale = sum(float((prices.token_usd[w] * v).sum()) for (w, s), v in prices.tokens_made.items() if s == system)
+        assert one.usd * one.today * width == pytest.approx(ends[1] - ends[0], rel=0.05, abs=1e-4 * scale), parameter
