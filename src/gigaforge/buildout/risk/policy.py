@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD
-from gigaforge.buildout.risk.template import Basis, Numbers, Template
+from gigaforge.buildout.risk.relaxed import Basis, Replan, packed, unpacked
+from gigaforge.buildout.risk.template import Numbers, Template
 from gigaforge.buildout.risk.world import Worlds
 from gigaforge.buildout.tranches import due_tranches
 
-__all__ = ["Outcome", "Policy", "rollout"]
+__all__ = ["Commitment", "Outcome", "Policy", "rollout"]
 
 _WHOLE = 1e-6  # a block that is this near to whole is whole
+_PLACES_TRIED = 3  # for a run that the relaxation splits
+_SHARE_TRIED = 0.02  # of the run
+_UNDONE = 1e-3  # of a run's work: so little does not matter
 
 
 @dataclass(frozen=True)
@@ -55,46 +59,68 @@ class Outcome:
     unfinished: list[float]
 
 
+@dataclass(frozen=True)
+class Commitment:
+    """What one plan commits: racks wanted, in blocks (S, K, T), and where runs go, as columns of the template."""
+
+    wanted: Array
+    placed: dict[int, int]
+
+
 @dataclass
 class Policy:
     """What every sample of a study starts from.
 
     Attributes
     ----------
-    first : array
-        Racks of the first commitment, in blocks; the same in every world, where nothing is known at the start.
-        Shape (S, K, T).
+    first : Commitment
+        Of the first plan; the same in every world, where nothing is known at the start.
     basis : Basis
         Where the simplex method starts.
+    whole_racks, whole_runs : bool
+        Whether racks are rounded to whole blocks, and runs put at one place: without, the relaxation stands as it is.
 
     """
 
     worlds: Worlds
     template: Template
-    first: Array | None = None
-    first_chosen: Array | None = None
+    first: Commitment | None = None
     basis: Basis | None = None
-    whole: bool = True
+    whole_racks: bool = True
+    whole_runs: bool = True
 
-    def with_part_racks(self) -> Policy:
-        """The same without the repair to whole racks: what the relaxation alone would promise."""
-        return replace(self, whole=False)
+    def relaxed(self, *, runs_too: bool) -> Policy:
+        """The same without the repair of racks, or of racks and runs: what the relaxation would promise."""
+        other = replace(self, whole_racks=False, whole_runs=not runs_too)
+        if runs_too:
+            other.prepare()
+        return other
 
     @property
     def step(self) -> int:
         """Quarters between plans."""
         return self.worlds.risk.replan_quarters
 
+    @property
+    def lead(self) -> int:
+        """Quarters beyond the next plan whose racks are ordered before it."""
+        return 1 if self.worlds.problem.scenario.finance.deposit > 0 else 0
+
     def prepare(self) -> None:
         """Find the first plan, on what is known at the start."""
         known = any(v.stated.known == "start" for v in self.worlds.variables)
         # Tracks of no particular world: at the start nothing of them shows.
-        tracks = [np.full(len(self.template.problem.quarters), v.distribution.median) for v in self.worlds.variables]
-        numbers = self.template.numbers(self.worlds.problem_of(self.worlds.beliefs(tracks, 0)))
-        x, self.basis = self.template.solve(numbers, self.template.lower, self.template.upper)
-        if not known:
-            self.first = _read(self.template, x, "add")
-            self.first_chosen = _read(self.template, x, "chosen")
+        tracks = [np.full(len(self.template.problem.quarters), v.median) for v in self.worlds.variables]
+        believed = self.worlds.problem_of(self.worlds.beliefs(tracks, 0))
+        state = _State(self, believed)
+        first, self.basis = state.plan(self.template.numbers(believed), None, self.step + self.lead)
+        self.first = None if known else first
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "basis": packed(self.basis)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({**state, "basis": unpacked(state["basis"])})
 
 
 def rollout(policy: Policy, index: int) -> Outcome:
@@ -102,22 +128,17 @@ def rollout(policy: Policy, index: int) -> Outcome:
     world, template = policy.worlds, policy.template
     tracks = world.tracks(index)
     truth = world.problem_of(tracks)
-    state = _State(template, truth, whole=policy.whole)
-    basis = policy.basis
+    state, basis = _State(policy, truth), policy.basis
     count = len(truth.quarters)
-    lead = 1 if truth.scenario.finance.deposit > 0 else 0
     for now in range(0, count, policy.step):
-        until = min(now + policy.step + lead, count)
-        if now == 0 and policy.first is not None and policy.first_chosen is not None:
-            wanted, chosen = policy.first, policy.first_chosen
+        until = min(now + policy.step + policy.lead, count)
+        if now == 0 and policy.first is not None:
+            decided = policy.first
         else:
             numbers = template.numbers(world.problem_of(world.beliefs(tracks, now)))
             state.admit(numbers)
-            lower, upper = state.bounds()
-            x, basis = template.solve(numbers, lower, upper, basis)
-            wanted, chosen = _read(template, x, "add"), _read(template, x, "chosen")
-        state.commit(wanted, until)
-        state.place(chosen, until)
+            decided, basis = state.plan(numbers, basis, until)
+        state.commit(decided, until)
         if until == count:
             break
     numbers = template.numbers(truth)
@@ -136,12 +157,12 @@ def _read(template: Template, x: Array, name: str) -> Array:
 class _State:
     """What has been committed so far in one world."""
 
-    def __init__(self, template: Template, truth: Problem, *, whole: bool) -> None:
-        self.t, self.truth, self.done, self.whole = template, truth, 0, whole
+    def __init__(self, policy: Policy, truth: Problem) -> None:
+        self.t, self.truth, self.done, self.policy = policy.template, truth, 0, policy
         self.block = float(truth.scenario.block)
         self.added = np.zeros((len(truth.sites), len(truth.systems), len(truth.quarters)))  # blocks
         self.owed = np.zeros(self.added.shape[:2])  # wanted and not had, part blocks included
-        self.chosen = np.full((len(truth.runs), *self.added.shape[:2]), np.nan)
+        self.placed: dict[int, int] = {}  # run to the column that says where it is
         self.per_block = np.outer(truth.pue_peak, truth.rack_it_w) * self.block  # [W] of facility power
         self.least = np.outer(truth.pue_peak, truth.least_held_w) * self.block  # the same at work under a cap
         # Half of the racks of a quarter work in it, and only those at work can be held to less than their nameplate.
@@ -151,8 +172,43 @@ class _State:
             self.added[..., :over] = truth.past.added / self.block
             self.done = over
 
-    def commit(self, wanted: Array, until: int) -> None:
-        """Turn wanted part blocks into whole ones that truth allows: supply that came, power that stands."""
+    def plan(self, numbers: Numbers, basis: Basis | None, until: int) -> tuple[Commitment, Basis]:
+        """The best that can be done from here on by these numbers; runs that start before `until` at one place each."""
+        replan = Replan(self.t, numbers, *self.bounds(), basis)
+        x = replan.best()
+        placed: dict[int, int] = {}
+        for run in self._starting(until) if self.policy.whole_runs else []:
+            placed[run], x = self._one_place(replan, x, run)
+        return Commitment(_read(self.t, x, "add"), placed), replan.basis
+
+    def _starting(self, until: int) -> list[int]:
+        """Runs without a place that may start before a quarter, those due first before the others."""
+        first = [int(np.argmax(window)) for window in self.truth.run_window]
+        runs = [r for r, t in enumerate(first) if t < until and r not in self.placed]
+        return sorted(runs, key=lambda r: int(self.truth.run_due[r]))
+
+    def _one_place(self, replan: Replan, x: Array, run: int) -> tuple[int, Array]:
+        """Put a run where the relaxation has it; where it is split, at the largest part that can finish it."""
+        columns = self.t.choices(run)
+        order = columns[np.argsort(-x[columns], kind="stable")]
+        tried = [int(c) for c in order[:_PLACES_TRIED] if x[c] > _SHARE_TRIED] or [int(order[0])]
+        found: list[tuple[float, int, Array]] = []
+        for column in tried:
+            replan.fix(columns, (columns == column).astype(float))
+            if x[column] > 1 - _WHOLE:
+                return column, x
+            y = replan.best()
+            found.append((replan.objective, column, y))
+            if self.t.unfinished(y, run) < _UNDONE:
+                return column, y
+        _, best, y = max(found, key=lambda f: f[0])
+        replan.fix(columns, (columns == best).astype(float))
+        return best, y
+
+    def commit(self, decided: Commitment, until: int) -> None:
+        """Place runs, and turn wanted part blocks into whole ones that truth allows: supply that came, power there is."""
+        self.placed |= decided.placed
+        wanted = decided.wanted
         self.owed[:] = 0.0
         for t in range(self.done, until):
             self.owed += wanted[..., t]
@@ -161,7 +217,7 @@ class _State:
             for line in range(len(self.truth.lines)):
                 mine = np.flatnonzero(self.truth.line_of == line)
                 left = int(self.truth.supply[line, t] // self.block + _WHOLE)
-                buy = self._whole if self.whole else self._part
+                buy = self._whole if self.policy.whole_racks else self._part
                 bought = buy(self.owed[:, mine], self.new[:, mine], room, left)
                 bought *= self.truth.can_host[:, mine, t]
                 self.added[:, mine, t] = bought
@@ -202,26 +258,16 @@ class _State:
         out *= np.minimum(1.0, np.maximum(room, 0.0) / np.maximum(need, 1e-9))[:, None]
         return np.asarray(out * min(1.0, left / max(out.sum(), 1e-9)))
 
-    def place(self, chosen: Array, until: int) -> None:
-        """Runs that start before the next plan stay where the plan put them."""
-        for r in range(len(self.truth.runs)):
-            if np.isnan(self.chosen[r]).all() and int(np.argmax(self.truth.run_window[r])) < until:
-                best = np.unravel_index(int(np.argmax(chosen[r])), chosen[r].shape)
-                if chosen[r][best] > 0.5:  # else it is at linked sites, or not yet decided
-                    self.chosen[r] = 0.0
-                    self.chosen[r][best] = 1.0
-
     def bounds(self) -> tuple[Array, Array]:
         """Bounds of all columns with what is committed fixed."""
         lower, upper = self.t.lower.copy(), self.t.upper.copy()
         columns = self.t.columns["add"][..., : self.done]
         there = columns >= 0
         lower[columns[there]] = upper[columns[there]] = self.added[..., : self.done][there]
-        if self.truth.runs:
-            columns = self.t.columns["chosen"]
-            there = (columns >= 0) & ~np.isnan(self.chosen)
-            lower[columns[there]] = upper[columns[there]] = self.chosen[there]
-        if self.whole:
+        for run, column in self.placed.items():
+            columns = self.t.choices(run)
+            lower[columns] = upper[columns] = (columns == column).astype(float)
+        if self.policy.whole_racks:
             self._release(lower, upper)
         return lower, upper
 
@@ -274,15 +320,12 @@ class _State:
     def outcome(self, x: Array, numbers: Numbers) -> Outcome:
         """Read the settled world."""
         p, count = self.truth, self.t.shape[1]
-        slack = x[count:]
         periods = len(p.quarters)
         reached = self.reached()
         dates = [np.flatnonzero(reached >= n) for n in range(1, p.tranche_count + 1)]
-        unfinished = np.zeros(len(p.runs))
-        place = {row: i for i, (row, _, _) in enumerate(self.t.slack)}
-        for r, run in enumerate(p.runs):
-            rows = [place[int(i)] for i in self.t.rows[f"training.{run}|work"].ravel() if int(i) in place]
-            unfinished[r] = slack[rows].sum() / (p.run_tokens[r] / PETA)
+        unfinished = [
+            self.t.unfinished(x, r) * self.t.problem.run_tokens[r] / p.run_tokens[r] for r in range(len(p.runs))
+        ]
         served = _read(self.t, x, "served").sum() * PETA / p.demand.sum() if p.workloads else 1.0
         return Outcome(
             npv_usd=float(numbers.value @ x[:count]) * USD,
@@ -290,7 +333,7 @@ class _State:
             tranches=[int(d[0]) if len(d) else -1 for d in dates],
             served=float(served),
             capex_usd=self._capex(x),
-            short_usd=float(slack[:periods].max(initial=0.0)) * USD,
+            short_usd=float(x[count : count + periods].max(initial=0.0)) * USD,
             unfinished=[float(min(u, 1.0)) for u in unfinished],
         )
 

@@ -219,17 +219,33 @@ def _run(
     ):
         journal.add(index, outcome)
         tell("living through the samples", done, samples)
+    return _optimism(policy, journal, samples, workers, scheduler, tell)
+
+
+def _optimism(
+    policy: Policy, journal: Journal, samples: int, workers: int | None, scheduler: str, tell: Watch
+) -> dict[str, float]:
+    """What the relaxation alone would promise on a few worlds, over what its repair to whole racks and runs comes to."""
     few = list(range(min(_OPTIMISM_SAMPLES, samples)))
-    tell("measuring what whole racks cost", 0, 0)
-    relaxed = dict(run_tasks(rollout, policy.with_part_racks(), few, workers=workers, scheduler=scheduler))
-    with_parts = np.array([relaxed[i].npv_usd for i in few])
+    tell("measuring what whole racks and runs cost", 0, 0)
     whole = np.array([journal.done[i].npv_usd for i in few])
+
+    def without(*, runs_too: bool) -> tuple[Array, list[Outcome]]:
+        found = dict(run_tasks(rollout, policy.relaxed(runs_too=runs_too), few, workers=workers, scheduler=scheduler))
+        return np.array([found[i].npv_usd for i in few]), [found[i] for i in few]
+
+    racks, _ = without(runs_too=False)
+    both, split = without(runs_too=True)
     size = max(float(np.abs(whole).mean()), 1.0)
+    missed = [float(np.mean([sum(o.unfinished) for o in side])) for side in (split, [journal.done[i] for i in few])]
     return {
         "samples": float(len(few)),
-        "npv_usd": float((with_parts - whole).mean()),
-        "relative": float((with_parts - whole).mean() / size),
-        "worst_relative": float(np.abs(with_parts - whole).max() / size),
+        "npv_usd": float((both - whole).mean()),
+        "relative": float((both - whole).mean() / size),
+        "worst_relative": float(np.abs(both - whole).max() / size),
+        "racks_relative": float((racks - whole).mean() / size),
+        "runs_missed_relaxed": missed[0],
+        "runs_missed": missed[1],
     }
 
 

@@ -10,6 +10,7 @@ entry are learnt together; where the check fails, each is learnt by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Final
 
 import highspy
@@ -18,10 +19,10 @@ import numpy as np
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import PETA
 from gigaforge.buildout.risk.compiled import Compiled, Index, compiled
-from gigaforge.buildout.solver import quiet_highs
+from gigaforge.buildout.risk.relaxed import Basis, Replan
 from gigaforge.errors import GigaforgeError
 
-__all__ = ["EXCHANGEABLE", "Basis", "Numbers", "Template"]
+__all__ = ["EXCHANGEABLE", "Numbers", "Template"]
 
 # Fields of a problem that enter linearly, or (supply) in one known place.
 EXCHANGEABLE: Final = frozenset({
@@ -35,8 +36,6 @@ _CASH_SHORT: Final = 20.0  # per dollar
 _RUN_SHORT: Final = 500.0  # [billion dollars] a whole run
 _MILESTONE_SHORT: Final = 200.0  # [billion dollars per GW]
 _POWER_SHORT: Final = 500.0  # [billion dollars per GW and quarter]
-
-Basis = tuple[Any, Any]  # statuses of columns and rows, as small integers
 
 
 @dataclass(frozen=True)
@@ -173,56 +172,64 @@ class Template:
 
     # -- solving -------------------------------------------------------------------------------------------------
 
-    def model(self, numbers: Numbers, lower: Array, upper: Array) -> Any:
-        """A HiGHS model: the template's columns, then one slack a row of `slack`."""
-        count, extra = self.shape[1], len(self.slack)
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = count + extra, self.shape[0]
-        lp.col_cost_ = np.concatenate([numbers.cost, [c for _, _, c in self.slack]])
-        lp.col_lower_ = np.concatenate([lower, np.zeros(extra)])
-        lp.col_upper_ = np.concatenate([upper, np.full(extra, highspy.kHighsInf)])
-        infinity = highspy.kHighsInf
-        lp.row_lower_ = np.where(self.less, -infinity, numbers.rhs)
-        lp.row_upper_ = np.where(self.more, infinity, numbers.rhs)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        more = self.starts[-1] + 1 + np.arange(extra, dtype=np.int32)
-        lp.a_matrix_.start_ = np.concatenate([self.starts, more])
-        lp.a_matrix_.index_ = np.concatenate([self.places, np.array([r for r, _, _ in self.slack], dtype=np.int32)])
-        lp.a_matrix_.value_ = np.concatenate([numbers.data, [v for _, v, _ in self.slack]])
-        lp.sense_ = highspy.ObjSense.kMaximize
-        return lp
+    def pass_to(self, highs: Any, numbers: Numbers, lower: Array, upper: Array) -> None:
+        """Give a solver the programme: the template's columns, then one slack a row of `slack`."""
+        fixed, (count, extra), infinity = self._fixed, (self.shape[1], len(self.slack)), highspy.kHighsInf
+        highs.passModel(
+            count + extra,
+            self.shape[0],
+            len(fixed["index"]),
+            int(highspy.MatrixFormat.kColwise),
+            int(highspy.ObjSense.kMaximize),
+            0.0,
+            np.concatenate([numbers.cost, fixed["slack_cost"]]),
+            np.concatenate([lower, np.zeros(extra)]),
+            np.concatenate([upper, np.full(extra, infinity)]),
+            np.where(self.less, -infinity, numbers.rhs),
+            np.where(self.more, infinity, numbers.rhs),
+            fixed["start"],
+            fixed["index"],
+            np.concatenate([numbers.data, fixed["slack_value"]]),
+            fixed["kind"],
+        )
+
+    @cached_property
+    def _fixed(self) -> dict[str, Any]:
+        """What of the solver's input no numbers change."""
+        rows, values, costs = (list(side) for side in zip(*self.slack, strict=True))
+        more = self.starts[-1] + 1 + np.arange(len(rows), dtype=np.int32)
+        return {
+            "slack_cost": np.array(costs),
+            "slack_value": np.array(values),
+            "start": np.concatenate([self.starts, more]).astype(np.int32),
+            "index": np.concatenate([self.places, rows]).astype(np.int32),
+            "kind": np.zeros(self.shape[1] + len(rows), dtype=np.int32),  # all continuous
+        }
 
     def solve(self, numbers: Numbers, lower: Array, upper: Array, basis: Basis | None = None) -> tuple[Array, Basis]:
-        """The best values of all columns (slacks last), and the basis to start a neighbour from.
+        """The best values of all columns (slacks last), and the basis to start a neighbour from."""
+        replan = Replan(self, numbers, lower, upper, basis)
+        return replan.best(), replan.basis
 
-        Always a fresh solver: the answer depends on the arguments alone, not on what a worker did before.
-        """
-        highs = quiet_highs()
-        for option, setting in (("output_flag", False), ("threads", 1), ("solver", "simplex"), ("random_seed", 0)):
-            highs.setOptionValue(option, setting)
-        highs.passModel(self.model(numbers, lower, upper))
-        if basis is not None:
-            highs.setBasis(_basis(*basis))
-        highs.run()
-        status = highs.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
-            if basis is not None:
-                return self.solve(numbers, lower, upper)  # a poor start can mislead the simplex method; begin afresh
-            raise GigaforgeError(f"a re-plan was not solved ({highs.modelStatusToString(status)}); please report it")
-        end = highs.getBasis()
-        statuses = tuple(np.array([int(s) for s in part], dtype=np.int8) for part in (end.col_status, end.row_status))
-        return np.asarray(highs.getSolution().col_value), (statuses[0], statuses[1])
+    def unfinished(self, x: Array, run: int) -> float:
+        """Work of a run that an answer leaves undone, as a share of the template's."""
+        return float(x[self.shape[1] + self._work_slacks[run]].sum() / (self.problem.run_tokens[run] / PETA))
 
+    @cached_property
+    def _work_slacks(self) -> list[Index]:
+        """Slacks of each run's work, as positions among the slacks."""
+        rows = np.array([row for row, _, _ in self.slack])
+        kinds = [(f"training.{run}|work", f"training.{run}|spanned work {run}") for run in self.problem.runs]
+        mine = [np.concatenate([self.rows[k].ravel() for k in names if k in self.rows]) for names in kinds]
+        return [np.flatnonzero(np.isin(rows, found[found >= 0])).astype(np.int32) for found in mine]
 
-_STATUS: Final = tuple(highspy.HighsBasisStatus(i) for i in range(5))
-
-
-def _basis(columns: Any, rows: Any) -> Any:
-    basis = highspy.HighsBasis()
-    basis.col_status = [_STATUS[i] for i in columns]
-    basis.row_status = [_STATUS[i] for i in rows]
-    basis.valid = True
-    return basis
+    def choices(self, run: int) -> Index:
+        """Columns that say where a run is: each site and system, then each pair of linked sites; -1 left out."""
+        spanned = self.columns.get("spanned")
+        pairs = [span for span in self.problem.spans if span.allowed]
+        both = [spanned[i] for i, span in enumerate(pairs) if span.run == run] if spanned is not None else []
+        found = np.concatenate([self.columns["chosen"][run].ravel(), *both])
+        return np.asarray(found[found >= 0], dtype=np.int32)
 
 
 def _steps(old: Array, field: str) -> Array:

@@ -129,7 +129,7 @@ def two_stage(policy: Policy, futures: int = 8) -> TwoStage:
         _future(policy, n, worlds.problem_of(t), known.supply, columns, there)
         for n, t in zip(numbers, tracks, strict=True)
     ]
-    middle_all = policy.first if policy.first is not None else np.zeros(template.columns["add"].shape)
+    middle_all = policy.first.wanted if policy.first else np.zeros(template.columns["add"].shape)
     middle = middle_all[..., :step][there]
     best = _orders(made, _limits(policy, known.supply, there), len(columns))
     values = [float(np.mean([_evaluate(f, y) for f in made])) for y in (best, middle)]

@@ -40,6 +40,11 @@ class Variable:
     first: int
     count: int
 
+    @cached_property
+    def median(self) -> float:
+        """What planners count on until they know better."""
+        return self.distribution.median
+
     @property
     def delay(self) -> bool:
         """Whether its value is a shift in quarters."""
@@ -156,7 +161,7 @@ class Worlds:
         return [self._belief(v, track, now) for v, track in zip(self.variables, tracks, strict=True)]
 
     def _belief(self, v: Variable, truth: Array, now: int) -> Array:
-        median = v.distribution.median
+        median = v.median
         time = np.arange(len(truth))
         first = min(t.first for t in v.targets)
         if v.stated.known == "start" or now > self._known(v, first):
