@@ -8,8 +8,10 @@ reads the same in this process, another one or another machine.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from gigaforge.errors import GigaforgeError, InputError
 __all__ = ["SerialExecutor", "default_workers", "map_ordered", "open_executor", "run_tasks"]
 
 R = TypeVar("R")
+_PATIENCE_S = 30  # for the first worker of a cluster
 _TRIES = 3  # a task that has killed so many workers is given up
 
 
@@ -56,7 +59,8 @@ def open_executor(workers: int | None = None, scheduler: str = "") -> Iterator[E
     Raises
     ------
     InputError
-        Fewer than one worker, a scheduler that does not answer, or one without ``distributed`` installed.
+        Fewer than one worker, a scheduler that does not answer or has no workers, workers of other versions, or no
+        ``distributed`` installed.
 
     """
     count = _checked(workers)
@@ -97,7 +101,39 @@ def _dask(address: str) -> Iterator[Any]:
         why = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise InputError(f"no Dask scheduler answers at {address!r} ({why})", "--scheduler") from None
     with client:
+        _check_workers(client, address)
         yield client
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Somebody is there to do the work, with the Python and the libraries that make the same digits."""
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE_S)
+    except TimeoutError:
+        raise InputError(
+            f"the scheduler at {address!r} has no worker after {_PATIENCE_S} s; start some with 'dask worker {address}'",
+            "--scheduler",
+        ) from None
+    there = client.run(_versions)
+    here = _versions()
+    for worker, found in there.items():
+        other = {k: (v, here[k]) for k, v in found.items() if v != here[k]}
+        if other:
+            listed = ", ".join(f"{k} {theirs or 'missing'} there, {ours} here" for k, (theirs, ours) in other.items())
+            raise InputError(
+                f"worker {worker} has other versions ({listed}), which would give other digits; install the same there",
+                "--scheduler",
+            )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": ".".join(map(str, sys.version_info[:2]))}
+    for name in ("gigaforge", "highspy", "numpy", "scipy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = ""
+    return found
 
 
 def map_ordered(function: Callable[..., R], items: Iterable[tuple[Any, ...]], executor: Executor) -> Iterator[R]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gigaforge.buildout.check import check_plan
-from gigaforge.buildout.places import energised_in, place_of, why_not
+from gigaforge.buildout.places import energised_in, months_of, place_of, why_not
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import plan
 from gigaforge.buildout.problem import problem_from
@@ -17,6 +17,7 @@ from gigaforge.buildout.programme import build
 from gigaforge.buildout.reasons import RackAccounts
 from gigaforge.buildout.solver import SolverOptions, relax
 from gigaforge.catalog import load_catalog
+from gigaforge.operations.weather import MONTH_DAYS
 from gigaforge.quarters import Quarter
 from gigaforge.scenario import interpolate, output_tokens, parse_scenario
 from gigaforge.scenario.schema import Phase, Serving
@@ -80,6 +81,33 @@ def test_pue_is_higher_in_summer_and_its_mean_is_the_sites() -> None:
     assert place.pue[0] == place.pue.max()  # the third quarter of the year
     assert 0.9 < place.serving_price_factor[0] < 1.1
     assert place.serving_price_factor[0] != 1
+
+
+def test_the_weather_of_each_month_sets_its_pue() -> None:
+    """Mean over the year is the site's, July tops January, the hottest hour is the site's peak; quarters follow months."""
+    cat = load_catalog()
+    for name in ("abilene", "port-washington", "dona-ana"):
+        site = cat.site(name)
+        year = months_of(site)
+        assert np.average(year.pue_mean, weights=MONTH_DAYS) == pytest.approx(site.pue_mean.value, rel=1e-3)
+        assert year.pue_peak.max() == pytest.approx(site.pue_peak.value)
+        assert (year.pue_mean <= year.pue_peak + 1e-12).all()
+        assert year.pue_mean[6] > year.pue_mean[0]
+    normals = cat.site("abilene").climate
+    assert normals is not None
+    np.testing.assert_allclose(months_of(cat.site("abilene")).air_c, normals.mean_c, atol=2.0)
+    assert months_of(cat.site("saline")).air_c[0] < months_of(cat.site("coreweave")).air_c[0] - 5
+
+
+def test_the_plan_shows_months() -> None:
+    made = planned()
+    months, sites = made.tables["site_months"], made.tables["sites"]
+    assert len(months) == 3 * len(sites)
+    assert set(months["month"].str[:4]) == {q[:4] for q in sites["quarter"]}
+    by_quarter = months.groupby(["site", "quarter"])["mean_power_w"].mean()
+    energy = sites.set_index(["site", "quarter"])["energy_j"] / 7889400.0
+    np.testing.assert_allclose(by_quarter, energy.reindex(by_quarter.index), rtol=0.01)
+    assert (months["peak_power_w"] <= months["energised_w"] * (1 + 1e-9)).all()
 
 
 def test_why_a_system_does_not_fit() -> None:

@@ -52,6 +52,7 @@ def test_the_walk_misses_no_figure() -> None:
 def test_sources_are_used_dated_and_unique() -> None:
     used = {key for _, entry in ENTRIES for key in entry.source}
     used |= {key for _, entry in ENTRIES for _, figure in figures_in(entry) for key in figure.source}
+    used |= {key for site in CATALOG.sites.values() if site.climate for key in site.climate.source}
     unused = set(CATALOG.sources) - used
     assert not unused, f"sources that nothing cites: {sorted(unused)}"
     assert all(re.match(r"20\d\d(-\d\d(-\d\d)?)?$", source.date) for source in CATALOG.sources.values())

@@ -11,17 +11,44 @@ from numpy.typing import NDArray
 
 from gigaforge.catalog import Catalog, Site, System
 from gigaforge.operations.power import Cooling, price_factor, pue_of
-from gigaforge.operations.weather import Climate, climate_at, dry_bulb_c, wet_bulb_c
+from gigaforge.operations.weather import MONTH_DAYS, Climate, climate_of, dry_bulb_c, wet_bulb_c
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 from gigaforge.scenario import Scenario, step
 from gigaforge.scenario.schema import Phase, ScenarioSite
 
-__all__ = ["Place", "energised_in", "place_of", "why_not"]
+__all__ = ["Months", "Place", "energised_in", "months_of", "place_of", "why_not"]
 
 Array = NDArray[np.float64]
 
 _SUPPLY = {"grid": "grid-connection-time", "gas": "gas-supply-time", "solar-storage": "solar-storage-supply-time"}
 _HOURS = 8766
+_OF_QUARTER = (MONTH_DAYS.reshape(4, 3) / MONTH_DAYS.reshape(4, 3).sum(axis=1, keepdims=True)).ravel()
+"""Share of each month in the days of its quarter: quarters count as equally long."""
+
+
+@dataclass(frozen=True, eq=False)
+class Months:
+    """A site's mean year by month, January first. Shape (12,) each.
+
+    Attributes
+    ----------
+    air_c : array
+        Mean air temperature [°C]; NaN where the place is not known.
+    pue_mean : array
+        For energy; the mean of its quarters, by the days of their months, is the site's.
+    pue_peak : array
+        In the hottest hour of the month, against the site's limit; the largest is the site's.
+
+    """
+
+    air_c: Array
+    pue_mean: Array
+    pue_peak: Array
+
+    def by_quarter(self, quarters: list[Quarter]) -> Array:
+        """Mean PUE of each quarter, by the days of its months. Shape (quarter,)."""
+        mean = (self.pue_mean * _OF_QUARTER).reshape(4, 3).sum(axis=1)
+        return np.asarray(mean[[q.number - 1 for q in quarters]])
 
 
 @dataclass(frozen=True)
@@ -34,6 +61,8 @@ class Place:
         Facility power that can be counted on [W].
     pue : (quarter,) array
         Mean PUE of each quarter.
+    months : Months
+        The same by month of the year, and what its hottest hour takes.
     energy_usd_per_j, carbon_kg_per_j : (quarter,) array
         Of the sources energised by then, by their power.
     serving_price_factor : (workload,) array
@@ -49,6 +78,7 @@ class Place:
 
     energised_w: Array
     pue: Array
+    months: Months
     energy_usd_per_j: Array
     carbon_kg_per_j: Array
     serving_price_factor: Array
@@ -77,10 +107,12 @@ def place_of(scenario: Scenario, index: int, site: Site, catalog: Catalog) -> Pl
     cut = override.curtailment
     share = 1.0 - (cut.depth * cut.hours_per_year / _HOURS if cut else 0.0)
     credit = cut.credit * cut.depth * SECONDS_PER_QUARTER if cut else 0.0
+    months = months_of(site)
     water = override.water if override.water is not None else _fact(catalog, "water-use", 0.0)
     return Place(
         energised_w=power,
-        pue=_seasonal_pue(site, quarters),
+        pue=months.by_quarter(quarters),
+        months=months,
         energy_usd_per_j=price,
         carbon_kg_per_j=carbon,
         serving_price_factor=np.array([_busy_price(scenario, w, site, override, catalog) for w in range(len(scenario.serving))]),
@@ -134,21 +166,28 @@ def _sources(override: ScenarioSite, site: Site, catalog: Catalog, quarters: lis
 
 
 @cache
-def _season(climate: Climate) -> tuple[float, ...]:
-    """What weather adds to cooling in each quarter of the year over its mean, from a typical year by the hour."""
+def _year(climate: Climate) -> tuple[Array, Array, Array]:
+    """A typical year by the hour: mean air temperature, and mean and most of what cooling takes, by month."""
     dry = dry_bulb_c(np.random.default_rng(0), climate, 0.0, _HOURS, 3600.0)
     over = pue_of(Cooling(), wet_bulb_c(dry, climate.humidity), np.ones(_HOURS), 2.0) - 1.0
-    return tuple(float(part.mean()) for part in np.array_split(over, 4))
+    month = np.searchsorted(np.cumsum(MONTH_DAYS) * 24, np.arange(_HOURS), side="right")
+    parts = [(dry[month == m], over[month == m]) for m in range(12)]
+    mean = np.array([o.mean() for _, o in parts])
+    return np.array([d.mean() for d, _ in parts]), mean, np.array([o.max() for _, o in parts])
 
 
-def _seasonal_pue(site: Site, quarters: list[Quarter]) -> Array:
-    """Mean PUE of each quarter: the site's mean over the year, higher in warm quarters where its place is known."""
-    mean = site.pue_mean.value
+def months_of(site: Site) -> Months:
+    """A site's PUE by month: its own means over the year, their course from the weather where its place is known.
+
+    Cooling follows the wet bulb of a typical year drawn from the site's monthly normals, as in the simulation of
+    operations; the level is the site's mean PUE for energy and its peak PUE for the hottest hour of the year.
+    """
+    mean, peak = site.pue_mean.value, site.pue_peak.value
     if site.latitude is None:
-        return np.full(len(quarters), mean)
-    season = np.array(_season(climate_at(site.latitude, site.longitude)))
-    season = season / season.mean()
-    return np.array([1.0 + (mean - 1.0) * season[q.number - 1] for q in quarters])
+        return Months(np.full(12, np.nan), np.full(12, mean), np.full(12, peak))
+    air, over, most = _year(climate_of(site))
+    for_energy = 1.0 + (mean - 1.0) * over / np.average(over, weights=_OF_QUARTER)
+    return Months(air, for_energy, np.maximum(1.0 + (peak - 1.0) * most / most.max(), np.minimum(for_energy, peak)))
 
 
 def _busy_price(scenario: Scenario, w: int, site: Site, override: ScenarioSite, catalog: Catalog) -> float:
@@ -157,7 +196,7 @@ def _busy_price(scenario: Scenario, w: int, site: Site, override: ScenarioSite, 
     if not swing or serving.shape is None:
         return 1.0
     load = np.array(catalog.shape(serving.shape).factors)
-    offset = climate_at(site.latitude, site.longitude).utc_offset_h
+    offset = climate_of(site).utc_offset_h
     return float((price_factor(0.0, len(load), 3600.0, offset, swing) * load).mean() / load.mean())
 
 

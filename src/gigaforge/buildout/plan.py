@@ -19,6 +19,7 @@ from gigaforge.buildout.payments import delivered_usd
 from gigaforge.buildout.plan_tables import (
     demand_table,
     environment,
+    months_table,
     run_end,
     sites_table,
     supply_table,
@@ -117,6 +118,7 @@ def plan_from(programme: Programme, solution: Solution) -> Plan:
     tables = {
         "deployment": _deployment(p, d),
         "sites": sites_table(p, d),
+        "site_months": months_table(p, d),
         "supply": supply_table(p),
         "allocation": _allocation(p, d),
         "cash": cash.table,

@@ -14,7 +14,16 @@ from gigaforge.buildout.payments import energy_j
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.quarters import SECONDS_PER_QUARTER
 
-__all__ = ["demand_table", "environment", "run_end", "sites_table", "supply_table", "terms_summary", "training_runs"]
+__all__ = [
+    "demand_table",
+    "environment",
+    "months_table",
+    "run_end",
+    "sites_table",
+    "supply_table",
+    "terms_summary",
+    "training_runs",
+]
 
 
 def _index(p: Problem, *dims: str) -> pd.MultiIndex:
@@ -53,6 +62,35 @@ def sites_table(p: Problem, d: Decisions) -> pd.DataFrame:
     frame["partner"] = frame["site"].map(dict(zip(p.sites, p.partners, strict=True)))
     frame["tenure"] = frame["site"].map(dict(zip(p.sites, p.tenures, strict=True)))
     return frame[["quarter", "site", *[c for c in frame.columns if c not in ("quarter", "site")]]]
+
+
+def months_table(p: Problem, d: Decisions) -> pd.DataFrame:
+    """A row per site and month of the horizon: air [°C], PUE, mean and peak facility power [W], the limit [W].
+
+    Racks are those of the quarter: what the plan decides by quarter, with the weather of each of its months.
+    """
+    mean_it, held = energy_j(p, d) / p.pue_quarter / SECONDS_PER_QUARTER, d.held_w(p).sum(axis=1)
+    quarter = np.repeat(np.arange(len(p.quarters)), 3)
+    month = np.array([3 * q.number - 3 + i for q in p.quarters for i in range(3)])
+    frames = []
+    for s, site in enumerate(p.sites):
+        year = p.months[s]
+        frames.append(
+            pd.DataFrame(
+                {
+                    "month": [f"{p.quarters[t].year}-{m + 1:02d}" for t, m in zip(quarter, month, strict=True)],
+                    "quarter": [str(p.quarters[t]) for t in quarter],
+                    "site": site,
+                    "air_c": year.air_c[month],
+                    "pue_mean": year.pue_mean[month],
+                    "pue_peak": year.pue_peak[month],
+                    "mean_power_w": mean_it[s, quarter] * year.pue_mean[month],
+                    "peak_power_w": held[s, quarter] * year.pue_peak[month],
+                    "energised_w": p.energised_w[s, quarter],
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
 
 
 def environment(p: Problem, d: Decisions) -> dict[str, Any]:

@@ -299,6 +299,9 @@ def _check_references(catalog: Catalog, raw: dict[str, dict[str, Any]]) -> None:
 def _check_sources(entry: BaseModel, sources: dict[str, Source], where: str) -> None:
     """A source is a key of sources.yaml or a web address."""
     own = [("source", list(getattr(entry, "source", [])))]
+    normals = getattr(entry, "climate", None)
+    if normals is not None:
+        own.append(("climate.source", normals.source))
     for path, keys in own + [(f"{path}.source".lstrip("."), figure.source) for path, figure in figures_in(entry)]:
         for key in keys:
             if key not in sources and not key.startswith(("https://", "http://")):

@@ -26,6 +26,7 @@ from gigaforge.units import DIMENSIONS, parse_quantity
 
 __all__ = [
     "Accelerator",
+    "ClimateNormals",
     "EnergyStep",
     "Entry",
     "Fact",
@@ -213,6 +214,17 @@ class EnergyStep(BaseModel):
     power: PowerFigure
 
 
+class ClimateNormals(BaseModel):
+    """Weather of a mean year, by month, at the nearest station that publishes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    station: str
+    mean_c: list[float] = Field(min_length=12, max_length=12, description="mean air temperature, January first [°C]")
+    source: Sources = Field(min_length=1, description="where they were read: keys or addresses")
+    note: str = ""
+
+
 class Site(Entry):
     """A campus with power by quarter, or leased capacity at a partner's."""
 
@@ -240,6 +252,7 @@ class Site(Entry):
     rack_power_limit: PowerFigure | None = None
     systems: list[str] = Field([], description="systems this site can host (empty: all within its rack power limit)")
     carbon_intensity: CarbonFigure | None = None
+    climate: ClimateNormals | None = Field(None, description="monthly normals (default: assumed from the latitude)")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -126,6 +126,7 @@ def _progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 def _print(console: Console, s: dict[str, Any], folder: Path) -> None:
     from rich.table import Table
 
+    from gigaforge.report.risk_figures import optimism_sentence
     from gigaforge.units import format_quantity
 
     def money(usd: float) -> str:
@@ -136,7 +137,7 @@ def _print(console: Console, s: dict[str, Any], folder: Path) -> None:
     console.print(
         f"net present value {money(npv['p50'])} ({money(npv['p10'])} to {money(npv['p90'])}); one in twenty falls "
         f"{money(npv['value_at_risk_95'])} or more below the median",
-        highlight=False, soft_wrap=True,
+        highlight=False,
     )  # fmt: skip
     table = Table(box=None, header_style="dim", padding=(0, 2))
     for name in ("promise", "by", "kept in", "p10", "p50", "p90"):
@@ -152,7 +153,9 @@ def _print(console: Console, s: dict[str, Any], folder: Path) -> None:
         top = [f"{name} {v['shapley']:.0%}" for name, v in list(found["figures"].items())[:5] if v["shapley"] > 0.005]
         if top:
             what = "net present value" if label == "npv_usd" else f"power by {label.rsplit(maxsplit=1)[-1]}"
-            console.print(f"what matters for {what}: {', '.join(top)}", highlight=False, soft_wrap=True)
+            console.print(f"what matters for {what}: {', '.join(top)}", highlight=False)
+    if "optimism" in s:
+        console.print(optimism_sentence(s["optimism"]), highlight=False)
     for sentence in s.get("two_stage", {}).get("sentences", []):
-        console.print(sentence, highlight=False, soft_wrap=True)
+        console.print(sentence, highlight=False)
     console.print(f"[dim]samples and risk.html in {folder}[/]")

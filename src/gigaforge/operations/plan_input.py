@@ -22,7 +22,7 @@ from gigaforge.operations.modes import FailureTable, RackClass, default_failures
 from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.serving import ServingPolicy
 from gigaforge.operations.traffic import DemandShape
-from gigaforge.operations.weather import climate_at
+from gigaforge.operations.weather import climate_of
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 
 __all__ = ["fleet_of_plan"]
@@ -289,7 +289,7 @@ class _Builder:
                 extra["carbon_g_per_j"] = entry.carbon_intensity.value * 1e3
         return Site(
             name=name, limit_w=limit, pue_mean=pue, built_w=np.maximum(self._by_window(online, power), 1.0),
-            climate=climate_at(latitude, entry.longitude if entry else None), latitude=38.0 if latitude is None else latitude,
+            climate=climate_of(entry), latitude=38.0 if latitude is None else latitude,
             technicians=default_technicians(self.table, here), parts=default_parts(self.table, here), **extra,
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ __all__ = [
     "demand_table",
     "environment_table",
     "measures_table",
+    "months_table",
     "party_tables",
     "reason_sentences",
     "terms_sentences",
@@ -170,6 +171,29 @@ def environment_table(plan: PlanView) -> Table | None:
                      f"{1000 * carbon / (energy / 1e3):.0f}" if energy else "–"])  # fmt: skip
     head = ["Year", "Mean power", "Energy [TWh]", "Carbon [Mt]", "Water [Mm³]", "g/kWh"]
     return Table("Energy, carbon and water", head, rows)
+
+
+def months_table(plan: PlanView) -> Table | None:
+    """PUE of each site by month of the year, and the month in which it comes nearest to its limit."""
+    if "site_months" not in plan.tables:
+        return None
+    frame = plan.tables["site_months"].assign(of_year=lambda f: f["month"].str[-2:])
+    used = frame[frame["peak_power_w"] > 0]
+    rows: list[list[Cell]] = []
+    for site in dict.fromkeys(used["site"]):
+        mine = frame[frame["site"] == site].drop_duplicates("of_year").sort_values("of_year")
+        last = used[used["site"] == site]
+        share = (last["peak_power_w"] / last["energised_w"].where(last["energised_w"] > 0)).fillna(0.0)
+        full = last.loc[share.idxmax()]
+        warm = "–" if mine["air_c"].isna().all() else f"{mine['air_c'].max():.0f} °C"
+        rows.append([plan.label(str(site)), *[f"{v:.2f}" for v in mine["pue_mean"]], warm,
+                     f"{mine['pue_peak'].max():.2f}", f"{full['month']}: {share.max():.0%}"])  # fmt: skip
+    if not rows:
+        return None
+    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    head = ["Site", *months, "Warmest month", "PUE, hottest hour", "Fullest month of limit"]
+    note = "Mean PUE by month, for energy, from the monthly weather of the place; the hottest hour is held against the limit."
+    return Table("PUE by month", head, rows, note=note)
 
 
 def training_notes(plan: PlanView) -> list[str]:

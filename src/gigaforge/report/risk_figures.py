@@ -16,7 +16,7 @@ from gigaforge.report.report_tables import Table
 from gigaforge.report.sections import Section
 from gigaforge.report.story import Headline, money, power
 
-__all__ = ["risk_figures", "risk_page"]
+__all__ = ["optimism_sentence", "risk_figures", "risk_page"]
 
 Summary = Mapping[str, Any]
 _SHOWN = 12  # figures in "what matters"
@@ -195,12 +195,23 @@ def _points(summary: Summary) -> list[str]:
         worst = max(late, key=lambda name: late[name])
         out.append(f"{len(late)} of {len(summary['training'])} training runs can miss their window; {worst} most, in {late[worst]:.0%} of futures.")  # fmt: skip
     if "optimism" in summary:
-        o = summary["optimism"]
-        out.append(
-            f"Racks bought whole instead of in parts change the value by {-100 * o['relative']:+.1f} % on average "
-            f"({o['samples']:.0f} futures, {100 * o['worst_relative']:.1f} % at most): what the relaxed programme alone would hide."
-        )
+        out.append(optimism_sentence(summary["optimism"]))
     return out
+
+
+def optimism_sentence(o: Mapping[str, float]) -> str:
+    """What the relaxed programme alone would promise beyond its repair."""
+    text = (
+        f"The relaxed programme alone (part racks, runs split between places) would promise "
+        f"{100 * o['relative']:+.1f} % of value on average ({o['samples']:.0f} futures, {100 * o['worst_relative']:.1f} % "
+        f"at most)"
+    )
+    if "racks_relative" in o:
+        text += (
+            f", part racks by themselves {100 * o['racks_relative']:+.1f} %; runs left undone, in whole runs a future: "
+            f"{o['runs_missed']:.2f} as lived, {o['runs_missed_relaxed']:.2f} relaxed"
+        )
+    return f"{text}."
 
 
 def risk_page(summary: Summary, samples: pd.DataFrame) -> Page:

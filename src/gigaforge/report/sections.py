@@ -86,7 +86,7 @@ def plan_sections(plan: PlanView) -> list[Section]:
         Section("parties", "Cash of each party", tables=accounts.party_tables(plan), folded=True),
         Section("work", "Tokens and training", points=accounts.training_notes(plan),
                 figures=take("tokens", "served-share", "training"), tables=_present(tables.training_table(plan), accounts.demand_table(plan))),
-        Section("surroundings", "Energy, carbon and water", tables=_present(accounts.environment_table(plan))),
+        Section("surroundings", "Energy, carbon and water", tables=_present(accounts.environment_table(plan), accounts.months_table(plan))),
         Section("scarcity", "What would help most", points=scarce, figures=shadows),
         Section("together", "Solved together", *codesign_parts(plan)),
         Section("changes", "What would change the plan", *change_parts(plan)),

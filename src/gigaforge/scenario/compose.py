@@ -19,7 +19,7 @@ from gigaforge.scenario.schema import Scenario
 if TYPE_CHECKING:
     from gigaforge.catalog import Catalog
 
-__all__ = ["apply_settings", "lay_over", "leaf_paths", "read_scenario_data", "scenario_files"]
+__all__ = ["apply_settings", "lay_over", "leaf_paths", "read_scenario_data", "scenario_files", "split_path"]
 
 _NAMES = ("name", "site")  # what entries of lists go by
 _DEEPEST = 8
@@ -186,7 +186,7 @@ def _value(text: str, setting: str, where: str) -> Any:
 
 def _set(data: dict[str, Any], path: str, value: Any, catalog: Catalog, where: str) -> str:
     """Set one value; returns its path with entries of lists by name."""
-    parts = _split(path)
+    parts = split_path(path)
     here: Any = data
     named: list[str] = []
     for depth, part in enumerate(parts[:-1]):
@@ -221,7 +221,7 @@ def _set(data: dict[str, Any], path: str, value: Any, catalog: Catalog, where: s
     return ".".join([*named, last])
 
 
-def _split(path: str) -> list[str]:
+def split_path(path: str) -> list[str]:
     """Parts between dots; names may hold dots in quotes: training."gpt-4.1".tokens."""
     parts, word, quoted = [], "", ""
     for letter in path:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.buildout.places import Months
 from gigaforge.buildout.spans import Span
 from gigaforge.codesign.point import OperatingPoint
 from gigaforge.quarters import Quarter
@@ -106,6 +107,7 @@ class Problem:
     spans: list[Span]  # pairs of sites that a run may share
     # What the world adds: climate, hours, other parties
     pue_quarter: Array  # (S, T) mean
+    months: list[Months]  # (S,) weather and PUE by month of the year
     site_energy_usd_per_j: Array  # (S, T) paid by whoever runs the site
     serving_price_factor: Array  # (S, W) energy price in the hours that serving works over its mean
     work_share: Array  # (S, T) share of a site's work that curtailment leaves

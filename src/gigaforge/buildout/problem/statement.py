@@ -113,6 +113,7 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         cloud_usd_per_rack=np.array([cloud_price(s, own_cost, rack_it, pue_mean[i]) for i, s in enumerate(sites)]),
         energy_usd_per_j=np.where(rented[:, None], 0.0, site_energy),
         pue_quarter=np.array([p.pue for p in places]),
+        months=[p.months for p in places],
         site_energy_usd_per_j=site_energy,
         serving_price_factor=np.array([p.serving_price_factor for p in places]),
         work_share=np.array([p.work_share for p in places]),

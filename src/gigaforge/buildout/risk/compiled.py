@@ -11,9 +11,28 @@ from numpy.typing import NDArray
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import Programme, build
 
-__all__ = ["Compiled", "Index", "compiled"]
+__all__ = ["Compiled", "Index", "Kept", "Reshaped", "Stated", "compiled"]
 
 Index = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Columns and rows of a programme that matter, by position, and how many it has of each."""
+
+    columns: Any
+    rows: Any
+    size: tuple[int, int]
+
+    def with_those_of(self, other: Kept) -> Kept:
+        """What matters in either; `Reshaped` where the two are not of one form."""
+        if self.size != other.size:
+            raise Reshaped
+        return Kept(np.union1d(self.columns, other.columns), np.union1d(self.rows, other.rows), self.size)
+
+
+class Reshaped(Exception):  # noqa: N818 (no failure by itself: its catcher knows what was varied)
+    """A programme has other columns or rows than the one it should be laid over."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +49,7 @@ class Compiled:
         By row.
     lower, upper : array
         By column.
-    keep : (columns, rows)
+    keep : Kept
         Which of the programme's were kept.
     columns, constraints : dict
         Name to positions, shaped as declared; -1 where left out.
@@ -44,42 +63,78 @@ class Compiled:
     sense: NDArray[np.str_]
     lower: Array
     upper: Array
-    keep: tuple[Any, Any]
+    keep: Kept
     columns: dict[str, Index]
     constraints: dict[str, Index]
 
+    def equals(self, other: Compiled) -> bool:
+        """Whether two programmes on the same columns and rows have the same figures."""
+        pairs = [(getattr(self, n), getattr(other, n)) for n in ("cost", "value", "rhs", "lower", "upper")]
+        return all(np.array_equal(a, b) for a, b in pairs) and abs(self.matrix - other.matrix).sum() == 0
 
-def compiled(problem: Problem, keep: tuple[Any, Any] | None = None) -> Compiled:
+
+class Stated:
+    """The relaxed programme of a problem, all of it.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be decided.
+
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._programme = build(problem, tight=False)
+        self._m: Any = self._programme.model.matrices
+
+    def needed(self) -> Kept:
+        """Columns that can be anything but zero, and rows that can bind one of them."""
+        return _needed(self._programme, self._m)
+
+    def on(self, kept: Kept) -> Compiled:
+        """Its figures on these columns and rows.
+
+        Raises
+        ------
+        Reshaped
+            It has not the columns and rows that `kept` speaks of.
+
+        """
+        m, model = self._m, self._programme.model
+        if kept.size != m.A.shape:
+            raise Reshaped
+        columns, rows = kept.columns, kept.rows
+        a = m.A.tocsr()[rows].tocsc()[:, columns]
+        a.sum_duplicates()
+        a.sort_indices()
+        vlabels, clabels = np.asarray(m.vlabels)[columns], np.asarray(m.clabels)[rows]
+        column_of = _table(vlabels, max(int(model.variables[n].labels.values.max()) for n in model.variables))
+        row_of = _table(clabels, max(int(model.constraints[n].labels.values.max()) for n in model.constraints))
+        worth = self._programme.net_present_value
+        labels, amounts = worth.vars.values.ravel(), worth.coeffs.values.ravel()
+        known = (labels >= 0) & (column_of[labels] >= 0)
+        value = np.bincount(column_of[labels[known]], amounts[known], len(columns))
+        return Compiled(
+            a,
+            np.asarray(m.c, float)[columns],
+            np.asarray(value, dtype=float),
+            np.asarray(m.b, float)[rows],
+            np.asarray(m.sense)[rows],
+            np.asarray(m.lb, float)[columns],
+            np.asarray(m.ub, float)[columns],
+            kept,
+            {str(n): _looked_up(column_of, model.variables[n].labels.values) for n in model.variables},
+            {str(n): _looked_up(row_of, model.constraints[n].labels.values) for n in model.constraints},
+        )
+
+
+def compiled(problem: Problem, keep: Kept | None = None) -> Compiled:
     """State the relaxed programme of a problem; with `keep`, on the same columns and rows as another's."""
-    programme = build(problem, tight=False)
-    m: Any = programme.model.matrices
-    columns, rows = keep or _needed(programme, m)
-    a = m.A.tocsr()[rows].tocsc()[:, columns]
-    a.sum_duplicates()
-    a.sort_indices()
-    model = programme.model
-    vlabels, clabels = np.asarray(m.vlabels)[columns], np.asarray(m.clabels)[rows]
-    column_of = _table(vlabels, max(int(model.variables[n].labels.values.max()) for n in model.variables))
-    row_of = _table(clabels, max(int(model.constraints[n].labels.values.max()) for n in model.constraints))
-    worth = programme.net_present_value
-    labels, amounts = worth.vars.values.ravel(), worth.coeffs.values.ravel()
-    known = (labels >= 0) & (column_of[labels] >= 0)
-    value = np.bincount(column_of[labels[known]], amounts[known], len(columns))
-    return Compiled(
-        a,
-        np.asarray(m.c, float)[columns],
-        np.asarray(value, dtype=float),
-        np.asarray(m.b, float)[rows],
-        np.asarray(m.sense)[rows],
-        np.asarray(m.lb, float)[columns],
-        np.asarray(m.ub, float)[columns],
-        (columns, rows),
-        {str(n): _looked_up(column_of, model.variables[n].labels.values) for n in model.variables},
-        {str(n): _looked_up(row_of, model.constraints[n].labels.values) for n in model.constraints},
-    )
+    stated = Stated(problem)
+    return stated.on(keep or stated.needed())
 
 
-def _needed(programme: Programme, m: Any) -> tuple[Any, Any]:
+def _needed(programme: Programme, m: Any) -> Kept:
     """Columns that can be anything but zero, and rows that can bind one of them."""
     keep = (np.asarray(m.ub) > 0) | (np.asarray(m.lb) != 0)
     if programme.problem.points:
@@ -93,7 +148,7 @@ def _needed(programme: Programme, m: Any) -> tuple[Any, Any]:
     positive = bool((np.asarray(m.lb)[keep] >= 0).all())
     idle = ((sense == "<") & (most <= 0) & (rhs >= 0)) | ((sense == ">") & (least >= 0) & (rhs <= 0))
     filled: Any = np.diff(a.indptr) > 0
-    return np.flatnonzero(keep), np.flatnonzero(filled & ~(idle & positive))
+    return Kept(np.flatnonzero(keep), np.flatnonzero(filled & ~(idle & positive)), m.A.shape)
 
 
 def worth_having(p: Problem) -> NDArray[np.bool_]:

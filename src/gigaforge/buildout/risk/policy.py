@@ -142,7 +142,7 @@ def rollout(policy: Policy, index: int) -> Outcome:
         if until == count:
             break
     numbers = template.numbers(truth)
-    lower, upper = state.bounds()
+    lower, upper = state.bounds(numbers)
     x, _ = template.solve(numbers, lower, upper, basis)
     return state.outcome(x, numbers)
 
@@ -174,7 +174,7 @@ class _State:
 
     def plan(self, numbers: Numbers, basis: Basis | None, until: int) -> tuple[Commitment, Basis]:
         """The best that can be done from here on by these numbers; runs that start before `until` at one place each."""
-        replan = Replan(self.t, numbers, *self.bounds(), basis)
+        replan = Replan(self.t, numbers, *self.bounds(numbers), basis)
         x = replan.best()
         placed: dict[int, int] = {}
         for run in self._starting(until) if self.policy.whole_runs else []:
@@ -258,9 +258,9 @@ class _State:
         out *= np.minimum(1.0, np.maximum(room, 0.0) / np.maximum(need, 1e-9))[:, None]
         return np.asarray(out * min(1.0, left / max(out.sum(), 1e-9)))
 
-    def bounds(self) -> tuple[Array, Array]:
+    def bounds(self, numbers: Numbers) -> tuple[Array, Array]:
         """Bounds of all columns with what is committed fixed."""
-        lower, upper = self.t.lower.copy(), self.t.upper.copy()
+        lower, upper = numbers.lower.copy(), numbers.upper.copy()
         columns = self.t.columns["add"][..., : self.done]
         there = columns >= 0
         lower[columns[there]] = upper[columns[there]] = self.added[..., : self.done][there]

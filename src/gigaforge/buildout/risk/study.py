@@ -19,13 +19,14 @@ from pydantic import ValidationError
 from scipy import special
 
 from gigaforge.buildout.problem import Array, Problem, problem_from
+from gigaforge.buildout.risk.compiled import Reshaped, Stated
 from gigaforge.buildout.risk.journal import Journal
 from gigaforge.buildout.risk.policy import Outcome, Policy, rollout
 from gigaforge.buildout.risk.summary import summary_of
 from gigaforge.buildout.risk.targets import match
 from gigaforge.buildout.risk.template import EXCHANGEABLE, Template
 from gigaforge.buildout.risk.two_stage import two_stage
-from gigaforge.buildout.risk.world import Worlds
+from gigaforge.buildout.risk.world import Variable, Worlds
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.catalog.load import read_yaml, validation_problem
 from gigaforge.codesign.models.resolve import resolve_models
@@ -36,9 +37,10 @@ from gigaforge.executor import run_tasks
 from gigaforge.scenario import Scenario, check_against
 from gigaforge.scenario.uncertainty import Risk
 
-__all__ = ["RiskResult", "default_risk", "load_risk", "risk"]
+__all__ = ["RiskResult", "default_risk", "load_risk", "restated_template", "risk"]
 
 _OPTIMISM_SAMPLES = 8
+_POLICY = 2  # counts up when the same question gets other samples: runs at one place
 
 Watch = Callable[[str, int, int], None]
 
@@ -159,7 +161,7 @@ def risk(
         points = operating_points(scenario, catalog)
     problem = problem_from(scenario, catalog, points)
     chosen = uncertain or scenario.risk or default_risk(problem)
-    worlds = Worlds(problem, chosen, samples, seed, where or scenario.name)
+    worlds = Worlds(problem, chosen, samples, seed, where or scenario.name, catalog)
     journal = Journal(folder / "samples.jsonl" if folder else None, _key(scenario, chosen, points, seed))
     kept = len([i for i in journal.done if i < samples])
     try:
@@ -171,7 +173,8 @@ def risk(
     ahead = {}
     if policy is not None and futures:
         tell("planning for several futures at once", 0, 0)
-        ahead = {"two_stage": two_stage(policy, futures).to_dict(problem.systems)}
+        labels = [catalog.system(name).label for name in problem.systems]
+        ahead = {"two_stage": two_stage(policy, futures, tell).to_dict(problem.systems, labels)}
     outcomes = [journal.done[i] for i in range(samples)]
     names, scores = _scores(worlds)
     summary = {
@@ -198,9 +201,37 @@ def risk(
 def _policy(worlds: Worlds, tell: Watch) -> Policy:
     """What every sample starts from."""
     tell("learning the programme", 0, 0)
-    policy = Policy(worlds, Template(worlds.problem, frozenset(worlds.touched) & EXCHANGEABLE))
+    policy = Policy(worlds, restated_template(worlds))
     policy.prepare()
     return policy
+
+
+def restated_template(worlds: Worlds) -> Template:
+    """The programme learnt, with room for figures of the scenario that move more than arrays."""
+    ends: list[Stated] = []
+    base = Stated(worlds.problem) if any(v.figure for v in worlds.variables) else None
+    for variable, problem in worlds.extremes():
+        assert base is not None
+        ends.append(Stated(problem))
+        _check_figure(variable, base, ends[-1], worlds.where)
+    return Template(worlds.problem, frozenset(worlds.touched) & EXCHANGEABLE, ends)
+
+
+def _check_figure(variable: Variable, base: Stated, end: Stated, where: str) -> None:
+    try:
+        keep = base.needed().with_those_of(end.needed())
+    except Reshaped:
+        raise InputError(
+            f"{variable.name}: its distribution changes the form of the programme (how many tranches, which terms), not "
+            "its figures alone; compare scenarios with `gigaforge compare` and --set instead",
+            f"{where}: risk.variables",
+        ) from None
+    if base.on(keep).equals(end.on(keep)):
+        raise InputError(
+            f"{variable.name}: changes nothing in the build-out programme (operating points are found before it); vary "
+            "performance, demand or prices instead",
+            f"{where}: risk.variables",
+        )
 
 
 def _run(
@@ -258,6 +289,7 @@ def _key(scenario: Scenario, chosen: Risk, points: Sequence[OperatingPoint], see
         [repr(p) for p in points],
         seed,
         versions,
+        _POLICY,
     ]
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
 

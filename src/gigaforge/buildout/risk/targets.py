@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.errors import InputError
+from gigaforge.quarters import Quarter
+from gigaforge.scenario.vary import figures, unstated
 
 __all__ = ["Target", "known_paths", "match", "target"]
 
@@ -33,6 +35,8 @@ class Target:
     apply : callable
         ``apply(arrays, track)`` changes copies of the problem's arrays; `track` holds a factor for each quarter, or
         the delay known or believed (all equal). Shape (T,).
+    figure : bool
+        Whether it is a figure of the scenario that moves no array: the scenario itself is varied, and stated anew.
 
     """
 
@@ -40,6 +44,7 @@ class Target:
     first: int
     delay: bool
     apply: Callable[[Arrays, Array], None]
+    figure: bool = False
 
 
 def _scale(field: str, where: Any) -> Callable[[Arrays, Array], None]:
@@ -159,35 +164,66 @@ def _all(p: Problem) -> dict[str, Target]:
     return _sites(p) | _platforms(p) | _work(p)
 
 
+def _nothing(arrays: Arrays, track: Array) -> None:
+    del arrays, track
+
+
+def _figures(p: Problem) -> dict[str, Target]:
+    """Any other figure of the scenario; a quarter, and a step of a series, show when they come."""
+    out = {}
+    for path, figure in figures(p.scenario).items():
+        when = figure.value if figure.kind == "quarter" else _last_quarter(path)
+        first = min(max(when - p.quarters[0], 0), len(p.quarters)) if when is not None else 0
+        out[path] = Target("", first, figure.kind == "quarter", _nothing, figure=True)
+    return out
+
+
+def _last_quarter(path: str) -> Quarter | None:
+    try:
+        return Quarter.parse(path.rsplit(".", 1)[-1])
+    except ValueError:
+        return None
+
+
 def known_paths(problem: Problem) -> list[str]:
     """Every path that a distribution may be put on."""
-    return list(_all(problem))
+    return list(_figures(problem) | _all(problem))
 
 
 def match(problem: Problem, what: str, where: str = "risk") -> list[str]:
     """Paths that `what` stands for; `InputError` names the nearest known where there is none."""
-    known = known_paths(problem)
-    if "*" not in what:
-        found = [path for path in known if path == what]
-    else:
-        parts = what.split("*")
-        found = [
-            p for p in known if p.startswith(parts[0]) and p.endswith(parts[-1]) and len(p) > len(what) - 1
-            and len(parts) == 2
-        ]  # fmt: skip
-    if not found:
-        near = difflib.get_close_matches(what, known, 1, 0.4)
-        kinds = sorted({f"{p.split('.')[0]}.NAME.{p.split('.')[-1]}" for p in known if p.count(".") > 1})
-        hint = f"did you mean {near[0]!r}? " if near else ""
+    for known in (list(_all(problem)), list(_figures(problem))):
+        found = _matching(known, what)
+        if found:
+            return found
+    if unstated(problem.scenario, what):
         raise InputError(
-            f"{what!r} is no figure that can be uncertain; {hint}known kinds: {', '.join(kinds)}, performance[.NAME], "
-            "operations.failures",
+            f"{what!r} is not stated in the scenario, so that nothing can be varied; state it there first",
             f"{where}: risk.variables",
         )
-    return found
+    near = difflib.get_close_matches(what, known_paths(problem), 1, 0.4)
+    kinds = sorted({f"{p.split('.')[0]}.NAME.{p.split('.')[-1]}" for p in _all(problem) if p.count(".") > 1})
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InputError(
+        f"{what!r} is no figure that can be uncertain; {hint}known kinds: {', '.join(kinds)}, performance[.NAME], "
+        "operations.failures, and every number and quarter of the scenario by its path, as for --set "
+        "(finance.debt.interest, investment.amount, training.*.end)",
+        f"{where}: risk.variables",
+    )
+
+
+def _matching(known: list[str], what: str) -> list[str]:
+    if "*" not in what:
+        return [path for path in known if path == what]
+    before, star, after = what.partition("*")
+    if "*" in after:
+        return []
+    return [
+        p for p in known if p.startswith(before) and p.endswith(after) and len(p) >= len(before + after) + len(star)
+    ]
 
 
 def target(problem: Problem, path: str) -> Target:
     """The way of a known path into the problem."""
-    found = _all(problem)[path]
-    return Target(path, found.first, found.delay, found.apply)
+    found = (_figures(problem) | _all(problem))[path]
+    return replace(found, path=path)

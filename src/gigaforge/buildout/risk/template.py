@@ -9,16 +9,18 @@ entry are learnt together; where the check fails, each is learnt by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Final
 
 import highspy
 import numpy as np
+from scipy import sparse
 
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import PETA
-from gigaforge.buildout.risk.compiled import Compiled, Index, compiled
+from gigaforge.buildout.risk.compiled import Compiled, Index, Reshaped, Stated, compiled
 from gigaforge.buildout.risk.relaxed import Basis, Replan
 from gigaforge.errors import GigaforgeError
 
@@ -46,6 +48,8 @@ class Numbers:
     cost: Array
     value: Array
     rhs: Array
+    lower: Array
+    upper: Array
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Template:
         The scenario as stated.
     exchanged : set of str
         Fields of `Problem` whose values will differ, of `EXCHANGEABLE`.
+    restated : sequence of Stated
+        Extremes of other figures than those fields: a problem that differs in them is stated anew in the template's places.
 
     Attributes
     ----------
@@ -77,15 +83,25 @@ class Template:
 
     """
 
-    def __init__(self, problem: Problem, exchanged: set[str] | frozenset[str] = EXCHANGEABLE) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        exchanged: set[str] | frozenset[str] = EXCHANGEABLE,
+        restated: Sequence[Stated] = (),
+    ) -> None:
         self.problem, self.exchanged = problem, frozenset(exchanged)
-        first = compiled(problem)
+        stated = Stated(problem)
+        keep = stated.needed()
+        for other in restated:
+            keep = keep.with_those_of(other.needed())
+        first = stated.on(keep)
+        self.keep, self._also = keep, [other.on(keep) for other in restated]
         self.columns, self.rows = first.columns, first.constraints
         self.lower, self.upper, self.shape = first.lower, first.upper, first.matrix.shape
         self.less, self.more = first.sense == "<", first.sense == ">"
         self.slack = self._slacks()
         changed = sorted(self.exchanged - {"supply"})
-        for groups in ([changed] if len(changed) < 2 else _together(changed), [[f] for f in changed]):
+        for groups in (_together(changed), [[f] for f in changed]):
             if self._learnt(first, groups):
                 return
         raise GigaforgeError("the programme does not follow its figures linearly; please report it")
@@ -97,6 +113,8 @@ class Template:
         pattern = abs(first.matrix)
         for pair in stated:
             pattern = pattern + abs(pair[0].matrix)
+        for other in self._also:
+            pattern = pattern + abs(other.matrix)
         pattern = pattern.tocsc()
         pattern.sort_indices()
         self.starts, self.places = pattern.indptr.astype(np.int32), pattern.indices.astype(np.int32)
@@ -106,13 +124,20 @@ class Template:
             self.slopes |= _learn(self.problem, group, self.base, *(self._numbers_of(c, pattern) for c in pair))
         return self._holds(first, pattern)
 
+    @property
+    def _pattern(self) -> Any:
+        """The matrix's places, as ones."""
+        return sparse.csc_array((np.ones(len(self.places)), self.places, self.starts), shape=self.shape)
+
     def _numbers_of(self, c: Compiled, pattern: Any) -> Numbers:
         """Figures on a pattern that holds all of the matrix's places."""
         tiny = 1e-300
         padded = (c.matrix + pattern * tiny).tocsc()  # the pattern's places, the matrix's values
         padded.sort_indices()
         data = np.where(np.abs(padded.data) < 1e-200, 0.0, padded.data)
-        return Numbers(data, c.cost, c.value, c.rhs)
+        if len(data) != pattern.nnz:
+            raise Reshaped
+        return Numbers(data, c.cost, c.value, c.rhs, c.lower, c.upper)
 
     def _holds(self, first: Compiled, pattern: Any) -> bool:
         rng = np.random.default_rng(0)
@@ -157,6 +182,8 @@ class Template:
 
     def numbers(self, problem: Problem) -> Numbers:
         """A problem's figures in the template's places."""
+        if problem.scenario is not self.problem.scenario:
+            return self._stated_anew(problem)
         out = Numbers(*(getattr(self.base, f.name).copy() for f in fields(Numbers)))
         for field, slopes in self.slopes.items():
             change = (getattr(problem, field) - getattr(self.problem, field)).ravel()
@@ -169,6 +196,15 @@ class Template:
                 rows = self.rows[f"platforms.{name}.supply|supply"].ravel()
                 out.rhs[rows[rows >= 0]] = np.floor(problem.supply[line] / problem.scenario.block)[rows >= 0]
         return out
+
+    def _stated_anew(self, problem: Problem) -> Numbers:
+        try:
+            return self._numbers_of(compiled(problem, self.keep), self._pattern)
+        except Reshaped:
+            raise GigaforgeError(
+                "a figure between the ends of its distribution changes the form of the programme; narrow it, or compare "
+                "scenarios with `gigaforge compare`"
+            ) from None
 
     # -- solving -------------------------------------------------------------------------------------------------
 

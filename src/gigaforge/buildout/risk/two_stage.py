@@ -8,6 +8,7 @@ chapter 4. Racks are divisible here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ class TwoStage:
         middle future, and with orders that know each future [USD].
     orders, middle_orders : array
         Racks ordered now; shape (S, K, committed quarters).
+    quarters : list of str
+        Quarters of delivery that are ordered now.
 
     """
 
@@ -48,6 +51,7 @@ class TwoStage:
     wait_and_see_usd: float
     orders: Array
     middle_orders: Array
+    quarters: list[str]
 
     @property
     def stochastic_value_usd(self) -> float:
@@ -60,7 +64,7 @@ class TwoStage:
         return self.wait_and_see_usd - self.here_and_now_usd
 
     def sentences(self, systems: list[str]) -> list[str]:
-        """The result in words."""
+        """The result in words, systems as people write them."""
         before, after = self.middle_orders.sum(axis=(0, 2)), self.orders.sum(axis=(0, 2))
         worth = (
             f"Orders that are good in {self.futures} futures at once are worth "
@@ -70,13 +74,17 @@ class TwoStage:
         )
         out = [worth]
         for k, system in enumerate(systems):
-            if max(before[k], after[k]) >= 1:
-                out.append(
-                    f"Order {after[k]:,.0f} {system} now; the middle future alone would have {before[k]:,.0f}."
-                )
+            if max(before[k], after[k]) < 0.5:
+                continue
+            change = after[k] - before[k]
+            against = f"{abs(change):,.0f} {'more' if change > 0 else 'fewer'} than" if abs(change) >= 0.5 else "as"
+            arriving = self.orders[:, k].sum(axis=0)
+            when = [f"{n:,.0f} in {q}" for n, q in zip(arriving, self.quarters, strict=True) if n >= 0.5]
+            dated = f", to come {', '.join(when)}" if when else ""
+            out.append(f"Order {after[k]:,.0f} {system} now{dated}: {against} for the middle future alone.")
         return out
 
-    def to_dict(self, systems: list[str]) -> dict[str, Any]:
+    def to_dict(self, systems: list[str], labels: list[str]) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "futures": self.futures,
@@ -87,7 +95,7 @@ class TwoStage:
             "information_value_usd": self.information_value_usd,
             "orders": dict(zip(systems, self.orders.sum(axis=(0, 2)).tolist(), strict=True)),
             "middle_orders": dict(zip(systems, self.middle_orders.sum(axis=(0, 2)).tolist(), strict=True)),
-            "sentences": self.sentences(systems),
+            "sentences": self.sentences(labels),
         }
 
 
@@ -104,7 +112,7 @@ class _Future:
     orders: Any  # rows of the orders
 
 
-def two_stage(policy: Policy, futures: int = 8) -> TwoStage:
+def two_stage(policy: Policy, futures: int = 8, watch: Callable[[str, int, int], None] | None = None) -> TwoStage:
     """Plan orders for the first futures of a study at once.
 
     Parameters
@@ -113,6 +121,8 @@ def two_stage(policy: Policy, futures: int = 8) -> TwoStage:
         Prepared; its first plan is the one for the middle future.
     futures : int
         2 to 64; the programme grows with them.
+    watch : callable (what, done, all), optional
+        Told how far it is.
 
     """
     worlds, template = policy.worlds, policy.template
@@ -123,7 +133,11 @@ def two_stage(policy: Policy, futures: int = 8) -> TwoStage:
     columns = window[there]
     tracks = [worlds.tracks(i) for i in range(futures)]
     numbers = [template.numbers(worlds.problem_of(t)) for t in tracks]
-    wait = [float(_worth(template, n, policy)) for n in numbers]
+    tell = watch or (lambda *_: None)
+    wait = []
+    for i, n in enumerate(numbers):
+        tell("two stages: each future by itself", i, futures)
+        wait.append(_worth(template, n, policy))
     known = worlds.problem_of(worlds.beliefs(tracks[0], 0))
     made = [
         _future(policy, n, worlds.problem_of(t), known.supply, columns, there)
@@ -131,8 +145,15 @@ def two_stage(policy: Policy, futures: int = 8) -> TwoStage:
     ]
     middle_all = policy.first.wanted if policy.first else np.zeros(template.columns["add"].shape)
     middle = middle_all[..., :step][there]
+    tell("two stages: all futures at once", 0, 0)
     best = _orders(made, _limits(policy, known.supply, there), len(columns))
-    values = [float(np.mean([_evaluate(f, y) for f in made])) for y in (best, middle)]
+    values = []
+    for number, y in enumerate((best, middle)):
+        worth = []
+        for i, f in enumerate(made):
+            tell("two stages: what the orders are worth", number * futures + i, 2 * futures)
+            worth.append(_evaluate(f, y))
+        values.append(float(np.mean(worth)))
     block, shape = worlds.problem.scenario.block, window.shape
 
     def racks(y: Array) -> Array:
@@ -148,11 +169,12 @@ def two_stage(policy: Policy, futures: int = 8) -> TwoStage:
         max(float(np.mean(wait)), *values) * USD,
         racks(best if values[0] >= values[1] else middle),
         racks(middle),
+        [str(q) for q in worlds.problem.quarters[: shape[2]]],
     )
 
 
 def _worth(template: Any, numbers: Numbers, policy: Policy) -> float:
-    x, _ = template.solve(numbers, template.lower, template.upper, policy.basis)
+    x, _ = template.solve(numbers, numbers.lower, numbers.upper, policy.basis)
     count = template.shape[1]
     return float(numbers.cost @ x[:count] + np.array([c for _, _, c in template.slack]) @ x[count:])
 
@@ -182,8 +204,8 @@ def _future(policy: Policy, n: Numbers, truth: Any, believed: Array, columns: An
     fee = truth.scenario.finance.deposit * price * own + 1e-6
     infinity = highspy.kHighsInf
     free = np.full(count, infinity)
-    lower = np.concatenate([t.lower, np.zeros(len(t.slack) + 2 * count)])
-    upper = np.concatenate([t.upper, np.full(len(t.slack), infinity), free, free])
+    lower = np.concatenate([n.lower, np.zeros(len(t.slack) + 2 * count)])
+    upper = np.concatenate([n.upper, np.full(len(t.slack), infinity), free, free])
     cost = np.concatenate([n.cost, [c for _, _, c in t.slack], np.zeros(count), -fee])
     row_lower = np.concatenate([np.where(t.less, -infinity, n.rhs), np.zeros(count), np.full(len(pairs), -infinity)])
     row_upper = np.concatenate([np.where(t.more, infinity, n.rhs), np.zeros(count), failed])

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.problem import Array, Problem, problem_from
 from gigaforge.buildout.risk.distributions import Distribution, distribution
 from gigaforge.buildout.risk.sampling import correlation_root, uniforms
 from gigaforge.buildout.risk.targets import Target, match, target
+from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.errors import InputError
 from gigaforge.scenario.uncertainty import Risk, Uncertain
+from gigaforge.scenario.vary import vary
 
 __all__ = ["Variable", "Worlds"]
+
+_BY_QUARTER = ("power", "supply", "price", "demand", "prices", "performance")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ class Variable:
         """Whether its value is a shift in quarters."""
         return self.targets[0].delay
 
+    @property
+    def figure(self) -> bool:
+        """Whether it moves the scenario itself."""
+        return self.targets[0].figure
+
 
 class Worlds:
     """All the worlds of a study: how uncertain figures are drawn, and what problem each draw makes.
@@ -66,6 +75,8 @@ class Worlds:
         Of the draws.
     where : str
         File, for messages.
+    catalog : Catalog, optional
+        For figures that move the scenario itself, whose problem is then made anew; default: the shipped one.
 
     Raises
     ------
@@ -74,8 +85,16 @@ class Worlds:
 
     """
 
-    def __init__(self, problem: Problem, risk: Risk, count: int, seed: int, where: str = "risk") -> None:
-        self.problem, self.risk, self.seed, self.where = problem, risk, seed, where
+    def __init__(
+        self,
+        problem: Problem,
+        risk: Risk,
+        count: int,
+        seed: int,
+        where: str = "risk",
+        catalog: Catalog | None = None,
+    ) -> None:
+        self.problem, self.risk, self.seed, self.where, self.catalog = problem, risk, seed, where, catalog
         self.draws = uniforms(count, self._root(), seed)
 
     @cached_property
@@ -102,6 +121,12 @@ class Worlds:
         targets = tuple(target(self.problem, p) for p in paths)
         if targets[0].delay and v.pattern != "constant":
             raise InputError(f"{v.what}: a delay happens once; pattern {v.pattern!r} is for factors", f"{self.where}: risk.variables")  # fmt: skip
+        if targets[0].figure and v.pattern != "constant":
+            raise InputError(
+                f"{v.what}: pattern {v.pattern!r} is for figures by quarter ({', '.join(_BY_QUARTER)}); "
+                "this one holds throughout: leave pattern out",
+                f"{self.where}: risk.variables",
+            )
         interval = _interval(self.problem, paths) if v.shape == "calibration" else None
         years = -(-len(self.problem.quarters) // 4)
         count = years if v.pattern == "walk" else 1
@@ -190,12 +215,37 @@ class Worlds:
 
     def problem_of(self, tracks: list[Array]) -> Problem:
         """The problem that these tracks make of the scenario's."""
-        arrays = _Arrays(self.problem)
+        problem = self._restated(tracks)
+        arrays = _Arrays(problem)
         for v, track in zip(self.variables, tracks, strict=True):
             for t in v.targets:
                 t.apply(arrays, track)
         changed: dict[str, Any] = {k: a for k, a in arrays.items() if k not in _READ_ONLY}
-        return replace(self.problem, **changed)
+        return replace(problem, **changed)
+
+    def _restated(self, tracks: list[Array]) -> Problem:
+        """The problem with the scenario's own figures varied; as it is where none differs."""
+        scenario = self.problem.scenario
+        for v, track in zip(self.variables, tracks, strict=True):
+            amount = float(track[0])
+            if v.figure and amount != (0.0 if v.delay else 1.0):
+                for t in v.targets:
+                    scenario = vary(scenario, t.path, amount)
+        if scenario is self.problem.scenario:
+            return self.problem
+        points = [*self.problem.points, *self.problem.training_points]
+        made = problem_from(scenario, self.catalog or load_catalog(), points)
+        return replace(made, past=self.problem.past)
+
+    def extremes(self) -> list[tuple[Variable, Problem]]:
+        """The problem with each figure of the scenario at the ends of its distribution, all else as stated."""
+        out = []
+        still = [np.full(len(self.problem.quarters), 0.0 if v.delay else 1.0) for v in self.variables]
+        for i, v in enumerate(self.variables):
+            for value in v.distribution.quantile(np.array([0.001, 0.999])) if v.figure else ():
+                moved = [*still[:i], np.full_like(still[i], value), *still[i + 1 :]]
+                out.append((v, self._restated(moved)))
+        return out
 
     @cached_property
     def touched(self) -> set[str]:
