@@ -36,6 +36,7 @@ def held_power(points: Sequence[OperatingPoint], nameplate_w: Array) -> Array:
 
 
 def least_held(rack_it: Array, points: Sequence[OperatingPoint], index: dict[str, int]) -> Array:
+    """Least IT power that a rack of each system can be held to at any of its points [W]. Shape (K,)."""
     out = rack_it.copy()
     for p in points:
         out[index[p.system]] = np.fmin(out[index[p.system]], p.held_w_per_rack)
