@@ -182,7 +182,8 @@ class Template:
 
     def numbers(self, problem: Problem) -> Numbers:
         """A problem's figures in the template's places."""
-        if problem.scenario is not self.problem.scenario:
+        theirs, ours = problem.scenario, self.problem.scenario
+        if theirs is not ours and theirs != ours:
             return self._stated_anew(problem)
         out = Numbers(*(getattr(self.base, f.name).copy() for f in fields(Numbers)))
         for field, slopes in self.slopes.items():
