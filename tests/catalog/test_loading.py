@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import time
 from pathlib import Path
 
@@ -277,3 +278,11 @@ def test_loading_is_fast(tmp_path: Path) -> None:
     before = time.process_time()
     load_catalog(tmp_path)
     assert time.process_time() - before < 0.3
+
+
+def test_a_catalogue_travels_to_other_processes() -> None:
+    shipped = load_catalog()
+    again = pickle.loads(pickle.dumps(shipped))  # noqa: S301 (our own bytes)
+    assert again.sites == shipped.sites
+    assert again.systems == shipped.systems
+    assert again.site("abilene").carbon_intensity.dimension == "carbon_intensity"

@@ -134,7 +134,13 @@ def figure_of(dimension: str) -> type[Figure]:
     )
     made.__doc__ = f"A figure that reads {dimension.replace('_', ' ')}, e.g. {example!r}."
     made.dimension = property(lambda self: dimension)  # type: ignore[method-assign,assignment]  # noqa: ARG005
+    made.__reduce__ = lambda self: (_again, (dimension, dict(self.__dict__)))  # type: ignore[method-assign,assignment]
     return made
+
+
+def _again(dimension: str, values: dict[str, Any]) -> Figure:
+    """A figure that came from another process: its class is made here by name."""
+    return figure_of(dimension).model_construct(**values)
 
 
 def figures_in(entry: BaseModel, path: str = "") -> Iterator[tuple[str, Figure]]:

@@ -259,7 +259,8 @@ class Worlds:
         return out
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("variables", "touched")}
+        kept = {k: v for k, v in self.__dict__.items() if k not in ("variables", "touched")}
+        return kept if any(v.figure for v in self.variables) else {**kept, "catalog": None}
 
 
 _READ_ONLY = ("point_system", "train_system")
