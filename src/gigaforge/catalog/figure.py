@@ -134,7 +134,7 @@ def figure_of(dimension: str) -> type[Figure]:
     )
     made.__doc__ = f"A figure that reads {dimension.replace('_', ' ')}, e.g. {example!r}."
     made.dimension = property(lambda self: dimension)  # type: ignore[method-assign,assignment]  # noqa: ARG005
-    made.__reduce__ = lambda self: (_again, (dimension, dict(self.__dict__)))  # type: ignore[method-assign,assignment]
+    made.__reduce__ = lambda self: (_again, (dimension, dict(self.__dict__)))  # type: ignore[method-assign]
     return made
 
 
