@@ -74,6 +74,7 @@ def training_arrays(
 
 
 def require_points(scenario: Scenario, serving: list[OperatingPoint], training: list[OperatingPoint]) -> None:
+    """Refuse a scenario with a workload or run that none of its systems can work on; `InputError` names it."""
     have, trained = {p.workload for p in serving}, {p.workload for p in training}
     systems = ", ".join(s for p in scenario.platforms for s in p.systems)
     for workload in scenario.serving:

@@ -41,10 +41,12 @@ def can_host(scenario: Scenario, sites: list[Site], systems: list[System], quart
 
 
 def counts_towards(system: System, site: ScenarioSite, scenario: Scenario, catalog: Catalog) -> bool:
+    """Whether a system at a site counts towards the commitment: the site does, and the vendor is promised."""
     return site.counts and catalog.accelerator(system.accelerator).vendor in scenario.commitment.suppliers
 
 
 def tenure_price(site: Site, tenure: str, figure: Figure | None) -> float:
+    """A price that applies to one tenure alone [USD/W]; 0 at sites of another."""
     return figure.value if site.tenure == tenure and figure else 0.0
 
 

@@ -22,12 +22,14 @@ def _need(figure: Figure | None, what: str, name: str) -> float:
 
 
 def supply_of(line: Platform, quarters: list[Quarter]) -> Array:
+    """Systems that a line ships in each quarter, whole ones. Shape (T,)."""
     supply = step(line.supply, quarters)
     supply[[not line.ships <= q <= (line.last or quarters[-1]) for q in quarters]] = 0.0
     return np.floor(supply)
 
 
 def rack_price(system: System, line: Platform, quarters: list[Quarter]) -> Array:
+    """Price of a system with its network in each quarter [USD]. Shape (T,)."""
     if line.price is not None:
         price = line.price
     else:
@@ -38,6 +40,7 @@ def rack_price(system: System, line: Platform, quarters: list[Quarter]) -> Array
 
 
 def rack_power(system: System) -> float:
+    """Nameplate IT power of a system with its share of the network [W]."""
     power = _need(system.power, "power", system.name)
     return power + (system.overhead_power.value if system.overhead_power else 0.0)
 
