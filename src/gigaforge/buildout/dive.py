@@ -1,7 +1,9 @@
-"""A first plan for the solver: places of training runs chosen one after another on the relaxation, then whole racks.
+"""A first plan for the solver: the few whole numbers that shape a plan chosen on the relaxation, then whole racks.
 
-Where runs can go is what makes a plan hard: few yes-or-no questions with far-reaching answers. Fixing the surest first and
-solving again each time answers them in a second; what remains are racks and tranches, which round well.
+Where runs are trained and when tranches are released are few questions with far-reaching answers; a solver that meets
+them among thousands of racks takes long to answer any. Fixing one after another on the relaxation and solving again
+each time, from the optimum before, answers them in a second or two. Racks then round well: most of the relaxation's
+are whole already, and the rest move by a block.
 """
 
 from __future__ import annotations
@@ -15,64 +17,137 @@ import linopy
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.buildout.solver import SolverOptions, make_highs
+from gigaforge.buildout.solver import Relaxation, SolverOptions, make_highs
 
 __all__ = ["first_plan"]
 
-_SHARE: Final = 0.3
+_SHARE: Final = 0.1
 """Of the time limit that a first plan may take."""
+_ROOM: Final = ((0.0, 0.0), (2.0, 1.0))
+"""Blocks that racks may move from the relaxation's, and tranches that may wait; tried one after another."""
+_WHOLE: Final = 1e-6
+Columns = NDArray[np.int32]
+Array = NDArray[np.float64]
 
 
-def first_plan(model: linopy.Model, options: SolverOptions) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
-    """All columns of a good plan to start from, and their values; None where there is nothing to place or no luck.
+def first_plan(
+    model: linopy.Model, options: SolverOptions, relaxation: Relaxation | None = None
+) -> tuple[Columns, Array] | None:
+    """All columns of a good plan to start from, and their values; None where the way down led nowhere.
 
     Parameters
     ----------
     model : linopy.Model
-        From `gigaforge.buildout.programme.build`, with the whole numbers "chosen" of dimensions run, site, system.
+        From `gigaforge.buildout.programme.build`.
     options : SolverOptions
         Of the search that follows.
+    relaxation : Relaxation
+        Of the same model, if it is solved already: the way down begins at its optimum.
 
     """
-    if "chosen" not in model.variables:
-        return None
     started = time.perf_counter()
     highs, matrices = make_highs(model, options, relaxed=True)
-    labels = np.asarray(matrices.vlabels)
-    position = np.full(int(labels.max()) + 1, -1)
-    position[labels] = np.arange(len(labels))
-    chosen = position[model.variables["chosen"].labels.transpose("run", "site", "system").values]
-    places = chosen.reshape(len(chosen), -1)
-    placed = _dive(highs, places)
-    highs.resetGlobalScheduler(True)
-    if not placed:
+    if relaxation is not None and relaxation.basis is not None:
+        highs.setBasis(relaxation.basis)
+    columns = _columns(model, matrices)
+    shaped = _shape(highs, columns)
+    highs.resetGlobalScheduler(True)  # the next search may ask for another number of threads
+    if not shaped:
         return None
     left_s = _SHARE * options.time_limit_s - (time.perf_counter() - started)
-    whole, _ = make_highs(
-        model, replace(options, gap=0.5 * options.gap, time_limit_s=max(left_s, 1.0)), relaxed=False
-    )
     value = np.asarray(highs.getSolution().col_value)
-    for column in places.ravel():
-        whole.changeColBounds(int(column), float(np.rint(value[column])), float(np.rint(value[column])))
-    whole.run()
-    whole.resetGlobalScheduler(True)  # the next search may ask for another number of threads
-    found = whole.getInfo().primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
-    value = np.asarray(whole.getSolution().col_value)
-    return (np.arange(len(value), dtype=np.int32), value) if found else None
+    found = _whole_racks(
+        model, replace(options, gap=0.2 * options.gap, time_limit_s=max(left_s, 1.0)), columns, value
+    )
+    return None if found is None else (np.arange(len(found), dtype=np.int32), found)
 
 
-def _dive(highs: Any, places: NDArray[np.int_]) -> bool:
-    """Fix every run's place, the surest first; False where that leads nowhere."""
-    left = list(range(len(places)))
-    highs.run()
-    while left:
-        if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+def _columns(model: linopy.Model, matrices: Any) -> dict[str, Any]:
+    """Columns of the whole numbers, shaped as declared: runs and quarters first."""
+    labels = np.asarray(matrices.vlabels)
+    position = np.full(int(labels.max()) + 1, -1, dtype=np.int32)
+    position[labels] = np.arange(len(labels), dtype=np.int32)
+    first = {"chosen": "run", "slip": "quarter", "tranches": "quarter", "tranche": "quarter"}
+    out = {}
+    for name in ("add", "retire", *first):
+        if name in model.variables:
+            array = model.variables[name].labels
+            array = array.transpose(first[name], ...) if name in first else array
+            out[name] = position[array.values]
+    return out
+
+
+def _shape(highs: Any, columns: dict[str, Any]) -> bool:
+    """Fix places of runs, what is late, then tranches in order of time; False where that leads nowhere."""
+    if not _solved(highs):
+        return False
+    if "chosen" in columns and not _place(highs, columns["chosen"].reshape(len(columns["chosen"]), -1)):
+        return False
+    # What is late in part is late; what is released in part is not released.
+    for name, whole in (("slip", np.ceil), ("tranches", np.floor), ("tranche", np.floor)):
+        if name in columns and not _in_order(highs, columns[name].reshape(len(columns[name]), -1), whole):
             return False
-        value = np.asarray(highs.getSolution().col_value)[places]
-        run = max(left, key=lambda r: float(value[r].max()))
-        best = int(value[run].argmax())
-        for n, column in enumerate(places[run]):
-            highs.changeColBounds(int(column), float(n == best), float(n == best))
-        left.remove(run)
-        highs.run()
+    return True
+
+
+def _solved(highs: Any) -> bool:
+    highs.run()
     return bool(highs.getModelStatus() == highspy.HighsModelStatus.kOptimal)
+
+
+def _fix(highs: Any, columns: Columns, values: Array) -> None:
+    highs.changeColsBounds(len(columns), columns, values, values)
+
+
+def _values(highs: Any) -> Array:
+    return np.asarray(highs.getSolution().col_value)
+
+
+def _place(highs: Any, places: Columns) -> bool:
+    """Fix every run's place, the surest first."""
+    left = list(range(len(places)))
+    while left:
+        value = _values(highs)[places]
+        run = max(left, key=lambda r: float(value[r].max()))
+        _fix(highs, places[run], (np.arange(places.shape[1]) == value[run].argmax()).astype(float))
+        left.remove(run)
+        if value[run].max() < 1 - _WHOLE and not _solved(highs):
+            return False
+    return _solved(highs)
+
+
+def _in_order(highs: Any, columns: Columns, whole: Any) -> bool:
+    """Make whole numbers of what is broken in the first quarter that has any, solve again, and so on to the end."""
+    while True:
+        value = _values(highs)[columns]
+        rounded = whole(value - _WHOLE) if whole is np.ceil else whole(value + _WHOLE)
+        broken = np.flatnonzero((np.abs(value - rounded) > _WHOLE).any(axis=1))
+        upto = int(broken[0]) + 1 if len(broken) else len(columns)
+        _fix(highs, columns[:upto].ravel(), rounded[:upto].ravel() + 0.0)
+        if not _solved(highs):
+            return False
+        if not len(broken):
+            return True
+
+
+def _whole_racks(model: linopy.Model, options: SolverOptions, columns: dict[str, Any], value: Array) -> Array | None:
+    """Whole blocks near the relaxation's with everything that shapes the plan as it is there."""
+    highs, matrices = make_highs(model, options, relaxed=False)
+    low, high = np.asarray(matrices.lb, dtype=float), np.asarray(matrices.ub, dtype=float)
+    racks = np.concatenate([columns[name].ravel() for name in ("add", "retire")])
+    for room, wait in _ROOM:
+        for name in columns.keys() - {"add", "retire"}:
+            mine = columns[name].ravel()
+            shaped = np.rint(value[mine])
+            least = np.maximum(shaped - (wait if name in ("tranches", "tranche") else 0.0), low[mine])
+            highs.changeColsBounds(len(mine), mine, least, shaped)
+        least = np.maximum(low[racks], np.floor(value[racks] + _WHOLE) - room)
+        most = np.minimum(high[racks], np.ceil(value[racks] - _WHOLE) + room)
+        highs.changeColsBounds(len(racks), racks, np.minimum(least, most), most)
+        highs.run()
+        if highs.getInfo().primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
+            found = _values(highs)
+            highs.resetGlobalScheduler(True)
+            return found
+    highs.resetGlobalScheduler(True)
+    return None

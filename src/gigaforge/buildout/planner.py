@@ -123,7 +123,7 @@ def plan_problem(
     standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
     watch: Callable[[Stage], None] | None = None,
     started: float | None = None,
-    dive: bool = False,
+    dive: bool = True,
 ) -> Plan:
     """Plan what is stated as arrays; parameters and errors as `plan`.
 
@@ -134,7 +134,7 @@ def plan_problem(
     started : float
         Clock (`time.perf_counter`) at which the work began. [s]
     dive : bool
-        Begin with a first plan of `gigaforge.buildout.dive`: worth its time where many points make the search long.
+        Begin with a first plan of `gigaforge.buildout.dive`.
 
     """
     tell = watch or (lambda _: None)
@@ -150,7 +150,7 @@ def plan_problem(
     tell(Stage("searching for the best plan"))
     start = start_from(programme, *standing) if standing else None
     if dive and start is None:
-        start = first_plan(programme.model, options)
+        start = first_plan(programme.model, options, relaxation)
     solution = solve(
         programme.model, options, start=start, progress=lambda p: tell(Stage("searching for the best plan", p))
     )

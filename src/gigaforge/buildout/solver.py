@@ -98,6 +98,8 @@ class Relaxation:
         Variable name to values, and to reduced costs: what one more unit forced in would add to the objective.
     ranges : dict
         Constraint name to the least and the most right-hand side at which the dual holds, others unchanged.
+    basis : highspy.HighsBasis
+        Of the optimum, for whoever solves a like programme next.
 
     """
 
@@ -108,6 +110,7 @@ class Relaxation:
     values: dict[str, Any] = field(default_factory=dict)
     reduced: dict[str, Any] = field(default_factory=dict)
     ranges: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    basis: Any = None
 
 
 def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) -> tuple[Any, Any]:
@@ -189,7 +192,16 @@ def relax(model: linopy.Model, options: SolverOptions | None = None, *, ranging:
         _by_variable(model, vlabels, np.asarray(column))
         for column in (highs.getSolution().col_value, highs.getSolution().col_dual)
     )
-    return Relaxation(True, float(highs.getInfo().objective_function_value), seconds, duals, values, reduced, ranges)
+    return Relaxation(
+        True,
+        float(highs.getInfo().objective_function_value),
+        seconds,
+        duals,
+        values,
+        reduced,
+        ranges,
+        highs.getBasis(),
+    )
 
 
 def _by_constraint(model: linopy.Model, matrices: Any, row: Array) -> dict[str, Any]:
