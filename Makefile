@@ -1,5 +1,6 @@
 # Everything a newcomer needs: `make plan` runs the main job, `make test` passes the tests.
-# Set-up happens by itself, is kept in .venv, and is redone only when a lock file changes.
+# Set-up happens by itself, is kept in .venv, and is redone only when a lock file changes. Bytecode is written then, once:
+# where Python may not write it later, every start would compile the libraries anew (ten seconds of a plan).
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,12 +40,12 @@ $(UV):
 
 .venv/.run: requirements/run.lock pyproject.toml | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.lock
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/run.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 .venv/.dev: requirements/dev.lock .venv/.run
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.lock
 	@touch $@
 
 # The page and the report are tested in a real browser: Debian's Chromium.
