@@ -74,21 +74,27 @@ def fleet_year(racks):
     return spent, result, size
 
 
-def airesim(seed):
-    """AIReSim's default case: 4,096 of 4,360 servers, 256 days of work, no rollback, repairs of 2 h and 2 days."""
+def airesim(seed, stall_s=23 * 60.0):
+    """AIReSim's default case: 4,096 of 4,360 servers, 256 days of work, no rollback, repairs of 2 h and 2 days.
+
+    Its 15 % bad servers fail six times as often until a repair succeeds: 0.6 of the automatic fifth, 0.8 of the rest,
+    0.76 together; here only repairs by hand cure, 0.95 of four fifths. Returns all failures, those that stop the job,
+    and the days that it took, each for 256 days of work.
+    """
     base = default_failures().plain()
     rate = 0.01 / DAY * (1 + 0.15 * 5)
     mode = Mode("fault", "rack", rate, auto=0.2)
-    repair = Repair(7200.0, 50 * 3600.0, 1e-9, 0.0, 0.0, 1.0, sticks=0.8)
+    repair = Repair(7200.0, 50 * 3600.0, 1e-9, 0.0, 0.0, 1.0, sticks=0.95)
     table = replace(base, modes=(mode,), repair=repair, lemon_share=0.15, lemon_multiple=6.0)
     checkpoint = CheckpointPolicy(0.0, 1.0, 1.0, (Tier(1, 0.0, 0.0),))
-    policy = TrainingPolicy(checkpoint=checkpoint, stall_s=23 * 60.0, spares=264, planned_per_s=0.0)
+    policy = TrainingPolicy(checkpoint=checkpoint, stall_s=stall_s, spares=264, planned_per_s=0.0)
     fleet = single_job_fleet(RackClass("server", 8), 4360, 30 * 50 * DAY, policy, table, windows=50)
     state, done = fresh_state(fleet), 0.0
     while done < 256 * DAY * 4096:
         run_window(fleet, seed, state)
         done = state.books.groups[0].accounts["productive"]
-    return state.books.groups[0].failures * 256 * DAY * 4096 / done
+    book, part = state.books.groups[0], 256 * DAY * 4096 / done
+    return book.failures * part, book.interruptions * part, book.rack_s / 4360 / DAY * part
 
 
 def site_layer():
@@ -140,8 +146,12 @@ def main(quick):
     )
     spent, counts = cpu(lambda: [airesim(s) for s in range(30)])
     print(f"AIReSim's default case, 30 replications: CPU {spent:.2f} s (AIReSim 430, bar 15, stretch 3)")
+    failures, _, days = np.mean(counts, axis=0)
+    alike = np.mean([airesim(s, 0.0)[1] for s in range(30)])
     print(
-        f"  failures in 256 days of work: {np.mean(counts):,.0f} (AIReSim 11,224: its servers fail only while the job runs, ours always)"
+        f"  servers that fail only while the job computes, as AIReSim's do: {alike:,.0f} failures (AIReSim 11,224)\n"
+        f"  servers that fail while it restarts and as spares too, as real ones do: {failures:,.0f} in {days:.0f} days, "
+        "for 256 days of work"
     )
     spent, _ = cpu(site_layer)
     print(

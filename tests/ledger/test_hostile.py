@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from gigaforge.errors import InputError
+from gigaforge.ledger import Ledger
 from tests.ledger import attacks
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "err.csv"
+    path.write_text("rack,why\nA-001,unknown\n")
+    with pytest.raises(InputError, match=r"err\.csv: is not a ledger, or a damaged one: file is not a database"):
+        Ledger.open(str(path))
 
 
 @pytest.mark.parametrize("kind", sorted(attacks.ATTACKS))

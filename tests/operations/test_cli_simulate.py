@@ -73,8 +73,18 @@ def test_comparisons_and_replications(call, sample_yaml):
         call(sample_yaml, "--years", 0.25, "--compare", "mode=synchronous", "--workers", 1, "--json").stdout
     )
     assert done["difference"]["goodput"]["mean"] < 0
+    assert done["replications"] == 5
+    assert not done["no_effect"]
+    assert "mode=synchronous" in done["compared"]["second"]
     done = json.loads(call(sample_yaml, "--years", 0.25, "--replications", 2, "--workers", 1, "--json").stdout)
     assert done["replications"] == 2
+
+
+def test_a_change_without_effect_says_so(call, sample_yaml):
+    given = (sample_yaml, "--years", 0.1, "--compare", "planned_s=300", "--replications", 2, "--workers", 1)
+    said = " ".join(call(*given).stdout.split())
+    assert "2 pairs of runs" in said
+    assert "The change had no effect: the fleet had planned_s=300 already." in said
 
 
 def test_validation_and_replay(call, monkeypatch):
@@ -92,7 +102,8 @@ def test_validation_and_replay(call, monkeypatch):
     [((), "give a plan folder"), (("/nowhere",), "no such plan folder"), (("SAMPLE", "--seed", "-1"), "below zero"),
      (("SAMPLE", "--years", "-2"), "more than 0"), (("SAMPLE", "--compare", "faster"), "neither a fleet nor a policy"),
      (("SAMPLE", "--replications", "2", "--workers", "0"), "at least 1"), (("SAMPLE", "--replications", "0"), "at least 1"),
-     (("SAMPLE", "--compare", "spares=-3"), "below zero")],
+     (("SAMPLE", "--compare", "spares=-3"), "below zero"),
+     (("SAMPLE", "--compare", "spares=3", "--replications", "1"), "1; at least 2 is needed")],
 )  # fmt: skip
 def test_wrong_calls_are_explained(call, sample_yaml, args, message):
     with pytest.raises(InputError, match=message):

@@ -53,8 +53,16 @@ def test_requests_by_bin_add_up():
     [
         ("a,b\n1,2\n", "fit no known format"),
         ("job_id,submit_s,accelerators,duration_s\nx,0,,5\n", "accelerators is blank on line 2"),
-        ("job_id,submit_s,accelerators,duration_s\nx,0,1,5\ny,1,2,-5\n", "duration_s is -5 on line 3"),
-        ("job_id,submit_s,accelerators,duration_s\nx,soon,1,5\n", "neither a number nor a time"),
+        ("job_id,submit_s,accelerators,duration_s\nx,0,1,5\ny,1,2,-5\n", "duration_s is '-5' on line 3"),
+        (
+            "job_id,submit_s,accelerators,duration_s\nx,0,1,5\ny,soon,1,5\n",
+            "submit_s is 'soon' on line 3; a number or a time",
+        ),
+        ("job_id,submit_s,accelerators,duration_s\nx,0,1,5\ny,2020-01-01,1,5\n", "numbers and dates are mixed"),
+        (
+            "TIMESTAMP,ContextTokens,GeneratedTokens\n2020-01-01 00:00:00.5,1,3\n2020-01-01 00:00:01,abc,3\n",
+            "ContextTokens is 'abc' on line 3; a number from 0",
+        ),
         (
             "jobid,submitted_time,start_time,end_time,gpus\nx,2020-01-01,2020-01-03,2020-01-02,1\n",
             "ends before it starts",

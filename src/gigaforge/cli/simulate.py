@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gigaforge.operations.validation import Row
 
 __all__ = ["register"]
+
+_PAIRS: Final = 5  # runs of a comparison where none are asked for
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +39,10 @@ def simulate(
         Path | None, typer.Option(help="Folder for 5-minute tables and a report; continues a stopped run.")
     ] = None,
     events: Annotated[bool, typer.Option("--events", help="Write every failure to --out.")] = False,
-    replications: Annotated[int, typer.Option(help="Runs with consecutive seeds, for intervals.")] = 1,
+    replications: Annotated[
+        int | None,
+        typer.Option(help="Runs with consecutive seeds, for intervals; default 1, with --compare 5 pairs."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     scheduler: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
     compare: Annotated[
@@ -75,17 +80,16 @@ def simulate(
         return
     if plan is None:
         raise InputError("give a plan folder or a fleet YAML (or --validate, or --replay TRACE)", "simulate")
-    _check_options(first, years, replications)
+    _check_options(first, years, replications, 2 if compare else 1)
     figures = catalog_from(catalog) if catalog else None
     fleet = runs.load_fleet(plan, years=years, first=first, catalog=figures)
     if compare:
         other = _other(fleet, compare, years, first, figures)
-        done = runs.compare(
-            fleet, other, replications=max(replications, 5), seed=seed, workers=workers, scheduler=scheduler
-        )
-        show.comparison(done, as_json)
+        pairs = _PAIRS if replications is None else replications
+        done = runs.compare(fleet, other, replications=pairs, seed=seed, workers=workers, scheduler=scheduler)
+        show.comparison(done, _compared(fleet, other, compare), as_json)
         return
-    if replications > 1:
+    if replications is not None and replications > 1:
         show.replications(
             runs.replicate(fleet, replications, seed=seed, workers=workers, scheduler=scheduler), as_json
         )
@@ -135,7 +139,7 @@ def _save(result: SimulationResult, out: Path) -> None:
     write_page(simulation_page(result), out / "simulation.html")
 
 
-def _check_options(first: str, years: float | None, replications: int) -> None:
+def _check_options(first: str, years: float | None, replications: int | None, fewest: int) -> None:
     """Refuse what cannot be simulated before anything is read."""
     if first:
         try:
@@ -144,8 +148,9 @@ def _check_options(first: str, years: float | None, replications: int) -> None:
             raise InputError(str(problem), "--from") from None
     if years is not None and not 0 < years <= 100:
         raise InputError(f"{years:g} years; more than 0 and at most 100 are expected", "--years")
-    if replications < 1:
-        raise InputError(f"{replications}; at least 1 is needed", "--replications")
+    if replications is not None and replications < fewest:
+        why = " (pairs of a comparison: one alone has no interval)" if fewest > 1 else ""
+        raise InputError(f"{replications}; at least {fewest} is needed{why}", "--replications")
 
 
 def _other(fleet: Fleet, text: str, years: float | None, first: str, catalog: Catalog | None) -> Fleet:
@@ -157,6 +162,16 @@ def _other(fleet: Fleet, text: str, years: float | None, first: str, catalog: Ca
     if "=" not in text:
         raise InputError(f"{text!r} is neither a fleet nor a policy such as mode=elastic,spares=8", "--compare")
     return runs.with_changes(fleet, text)
+
+
+def _compared(fleet: Fleet, other: Fleet, text: str) -> tuple[str, str]:
+    """What each of the two is, in words: its name, and the policies that differ."""
+    from gigaforge.operations.changes import policies, policy_changes
+
+    if Path(text).exists():
+        return fleet.name, other.name if other.name != fleet.name else text
+    names = policy_changes(text)
+    return f"{fleet.name} as it is, {policies(fleet, names)}", f"changed to {policies(other, names)}"
 
 
 def _validate(as_json: bool, out: Path | None) -> None:

@@ -288,14 +288,16 @@ def replications(done: Replications, as_json: bool) -> None:
     Console().print(table)
 
 
-def comparison(done: Comparison, as_json: bool) -> None:
-    """Print two policies side by side."""
+def comparison(done: Comparison, names: tuple[str, str], as_json: bool) -> None:
+    """Print two policies side by side; ``names`` says what each is."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     if as_json:
         print(json.dumps({
-            "replications": len(done.first.seeds),
+            "replications": len(done.first.seeds), "compared": {"first": names[0], "second": names[1]},
+            "no_effect": done.same,
             "difference": {n: {
                 "first": done.first.interval(n)[0], "second": done.second.interval(n)[0], "mean": done.difference[n][0],
                 "half_width_95": done.difference[n][1], "half_width_95_independent": done.alone[n],
@@ -315,10 +317,23 @@ def comparison(done: Comparison, as_json: bool) -> None:
         table.add_row(words, _say(done.first.interval(n)[0], kind), _say(done.second.interval(n)[0], kind),
                       _say(mean, kind, difference=True), _width(half, kind), _width(done.alone[n], kind), style=style)  # fmt: skip
     console = Console()
+    console.print(f"[dim]first: [/] {escape(names[0])}\n[dim]second:[/] {escape(names[1])}", highlight=False)
     console.print(table)
+    if done.same:
+        console.print(f"[yellow]The change had no effect: {_why_same(names)}[/]", highlight=False)
+        return
     console.print(
         "[dim]Difference: second less first. Dim: none beyond chance. Unpaired: if the runs did not share their luck.[/]"
     )
+
+
+def _why_same(names: tuple[str, str]) -> str:
+    from rich.markup import escape
+
+    had, has = names[0].partition(" as it is, ")[2], names[1].removeprefix("changed to ")
+    if had and had == has:
+        return f"the fleet had {escape(has)} already."
+    return "every pair gave the same figures to the last digit, so nothing that happened in these runs depends on it."
 
 
 _GAP_STANDS_OUT = 10.0  # times the usual time between entries

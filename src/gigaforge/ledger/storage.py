@@ -231,6 +231,8 @@ def _explained(engine: Engine) -> Iterator[None]:
 
 
 def _shown(engine: Engine) -> str:
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        return engine.url.database
     return engine.url.render_as_string(hide_password=True)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
 from gigaforge.errors import InputError
 from gigaforge.operations.fleet import Fleet
 
-__all__ = ["policy_changes", "with_changes", "with_policy"]
+__all__ = ["policies", "policy_changes", "with_changes", "with_policy"]
 
 
 def _whether(text: str) -> bool:
@@ -100,3 +100,27 @@ def with_changes(fleet: Fleet, text: str) -> Fleet:
     )
     sites = tuple(replace(s, **site) for s in fleet.sites) if site else fleet.sites
     return replace(fleet, serving=served, sites=sites)
+
+
+def policies(fleet: Fleet, names: Iterable[str]) -> str:
+    """What a fleet does now about some fields: ``mode=elastic, spares=8``; several values where its parts differ."""
+    training = [g.policy for g in fleet.groups if g.kind == "training"]
+    said = []
+    for name in names:
+        if name == "interval_s":
+            found: list[Any] = [p.checkpoint.interval_s for p in training]
+        elif name in TRAINING:
+            found = [getattr(p, name) for p in training]
+        else:
+            parts = [w.policy for w in fleet.serving] if name in SERVING else fleet.sites
+            found = [getattr(p, name) for p in parts]
+        said.append(f"{name}={'/'.join(dict.fromkeys(_word(v) for v in found)) or 'none'}")
+    return ", ".join(said)
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "chosen"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -202,6 +202,13 @@ class Comparison:
     difference: dict[str, tuple[float, float]]
     alone: dict[str, float]
 
+    @property
+    def same(self) -> bool:
+        """Whether every pair gave the same figures to the last digit: the change had no effect."""
+        return all(
+            np.array_equal(self.first.values[n], self.second.values[n], equal_nan=True) for n in self.first.values
+        )
+
 
 def compare(first: Fleet, second: Fleet, *, replications: int = 10, seed: int = 0, workers: int | None = 1,
             scheduler: str = "") -> Comparison:  # fmt: skip

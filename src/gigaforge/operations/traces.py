@@ -101,10 +101,28 @@ def _choose(columns: list[str], formats: dict[str, Any], name: str, path: Path) 
 def _seconds(column: Any, scale: float, path: Path, name: str) -> Any:
     if pd.api.types.is_numeric_dtype(column):
         return column.astype(float) * scale
-    try:
-        return pd.to_datetime(column).astype("datetime64[ns]").astype("int64").astype(float) * 1e-9
-    except (ValueError, TypeError):
-        raise InputError("holds something that is neither a number nor a time", f"{path}: {name}") from None
+    numbers = pd.to_numeric(column, errors="coerce")
+    times = pd.to_datetime(column.where(numbers.isna()), errors="coerce", format="ISO8601", utc=True)
+    if (odd := numbers.isna() & times.isna()).any():  # not ISO: each in a form of its own, which is slower
+        times = times.where(~odd, pd.to_datetime(column.where(odd), errors="coerce", format="mixed", utc=True))
+    bad = np.flatnonzero((numbers.isna() & times.isna()).to_numpy())
+    if bad.size:
+        raise _wrong(column, bad, name, path, "a number or a time such as 2023-11-16 18:15:46.68 is expected")
+    if numbers.notna().any():
+        mixed = np.flatnonzero(
+            (numbers.isna() if numbers.notna().sum() * 2 > len(column) else numbers.notna()).to_numpy()
+        )
+        if mixed.size:
+            raise _wrong(column, mixed, name, path, "numbers and dates are mixed in this column")
+        return numbers.astype(float) * scale
+    return times.dt.tz_localize(None).astype("datetime64[ns]").astype("int64").astype(float) * 1e-9
+
+
+def _wrong(column: Any, bad: Any, name: str, path: Path, wanted: str) -> InputError:
+    more = f", and {bad.size - 1:,} more lines" if bad.size > 1 else ""
+    return InputError(
+        f"{name} is {str(column.iloc[int(bad[0])])!r} on line {int(bad[0]) + 2}{more}; {wanted}", str(path)
+    )
 
 
 def _number(table: pd.DataFrame, column: str, path: Path) -> Any:
@@ -122,10 +140,7 @@ def _positive(values: Any, column: str, path: Path) -> Any:
     numbers = pd.to_numeric(values, errors="coerce")
     bad = np.flatnonzero(~(numbers.to_numpy(dtype=float) >= 0.0))
     if bad.size:
-        raise InputError(
-            f"{column} is {values.iloc[int(bad[0])]} on line {int(bad[0]) + 2}; a number from 0 is expected",
-            str(path),
-        )
+        raise _wrong(values, bad, column, path, "a number from 0 is expected")
     return numbers.astype(float)
 
 
