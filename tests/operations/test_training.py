@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gigaforge.operations.closed_form import best_policy, expected_goodput
+from gigaforge.operations.gang import GangShape, Struck, missing_replicas, replicas_touched
 from gigaforge.operations.intervals import union
 from gigaforge.operations.job import simulate_job
 from gigaforge.operations.modes import RackClass, default_failures
@@ -143,6 +144,34 @@ def test_spares_are_worth_having_up_to_a_point():
         for n in (0, 6, 40)
     ]
     assert good[0] < good[1] > good[2]
+
+
+@given(st.integers(1, 60), st.integers(1, 16))
+def test_neighbours_touch_the_mean_of_all_placements(racks, replica):
+    """An outage's racks lie side by side: never more replicas than racks, or than whole ones with a cut one at each end."""
+    exact = np.mean([len({(first + i) // replica for i in range(racks)}) for first in range(replica)])
+    (touched,) = replicas_touched(np.array([float(racks)]), replica, np.ones(1))
+    assert touched == pytest.approx(exact)
+    assert touched <= min(racks, math.ceil(racks / replica) + 1)
+
+
+@given(st.integers(0, 40), st.integers(0, 20), st.integers(1, 12), st.integers(0, 10))
+@settings(max_examples=40, deadline=None)
+def test_an_outage_costs_a_fault_tolerant_run_whole_replicas_not_one_a_rack(hall, alone, replica, spares):
+    nothing, ints = np.empty(0), np.empty(0, dtype=np.int64)
+    hits = Interruptions(nothing, nothing, np.empty(0, dtype=np.bool_), ints, nothing)
+    lacking = max(hall + alone - spares, 0)
+    lacks = tuple(np.array([v]) for v in (1000.0, 5000.0, float(lacking)))
+    outage = np.full(hall, 1000.0), np.full(hall, 5000.0), np.zeros(hall, dtype=np.int64)
+    shape = GangShape(100 * replica + spares, spares, replica)
+    policy = TrainingPolicy("fault_tolerant", replica_racks=replica, spares=spares)
+    lost = missing_replicas(LENGTH, hits, Struck(nothing, ints, ints), lacks, shape, policy, outage)
+    gone = float(lost[2].sum()) * shape.replicas
+    assert gone <= lacking + 1e-9
+    assert gone >= lacking / replica - 1e-9
+    near = min(hall, lacking)
+    assert gone <= math.ceil(near / replica) + 1 + (lacking - near) + 1e-9
+    assert gone == 0.0 or (lost[0][0], lost[1][-1]) == (1000.0, 5000.0)
 
 
 @pytest.mark.parametrize("mode", ["synchronous", "elastic", "fault_tolerant"])

@@ -20,10 +20,12 @@ __all__ = [
     "incomplete",
     "interruptions",
     "missing_replicas",
+    "replicas_touched",
     "slow_members",
 ]
 
 
+Outages = tuple[Array, Array, IntArray]  # down times of racks that outages took, and which outage [s]
 _ALWAYS: Final = 12.0
 STOPS: Final = ("planned", "resized", "short_of_racks")  # stops that are no failure: kinds -1, -2, -3
 
@@ -176,11 +178,54 @@ def incomplete(lacks: Shares, policy: TrainingPolicy) -> tuple[Array, Array]:
     return union(lacks[0], lacks[1])
 
 
+def replicas_touched(racks: Array, replica_racks: int, blocks: Array) -> Array:
+    """Expected number of replicas that racks out of service lie in.
+
+    ``blocks`` runs of neighbouring racks (an outage takes neighbours) whose first rack may be any of its replica: each
+    touches ``1 + (racks - 1) / replica_racks`` on average, which for single racks is one each.
+
+    Parameters
+    ----------
+    racks : (piece,) array
+        Racks out of service, in all blocks together.
+    replica_racks : int
+        Racks of one data-parallel replica, placed side by side.
+    blocks : (piece,) array
+        Runs of neighbours, at most one a rack.
+
+    """
+    return np.asarray(blocks + (racks - blocks) / replica_racks, dtype=np.float64)
+
+
+def _scattered(lacking: Array, at: Array, replica_racks: int, outages: Outages | None) -> Array:
+    """Replicas that ``lacking`` racks keep from working, at each instant."""
+    if outages is None or outages[0].size == 0 or replica_racks == 1:
+        return lacking
+    start, end, which = outages
+    near = np.minimum(_open_now(at, start, end), lacking)
+    first, last = np.full(int(which.max()) + 1, np.inf), np.zeros(int(which.max()) + 1)
+    np.minimum.at(first, which, start)
+    np.maximum.at(last, which, end)
+    blocks = _open_now(at, first, last)
+    return lacking - near + replicas_touched(near, replica_racks, np.minimum(blocks, near))
+
+
+def _open_now(at: Array, start: Array, end: Array) -> Array:
+    """Intervals that hold just after each instant."""
+    opened = np.searchsorted(np.sort(start), at, side="right")
+    return np.asarray(opened - np.searchsorted(np.sort(end), at, side="right"), dtype=np.float64)
+
+
 def missing_replicas(length_s: float, hits: Interruptions, struck: Struck, lacks: Shares, shape: GangShape,
-                     policy: TrainingPolicy) -> Shares | None:  # fmt: skip
+                     policy: TrainingPolicy, outages: Outages | None = None) -> Shares | None:  # fmt: skip
     """Share of the gang that is away while the rest goes on, as disjoint pieces.
 
-    ``lacks``: start, end and number of racks beyond the spares, disjoint pieces too.
+    A fault-tolerant run keeps its racks where they are, so one missing rack costs its replica. Spares fill the places
+    of single failures first, so what is still lacking lies among the neighbours that an outage took, while there are
+    such. An elastic run puts whole replicas together again from the racks that are left.
+
+    ``lacks``: start, end and number of racks beyond the spares, disjoint pieces too; ``outages``: down times of the
+    run's racks that an outage took.
     """
     if policy.mode == "synchronous":
         return None
@@ -190,16 +235,19 @@ def missing_replicas(length_s: float, hits: Interruptions, struck: Struck, lacks
     if policy.mode == "fault_tolerant":
         alone = ~hits.rolls_back & (struck.restart_s > 0.0)
         away = (hits.time_s[alone], hits.time_s[alone] + struck.restart_s[alone])
-        count = np.ceil(struck.racks[alone] / group)
+        count = replicas_touched(struck.racks[alone].astype(np.float64), group, np.ones(int(alone.sum())))
     times = np.concatenate((start, end, *away))
     racks = np.concatenate((racks_gone, -racks_gone, np.zeros(2 * count.size)))
     restarting = np.concatenate((np.zeros(2 * start.size), count, -count))
     times = np.clip(times, 0.0, length_s)
     order = np.argsort(times, kind="stable")
     lacking = np.maximum(np.cumsum(racks[order]), 0.0)
-    gone = np.ceil(lacking / group) if policy.mode == "elastic" else lacking + np.cumsum(restarting[order])
-    share = np.clip(gone / shape.replicas, 0.0, 1.0)
     begin, finish = times[order], np.append(times[order][1:], length_s)
+    if policy.mode == "elastic":
+        gone = np.ceil(lacking / group)
+    else:
+        gone = _scattered(lacking, times[order], group, outages) + np.cumsum(restarting[order])
+    share = np.clip(gone / shape.replicas, 0.0, 1.0)
     keep = (share > 0.0) & (finish > begin)
     return begin[keep], finish[keep], share[keep]
 

@@ -17,7 +17,7 @@ from gigaforge.operations.gang import (
     missing_replicas,
     slow_members,
 )
-from gigaforge.operations.intervals import Array, IntArray, bin_integrals
+from gigaforge.operations.intervals import Array, IntArray, Mask, bin_integrals
 from gigaforge.operations.modes import FailureTable, lost_share
 from gigaforge.operations.ramps import ramp_need
 from gigaforge.operations.repair import Crew, Down, mend
@@ -227,12 +227,19 @@ def run_training(
     )  # fmt: skip
     gang = run_gang(
         length, hits, blocked, policy, interval, state,
-        missing_replicas(length, hits, struck, lacks, shape, policy),
+        missing_replicas(length, hits, struck, lacks, shape, policy, _outages(failures, mine, table)),
         slow_members(stream(seed, "slow", group.name, window), length, group.rack, shape.active, table),
     )  # fmt: skip
     done = _on_grid(group, shape, gang, failures, group_index, window, edges, interval, lack,
                     (ramp.hold_w, ramp.burnt_j(hits.stall_s) / length))  # fmt: skip
     return replace(done, stops=_by_kind(struck.kind, hits, table)), gang.state
+
+
+def _outages(failures: SiteFailures, mine: Mask, table: FailureTable) -> tuple[Array, Array, IntArray]:
+    """Down times of a run's racks that outages took, and which: racks struck together return together."""
+    taken = mine & (failures.mode >= len(table.modes))
+    end = failures.end_s[taken]
+    return failures.start_s[taken], end, np.unique(end, return_inverse=True)[1].astype(np.int64)
 
 
 def _by_kind(kind: IntArray, hits: Interruptions, table: FailureTable) -> dict[str, list[int]]:
