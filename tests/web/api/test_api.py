@@ -16,7 +16,9 @@ from fastapi.testclient import TestClient
 
 from gigaforge.errors import InputError
 from gigaforge.ledger import Actor, Ledger, access, verify
+from gigaforge.ledger.kinds import KINDS
 from gigaforge.ledger.storage import tokens
+from gigaforge.web.api.events import NEEDED
 from gigaforge.web.app import create_app
 from gigaforge.web.security import COOKIE
 from gigaforge.web.settings import Oidc, Settings
@@ -50,6 +52,21 @@ def test_a_tranche_through_the_api(caller: Caller, ledger: Ledger) -> None:
     assert state["released_usd"] == 10_000_000
     assert dan.get("/api/v1/statements/1").json()["statement"]["claim"]["status"] == "released"
     assert verify(ledger.engine).sound
+
+
+def test_the_document_describes_the_data_of_every_kind(app: FastAPI) -> None:
+    document = app.openapi()
+    kinds = {one["title"]: one["properties"] for one in document["components"]["schemas"]["EventIn"]["oneOf"]}
+    assert set(kinds) == set(NEEDED)
+    for kind, parts in kinds.items():
+        assert parts["kind"]["const"] == kind
+        fields = KINDS[kind].model_fields
+        assert set(parts["data"]["properties"]) == set(fields)
+        assert set(parts["data"].get("required", [])) == {n for n, f in fields.items() if f.is_required()}
+        assert "#/$defs/" not in json.dumps(parts)
+    summaries = [how["summary"] for ways in document["paths"].values() for how in ways.values()]
+    assert all(" " in words for words in summaries)
+    assert len(set(summaries)) == len(summaries)
 
 
 def test_a_key_records_once_and_whoever_is_late_is_told(caller: Caller) -> None:

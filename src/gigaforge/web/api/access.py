@@ -30,7 +30,7 @@ class TokenIn(Input):
     label: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
 
 
-@router.post("/tokens", status_code=201)
+@router.post("/tokens", summary="Make a token", status_code=201)
 def make(sent: TokenIn, who: Admin, ledger: Book) -> dict[str, str]:
     """Make a token; it is shown this once."""
     actor = Actor(who.actor.party, sent.person)
@@ -38,19 +38,19 @@ def make(sent: TokenIn, who: Admin, ledger: Book) -> dict[str, str]:
     return {"id": identifier, "token": secret, "party": actor.party, "person": actor.person, "role": sent.role}
 
 
-@router.get("/tokens")
+@router.get("/tokens", summary="List tokens of your party")
 def tokens(who: Admin, ledger: Book) -> dict[str, Any]:
     """Tokens of your party, without their secrets."""
     return {"tokens": list_tokens(ledger.engine, who.actor.party)}
 
 
-@router.delete("/tokens/{identifier}", status_code=204)
+@router.delete("/tokens/{identifier}", summary="Revoke a token", status_code=204)
 def end(identifier: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")], who: Admin, ledger: Book) -> None:
     """Revoke a token of your party; it and its sessions end at once."""
     revoke(ledger.engine, identifier, who.actor.party)
 
 
-@router.get("/reads")
+@router.get("/reads", summary="List who read sensitive figures")
 def reads(who: Auditor, ledger: Book, after: After = 0, limit: Limit = 100) -> dict[str, Any]:
     """Who read sensitive figures, and when."""
     del who

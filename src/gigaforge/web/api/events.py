@@ -6,7 +6,7 @@ from datetime import date
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
 from gigaforge.errors import InputError
 from gigaforge.ledger import Draft, Evidence, Ledger
@@ -29,15 +29,6 @@ NEEDED: Final = {
 """What a role needs to record each kind."""
 
 
-_FIELDS: Final = "What the kind takes: " + "; ".join(
-    f"{kind}: "
-    + ", ".join(
-        name if field.is_required() else f"{name} (optional)" for name, field in k.KINDS[kind].model_fields.items()
-    )
-    for kind in NEEDED
-)
-
-
 class EvidenceIn(Input):
     """A file stored before."""
 
@@ -54,11 +45,57 @@ class SignatureIn(Input):
     value: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{86}==$")]
 
 
+def _by_kind(schema: dict[str, Any]) -> None:
+    """One alternative a kind in the OpenAPI document, its data described by the very model that checks it.
+
+    ``kind`` tells them apart. The models themselves read the data (`check_data`), so that the command line, imports and
+    the API answer a wrong field in the same words.
+    """
+    shared = {name: part for name, part in schema.pop("properties").items() if name not in ("kind", "data")}
+    required = schema.pop("required")
+    words = schema.pop("description")
+    schema.pop("additionalProperties")
+    schema.pop("type")
+    schema["description"] = words
+    schema["oneOf"] = [
+        {
+            "type": "object",
+            "title": kind,
+            "description": (k.KINDS[kind].__doc__ or kind).split("\n")[0],
+            "additionalProperties": False,
+            "required": required,
+            "properties": {"kind": {"const": kind, "type": "string"}, "data": _data_schema(kind), **shared},
+        }
+        for kind in NEEDED
+    ]
+
+
+def _data_schema(kind: str) -> dict[str, Any]:
+    """What a kind's data must be, with the parts that it refers to written out in place."""
+    schema = k.KINDS[kind].model_json_schema(mode="validation")
+    parts = schema.pop("$defs", {})
+
+    def whole(value: Any) -> Any:
+        if isinstance(value, list):
+            return [whole(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return whole(
+                {**parts[value["$ref"].rsplit("/", 1)[1]], **{n: v for n, v in value.items() if n != "$ref"}}
+            )
+        return {name: whole(item) for name, item in value.items()}
+
+    return dict(whole(schema))
+
+
 class EventIn(Input):
     """An event to record; the actor is who the token belongs to."""
 
-    kind: Annotated[str, Field(max_length=32, description=f"one of {', '.join(NEEDED)}")]
-    data: Annotated[dict[str, JsonValue], Field(description=_FIELDS)]
+    model_config = ConfigDict(json_schema_extra=_by_kind)
+
+    kind: Annotated[str, Field(max_length=32)]
+    data: dict[str, JsonValue]
     happened_on: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     evidence: Annotated[list[EvidenceIn], Field(default_factory=list, max_length=100)]
     signature: SignatureIn | None = None
@@ -77,7 +114,9 @@ def drafted(sent: EventIn, who: Identity, key: str) -> Draft:
     return Draft(sent.kind, who.actor, content, day, files, key, signature)
 
 
-@router.post("/events", status_code=201, response_model=EventOut, response_model_exclude_none=True)
+@router.post(
+    "/events", summary="Record an event", status_code=201, response_model=EventOut, response_model_exclude_none=True
+)
 def record(
     sent: EventIn,
     request: Request,

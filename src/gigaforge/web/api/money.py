@@ -53,7 +53,9 @@ def _record(
     return event_out(ledger.append(draft, expected_head(match)), response)
 
 
-@router.post("/claims", status_code=201, response_model=EventOut, response_model_exclude_none=True)
+@router.post(
+    "/claims", summary="Claim a tranche", status_code=201, response_model=EventOut, response_model_exclude_none=True
+)
 def claim(
     sent: ClaimIn, who: Claimer, ledger: Book, response: Response, key: IdempotencyKey, match: IfMatch = None
 ) -> dict[str, Any]:
@@ -62,7 +64,13 @@ def claim(
     return _record(ledger, draft, None, match, response)
 
 
-@router.post("/events/{seq}/decisions", status_code=201, response_model=EventOut, response_model_exclude_none=True)
+@router.post(
+    "/events/{seq}/decisions",
+    summary="Approve or reject a claim or terms",
+    status_code=201,
+    response_model=EventOut,
+    response_model_exclude_none=True,
+)
 def decide(
     seq: Seq,
     sent: DecisionIn,
@@ -77,7 +85,13 @@ def decide(
     return _record(ledger, draft, sent.signature, match, response)
 
 
-@router.post("/claims/{seq}/release", status_code=201, response_model=EventOut, response_model_exclude_none=True)
+@router.post(
+    "/claims/{seq}/release",
+    summary="Record that a tranche was paid",
+    status_code=201,
+    response_model=EventOut,
+    response_model_exclude_none=True,
+)
 def release(
     seq: Seq,
     sent: ReleaseIn,

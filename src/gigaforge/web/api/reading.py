@@ -27,19 +27,19 @@ Auditor = Annotated[Identity, Depends(require("audit"))]
 Word = Annotated[str | None, Query(max_length=64)]
 
 
-@router.get("/health")
+@router.get("/health", summary="Ask whether the server answers")
 def health() -> dict[str, str]:
     """Whether the server answers; needs no token."""
     return {"status": "ok"}
 
 
-@router.get("/me")
+@router.get("/me", summary="Ask who you are")
 def me(who: Reader) -> dict[str, str]:
     """Who you are to the ledger."""
     return {"party": who.actor.party, "person": who.actor.person, "role": who.role}
 
 
-@router.get("/state")
+@router.get("/state", summary="Read where things stand")
 def state(who: Reader, ledger: Book, request: Request, response: Response) -> Any:
     """Where things stand; ETag is the head, to send back as If-Match when you decide on it."""
     del who
@@ -51,7 +51,7 @@ def state(who: Reader, ledger: Book, request: Request, response: Response) -> An
     return overview(found)
 
 
-@router.get("/events")
+@router.get("/events", summary="List events")
 def events(
     who: Reader,
     ledger: Book,
@@ -75,14 +75,14 @@ def events(
     return {"events": [event.row() for event in found], "next": following}
 
 
-@router.get("/events/{seq}", response_model=EventOut, response_model_exclude_none=True)
+@router.get("/events/{seq}", summary="Read one event", response_model=EventOut, response_model_exclude_none=True)
 def event(seq: Seq, who: Reader, ledger: Book) -> dict[str, Any]:
     """One event."""
     del who
     return ledger.event(seq).row()
 
 
-@router.get("/racks")
+@router.get("/racks", summary="List racks")
 def racks(
     who: Reader,
     ledger: Book,
@@ -101,7 +101,7 @@ def racks(
     return {"racks": [rack_row(rack) for rack in found], "next": found[-1].rack if len(found) == limit else None}
 
 
-@router.get("/racks/{rack:path}")
+@router.get("/racks/{rack:path}", summary="Read one rack's life")
 def rack(rack: Annotated[str, Path(max_length=64)], who: Reader, ledger: Book) -> dict[str, Any]:
     """One rack's life."""
     del who
@@ -109,7 +109,10 @@ def rack(rack: Annotated[str, Path(max_length=64)], who: Reader, ledger: Book) -
 
 
 @router.get(
-    "/evidence/{sha256}", response_class=Response, responses={200: {"content": {"application/octet-stream": {}}}}
+    "/evidence/{sha256}",
+    summary="Read a file of evidence",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}},
 )
 def evidence(sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], who: EvidenceReader, ledger: Book) -> Response:
     """The content of an evidence file; the read is noted."""
@@ -120,7 +123,7 @@ def evidence(sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], who: Evide
     return Response(content, media_type="application/octet-stream", headers=headers)
 
 
-@router.get("/actuals")
+@router.get("/actuals", summary="Read what stood at the end of each quarter")
 def actuals(
     who: Reader, ledger: Book, through: Annotated[str | None, Query(pattern=r"^\d{4}-Q[1-4]$")] = None
 ) -> dict[str, Any]:
@@ -131,7 +134,7 @@ def actuals(
     return {"actuals": actuals_rows(ledger.state(), through)}
 
 
-@router.get("/measured-runs")
+@router.get("/measured-runs", summary="Read acceptance tests as measured runs")
 def measured(who: EvidenceReader, ledger: Book) -> dict[str, Any]:
     """Acceptance tests as measured runs, as `gigaforge calibrate --from` reads them. The read is noted."""
     from gigaforge.ledger.actuals import measured_runs  # noqa: PLC0415
@@ -140,14 +143,19 @@ def measured(who: EvidenceReader, ledger: Book) -> dict[str, Any]:
     return measured_runs(ledger)
 
 
-@router.get("/statements/{tranche}")
+@router.get("/statements/{tranche}", summary="Read the statement of a tranche")
 def statement_of(tranche: Annotated[int, Path(ge=1, le=10_000)], who: EvidenceReader, ledger: Book) -> dict[str, Any]:
     """What the ledger says about a tranche, as the file that its parties sign. The read is noted."""
     log_read(ledger.engine, who.actor, f"statement of tranche {tranche}")
     return unsigned(statement(ledger, tranche))
 
 
-@router.get("/export", response_class=StreamingResponse, responses={200: {"content": {"application/jsonl": {}}}})
+@router.get(
+    "/export",
+    summary="Export every event",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/jsonl": {}}}},
+)
 def export(who: Auditor, ledger: Book) -> StreamingResponse:
     """Every event, byte for byte, one a line: your own copy. The read is noted."""
     log_read(ledger.engine, who.actor, "export of all events")

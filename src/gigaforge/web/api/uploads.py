@@ -24,7 +24,7 @@ async def body(request: Request) -> bytes:
     return await request.body()
 
 
-@router.put("/evidence/{sha256}", openapi_extra=_BINARY)
+@router.put("/evidence/{sha256}", summary="Store a file of evidence", openapi_extra=_BINARY)
 def store(
     sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")],
     who: Annotated[Identity, Depends(require("record"))],
@@ -42,6 +42,7 @@ def store(
 
 @router.post(
     "/imports/{kind}",
+    summary="Import deliveries or acceptance tests",
     openapi_extra=_BINARY,
     responses={200: {"description": "what became of every row; nothing was recorded if `kept` is false"}},
 )

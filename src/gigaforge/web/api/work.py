@@ -42,7 +42,7 @@ class JobIn(Input):
     samples: Annotated[int, Field(ge=8, le=4096)] = 256
 
 
-@router.post("/jobs", status_code=202)
+@router.post("/jobs", summary="Start a plan, a risk study or a verification", status_code=202)
 def start(
     sent: JobIn,
     asked: Request,
@@ -64,19 +64,19 @@ def start(
     return job.row()
 
 
-@router.get("/jobs")
+@router.get("/jobs", summary="List your party's jobs")
 def every(who: Computer, jobs: Annotated[Jobs, Depends(jobs_of)]) -> dict[str, Any]:
     """Your party's jobs, newest first."""
     return {"jobs": [{n: v for n, v in job.row().items() if n != "result"} for job in jobs.all(who.actor.party)]}
 
 
-@router.get("/jobs/{identifier}")
+@router.get("/jobs/{identifier}", summary="Ask for a job and its result")
 def one(identifier: Identifier, who: Computer, jobs: Annotated[Jobs, Depends(jobs_of)]) -> dict[str, Any]:
     """One job, with its result once it is done."""
     return jobs.get(identifier, who.actor.party).row()
 
 
-@router.delete("/jobs/{identifier}")
+@router.delete("/jobs/{identifier}", summary="Stop a job")
 def stop(identifier: Identifier, who: Computer, jobs: Annotated[Jobs, Depends(jobs_of)]) -> dict[str, Any]:
     """Stop a job."""
     return jobs.cancel(identifier, who.actor.party).row()
@@ -84,6 +84,7 @@ def stop(identifier: Identifier, who: Computer, jobs: Annotated[Jobs, Depends(jo
 
 @router.get(
     "/jobs/{identifier}/progress",
+    summary="Watch a job's progress",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
