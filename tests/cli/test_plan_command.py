@@ -157,7 +157,7 @@ def test_init_writes_a_scenario_that_can_be_planned(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_users_own_figures_overlay_the_catalogue(tmp_path: Path) -> None:
+def test_a_users_own_figures_overlay_the_catalogue(folder: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "mine" / "systems"
     overlay.mkdir(parents=True)
     (overlay / "mine.yaml").write_text(
@@ -165,8 +165,8 @@ def test_a_users_own_figures_overlay_the_catalogue(tmp_path: Path) -> None:
         "- name: vera-rubin-nvl72-max-p\n  price: {value: $1M, assumption: a friend's price}\n"
     )
     cheap = run("plan", SINGLE, "--out", tmp_path / "a", "--json", "--catalog", tmp_path / "mine")
-    usual = run("plan", SINGLE, "--out", tmp_path / "b", "--json")
-    assert json.loads(cheap.stdout)["objective_value"] > json.loads(usual.stdout)["objective_value"]
+    usual = json.loads((folder / "plan.json").read_text())
+    assert json.loads(cheap.stdout)["objective_value"] > usual["objective_value"]
     assert any("mine.yaml" in name for name in json.loads(cheap.stdout)["inputs"])
 
 
