@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -179,18 +180,20 @@ def months_table(plan: PlanView) -> Table | None:
         return None
     frame = plan.tables["site_months"].assign(of_year=lambda f: f["month"].str[-2:])
     used = frame[frame["peak_power_w"] > 0]
+    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    numbers = [f"{i:02d}" for i in range(1, 13)]
     rows: list[list[Cell]] = []
     for site in dict.fromkeys(used["site"]):
-        mine = frame[frame["site"] == site].drop_duplicates("of_year").sort_values("of_year")
+        # A horizon shorter than a year has not every month.
+        mine = frame[frame["site"] == site].drop_duplicates("of_year").set_index("of_year").reindex(numbers)
         last = used[used["site"] == site]
         share = (last["peak_power_w"] / last["energised_w"].where(last["energised_w"] > 0)).fillna(0.0)
         full = last.loc[share.idxmax()]
         warm = "–" if mine["air_c"].isna().all() else f"{mine['air_c'].max():.0f} °C"
-        rows.append([plan.label(str(site)), *[f"{v:.2f}" for v in mine["pue_mean"]], warm,
+        rows.append([plan.label(str(site)), *["–" if math.isnan(v) else f"{v:.2f}" for v in mine["pue_mean"]], warm,
                      f"{mine['pue_peak'].max():.2f}", f"{full['month']}: {share.max():.0%}"])  # fmt: skip
     if not rows:
         return None
-    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     head = ["Site", *months, "Warmest month", "PUE, hottest hour", "Fullest month of limit"]
     note = "Mean PUE by month, for energy, from the monthly weather of the place; the hottest hour is held against the limit."
     return Table("PUE by month", head, rows, note=note)
