@@ -2,8 +2,9 @@
 
 Where runs are trained and when tranches are released are few questions with far-reaching answers; a solver that meets
 them among thousands of racks takes long to answer any. Fixing one after another on the relaxation and solving again
-each time, from the optimum before, answers them in a second or two. Racks then round well: most of the relaxation's
-are whole already, and the rest move by a block.
+each time, from the optimum before, answers them in seconds: a number in order of time is tried rounded down and up, and
+the side that leaves the plan worth more is kept. Racks then round well: most of the relaxation's are whole already, and
+the rest move by a block.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gigaforge.buildout.solver import Relaxation, SolverOptions, make_highs
 
 __all__ = ["first_plan"]
 
-_SHARE: Final = 0.1
+_SHARE: Final = 0.2
 """Of the time limit that a first plan may take."""
 _ROOM: Final = ((0.0, 0.0), (2.0, 1.0))
 """Blocks that racks may move from the relaxation's, and tranches that may wait; tried one after another."""
@@ -83,9 +84,8 @@ def _shape(highs: Any, columns: dict[str, Any]) -> bool:
         return False
     if "chosen" in columns and not _place(highs, columns["chosen"].reshape(len(columns["chosen"]), -1)):
         return False
-    # What is late in part is late; what is released in part is not released.
-    for name, whole in (("slip", np.ceil), ("tranches", np.floor), ("tranche", np.floor)):
-        if name in columns and not _in_order(highs, columns[name].reshape(len(columns[name]), -1), whole):
+    for name in ("slip", "tranches", "tranche"):
+        if name in columns and not _in_order(highs, columns[name].reshape(len(columns[name]), -1)):
             return False
     return True
 
@@ -116,18 +116,34 @@ def _place(highs: Any, places: Columns) -> bool:
     return _solved(highs)
 
 
-def _in_order(highs: Any, columns: Columns, whole: Any) -> bool:
-    """Make whole numbers of what is broken in the first quarter that has any, solve again, and so on to the end."""
+def _in_order(highs: Any, columns: Columns) -> bool:
+    """Round what is broken in the first quarter that has any to the better side, and so on to the end."""
     while True:
         value = _values(highs)[columns]
-        rounded = whole(value - _WHOLE) if whole is np.ceil else whole(value + _WHOLE)
-        broken = np.flatnonzero((np.abs(value - rounded) > _WHOLE).any(axis=1))
-        upto = int(broken[0]) + 1 if len(broken) else len(columns)
-        _fix(highs, columns[:upto].ravel(), rounded[:upto].ravel() + 0.0)
-        if not _solved(highs):
-            return False
+        broken = np.flatnonzero((np.abs(value - np.rint(value)) > _WHOLE).any(axis=1))
+        first = int(broken[0]) if len(broken) else len(columns)
+        _fix(highs, columns[:first].ravel(), np.rint(value[:first]).ravel() + 0.0)
         if not len(broken):
-            return True
+            return _solved(highs)
+        if not _better_side(highs, columns[first], value[first]):
+            return False
+
+
+def _better_side(highs: Any, columns: Columns, value: Array) -> bool:
+    """Fix numbers rounded down or up, whichever leaves the plan worth more; False where neither can be."""
+    worth = {}
+    sides = {"down": np.floor(value + _WHOLE), "up": np.ceil(value - _WHOLE)}
+    for side, rounded in sides.items():
+        _fix(highs, columns, rounded + 0.0)
+        if _solved(highs):
+            worth[side] = float(highs.getInfo().objective_function_value)
+    if not worth:
+        return False
+    best = max(worth, key=lambda side: worth[side])
+    if best == "up":
+        return True
+    _fix(highs, columns, sides[best] + 0.0)
+    return _solved(highs)
 
 
 def _whole_racks(model: linopy.Model, options: SolverOptions, columns: dict[str, Any], value: Array) -> Array | None:
