@@ -125,6 +125,51 @@ def test_rows_longer_than_the_context_are_refused(tmp_path: Path) -> None:
     assert "'lmdeploy' was never fitted: an average stack" in report.table["note"][0]
 
 
+def test_a_chip_without_the_precision_is_predicted_with_packed_weights(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "id,model_name,gpu,n_gpus,input_len,output_len,concurrency,metric,value,precision_weights,software\n"
+        "good,Llama-3.1-70B,H100,8,1024,1024,64,tpot_ms,13.5,fp8,vllm\n"
+        "eight,Llama-3.1-70B,A100,8,1024,1024,64,tpot_ms,30,int8,vllm\n"
+        "old,Llama-3.1-8B,V100,8,1024,1024,64,tpot_ms,30,fp8,vllm\n"
+        "four,Llama-3.1-70B,H100,8,1024,1024,64,tpot_ms,20,nvfp4,vllm\n"
+    )
+    table = validate_inference(path).table
+    assert np.isfinite(table["predicted"]).all()
+    assert table["note"][0] == ""
+    assert table["note"][1].startswith("A100 does not compute in int8: taken as weight-only")
+    assert table["note"][2].startswith("V100 does not compute in fp8")
+    assert table["note"][3].startswith("H100 does not compute in nvfp4")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"precision_weights": "banana"}, "precision_weights 'banana' is not known"),
+        ({"n_gpus": "0"}, "n_gpus is 0: a whole number"),
+        ({"n_gpus": "2.5"}, "n_gpus is 2.5: a whole number"),
+        ({"tp": "3"}, "tp 3 does not divide n_gpus 8"),
+        ({"model_name": "Llama-3.1-405B", "n_gpus": "1", "tp": ""}, "the weights do not fit"),
+        ({"concurrency": "inf"}, "concurrency is inf: a finite number"),
+        ({"concurrency": "nan"}, "neither concurrency nor a known load"),
+        ({"input_len": "-4"}, "input_len is -4: a positive number is expected"),
+        ({"output_len": "1"}, "an answer of one token"),
+    ],
+)
+def test_nonsense_is_skipped_with_its_reason(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+    good = {
+        "model_name": "Llama-3.1-70B", "gpu": "H100", "n_gpus": "8", "tp": "8", "input_len": "1024", "output_len": "1024",
+        "concurrency": "64", "metric": "tpot_ms", "value": "20", "precision_weights": "fp8", "software": "vllm",
+    }  # fmt: skip
+    path = tmp_path / "own.csv"
+    pd.DataFrame([good, {**good, **changes}]).to_csv(path, index=False)
+    report = validate_inference(path, catalog=small_catalog())
+    assert np.isfinite(report.table["predicted"]).tolist() == [True, False]
+    (reason,) = report.skipped
+    assert said in reason
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("a,b\n1,2\n", "are missing"), ("", "cannot be read"), (None, "no such file")],

@@ -156,7 +156,8 @@ def test_a_target_that_nothing_meets_names_the_closest(overlay: Path) -> None:
     [
         (("--input-len", "9000", "--output-len", "100"), "holds 8,192"),
         (("--concurrency", "0"), "concurrency"),
-        (("--precision", "nvfp4"), "no fp4 arithmetic"),
+        (("--offline", "--tpot", "10 ms"), "offline means no latency target"),
+        (("--concurrency", "0.5"), "at least one request in flight"),
         (("--precision", "fp7"), "unknown precision"),
         (("--tpot", "30"), "has no unit"),
         (("--mode", "neither"), "aggregated, disaggregated and both"),
@@ -250,6 +251,39 @@ def test_a_rate_is_served_exactly_and_more_of_it_needs_more(rate: float, mode: s
     served_rate = one.requests_per_s_per_gpu * one.configurations.total_accelerators
     assert np.allclose(served_rate, rate, rtol=1e-3)
     assert two.best().configurations.total_accelerators[0] >= one.best().configurations.total_accelerators[0]
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.floats(0.5, 200.0), st.integers(2, 5), st.sampled_from(["aggregated", "disaggregated"]))
+def test_so_many_times_the_rate_needs_at_most_so_many_times_as_many(rate: float, times: int, mode: str) -> None:
+    def needed(wanted: float) -> float:
+        traffic = Traffic(4000, 1000, ttft_s=5.0, tpot_s=0.03, rate=wanted)
+        best = search(served("llama-3-70b"), h100(), traffic, modes=(mode,)).best()
+        return float(best.configurations.total_accelerators[0])
+
+    one = needed(rate)
+    assert one <= needed(rate * times) <= times * one + 1e-6
+
+
+def test_an_answer_of_one_token_has_no_time_per_token(overlay: Path) -> None:
+    code, out, _ = run(
+        overlay, "--input-len", "2000", "--output-len", "1", "--ttft", "2 s", "--tpot", "1 ms", "--json"
+    )
+    best = json.loads(out)["best"]
+    assert code == 0
+    assert best["tpot_s"] == {"mean": None, "p99": None}
+    assert best["ttft_s"]["p99"] <= 2.0
+    many = evaluate(served("llama-3-70b"), h100(), Traffic(2000, 2), ServingConfigurations.aggregated(8.0, 1.0))
+    one = evaluate(served("llama-3-70b"), h100(), Traffic(2000, 1), ServingConfigurations.aggregated(8.0, 1.0))
+    assert one.requests_per_s_per_gpu[0] >= many.requests_per_s_per_gpu[0]
+
+
+def test_a_chip_without_the_arithmetic_runs_the_weights_packed(overlay: Path) -> None:
+    code, out, _ = run(overlay, "--precision", "nvfp4", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["precision"] == "mxfp4"
+    assert "weight-only" in told["note"]
 
 
 def test_a_busier_deployment_answers_later() -> None:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigaforge.cli.options import CatalogOption, catalog_from
+
 if TYPE_CHECKING:
+    from gigaforge.catalog import Catalog
     from gigaforge.perf.calibration.inference import Calibration
     from gigaforge.perf.validation.runs import Run
 
@@ -111,6 +114,7 @@ def inference(
     ] = None,
     out: Out = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes for the cross-validation.")] = 1,
+    catalog: CatalogOption = None,
     as_json: Json = False,
 ) -> None:
     """Serving measurements: about ten CPU-minutes for the shipped rows."""
@@ -119,16 +123,17 @@ def inference(
     def told(text: str) -> None:
         print(text, file=sys.stderr)
 
+    books = catalog_from(catalog) if catalog else None
     if source is not None:
-        result = _calibrate_recorded(_recorded(source, file, "inference"), workers)
+        result = _calibrate_recorded(_recorded(source, file, "inference"), workers, books)
     else:
-        result = calibrate_inference(file, workers=workers, progress=told)
+        result = calibrate_inference(file, catalog=books, workers=workers, progress=told)
     if out:
         result.write(out)
     print(json.dumps(result.to_dict()) if as_json else "\n".join(f"{k}: {v}" for k, v in result.to_dict().items()))
 
 
-def _calibrate_recorded(rows: list[dict[str, Any]], workers: int) -> Calibration:
+def _calibrate_recorded(rows: list[dict[str, Any]], workers: int, catalog: Catalog | None) -> Calibration:
     """The shipped measurements and a ledger's, fitted together."""
     import tempfile
 
@@ -140,4 +145,6 @@ def _calibrate_recorded(rows: list[dict[str, Any]], workers: int) -> Calibration
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "measurements.parquet"
         table.to_parquet(file, index=False)
-        return calibrate_inference(file, workers=workers, progress=lambda text: print(text, file=sys.stderr))
+        return calibrate_inference(
+            file, catalog=catalog, workers=workers, progress=lambda text: print(text, file=sys.stderr)
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,7 +112,7 @@ def infer(
     own = serving_parameters(parameters)
     software = software or ("trtllm" if mlperf is None else "mlperf")
     _check_software(software, own)
-    chosen = precision or _lowest(hardware)
+    chosen, unlike = _precision(precision, hardware)
     modes = _modes(disaggregated, only_aggregated, only_disaggregated)
     chunk = _chunk(chunk_tokens)
     drafts = Speculation(draft_tokens, acceptance) if draft_tokens else None
@@ -147,10 +148,13 @@ def infer(
         draw(answer, figure)
     if as_json:
         names = {"model": model, "system": system, "precision": chosen, "software": software}
+        names |= {"note": unlike} if unlike else {}
         print(json.dumps({**names, **answer.summary(), **({"error": str(problem)} if problem else {})}))
         if problem:
             raise typer.Exit(problem.exit_code)
         return
+    if unlike:
+        print(f"note: {unlike}", file=sys.stderr)
     show(answer, hardware, top)
     if problem:
         raise problem
@@ -178,6 +182,10 @@ def _requests(
     if data is None and (input_len is None or output_len is None):
         option = "--input-len" if input_len is None else "--output-len"
         raise InputError("the mean tokens of a request are needed, or --mlperf for a benchmark's", option)
+    scenario_offline = offline or mlperf == "offline"
+    if scenario_offline and (ttft is not None or tpot is not None):
+        option = "--ttft" if ttft is not None else "--tpot"
+        raise InputError("offline means no latency target; drop it, or drop --offline", option)
     limits = data.targets.get(str(mlperf), (None, None)) if data is not None else (None, None)
     finite = [None if t is None or math.isinf(t) else t for t in limits]
     return {
@@ -186,7 +194,7 @@ def _requests(
         "output_spread": spread if spread is not None else data.output_spread if data is not None else 0.0,
         "ttft_s": finite[0] if ttft is None else _quantity(ttft, "duration", "--ttft"),
         "tpot_s": finite[1] if tpot is None else _quantity(tpot, "duration", "--tpot"),
-        "offline": offline or mlperf == "offline",
+        "offline": scenario_offline,
         "longest": 0.0 if data is None else data.longest,
     }
 
@@ -252,6 +260,22 @@ def _check_software(software: str, parameters: Mapping[str, Any] | None) -> None
     known = sorted({name for entry in table.values() for name in entry.get("software", {})})
     if known and software not in known:
         raise InputError(f"{software!r} is not known; known: {', '.join(known)}", "--software")
+
+
+def _precision(asked: str | None, hardware: Hardware) -> tuple[str, str]:
+    """The precision to evaluate, and what is to be said of it where the chip lacks the arithmetic of the one asked for."""
+    from gigaforge.perf.hardware import precision_family
+    from gigaforge.perf.kernels import weight_only
+
+    if asked is None:
+        return _lowest(hardware), ""
+    precision_family(asked)
+    run = weight_only(asked, hardware)
+    if run == asked:
+        return run, ""
+    return run, (
+        f"{hardware.name} does not compute in {asked}: taken as weight-only (weights in {asked}, arithmetic in bf16)"
+    )
 
 
 def _lowest(hardware: Hardware) -> str:

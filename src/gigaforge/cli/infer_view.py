@@ -71,7 +71,7 @@ class Answer:
                     "layout": _layout(some, i),
                     "batch": float(some.configurations.batch[i]),
                     "ttft_s": {"mean": float(some.ttft_s[i]), "p99": float(some.ttft_p99_s[i])},
-                    "tpot_s": {"mean": float(some.tpot_s[i]), "p99": float(some.tpot_p99_s[i])},
+                    "tpot_s": {"mean": _or_none(some.tpot_s[i]), "p99": _or_none(some.tpot_p99_s[i])},
                     "tokens_per_s_per_gpu": tokens,
                     "tokens_per_s_per_user": float(some.tokens_per_s_per_user[i]),
                     "tokens_per_s_per_mw": tokens / power * 1e6,
@@ -105,7 +105,7 @@ class Answer:
         """What all of it does at these targets, in one sentence."""
         row = self.rows(self.best)[0]
         d = row["deployment"]
-        cost = "" if row["usd_per_mtok"] is None else f", ${row['usd_per_mtok']:.2g} per million output tokens"
+        cost = "" if row["usd_per_mtok"] is None else f", ${_usd(row['usd_per_mtok'])} per million output tokens"
         return (
             f"{d['accelerators']:,.0f} accelerators, {_asked(self.traffic)}: {d['tokens_per_s']:,.0f} output tokens/s"
             f" ({d['tokens_per_s_low']:,.0f} to {d['tokens_per_s_high']:,.0f}), {d['requests_per_s']:,.3g} requests/s,"
@@ -240,7 +240,7 @@ def _cells(row: dict[str, Any], mark: str) -> list[str]:
         f"{row['tokens_per_s_per_gpu']:,.0f}",
         _short(row["tokens_per_s_per_mw"]),
         f"{row['memory_bytes'] / 1e9:.0f} GB\n{row['power_w']:.0f} W",
-        "-" if row["usd_per_mtok"] is None else f"{row['usd_per_mtok']:.2g}",
+        "-" if row["usd_per_mtok"] is None else _usd(row["usd_per_mtok"]),
     ]
 
 
@@ -252,7 +252,19 @@ def _short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _seconds(value: float) -> str:
+def _or_none(tpot_s: float) -> float | None:
+    """Time per output token; an answer of one token has none."""
+    return float(tpot_s) if tpot_s > 0.0 else None
+
+
+def _usd(value: float) -> str:
+    """Two digits below a hundred dollars, whole dollars above."""
+    return f"{value:.2g}" if value < 99.5 else f"{value:,.0f}"
+
+
+def _seconds(value: float | None) -> str:
+    if not value:
+        return "–"
     return f"{value:.3g} s" if value >= 1.0 else f"{value * 1e3:.3g} ms"
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gigaforge.cli.options import CatalogOption, catalog_from
+
 __all__ = ["register"]
 
 File = Annotated[Path | None, typer.Argument(help="Measured runs (CSV or Parquet); default: the shipped ones.")]
@@ -72,13 +74,15 @@ def inference(
     out: Out = None,
     figure: Figure = None,
     worst: Annotated[int, typer.Option(min=0, help="How many of the worst rows to show.")] = 12,
+    catalog: CatalogOption = None,
     as_json: Json = False,
 ) -> None:
-    """Serving measurements."""
+    """Serving measurements. A chip that is not shipped is judged by its data sheet: --catalog DIR with it and a system of it."""
     from gigaforge.cli.infer import serving_parameters
     from gigaforge.perf.validation.inference import validate_inference
 
-    result = validate_inference(file, parameters=serving_parameters(parameters))
+    books = catalog_from(catalog) if catalog else None
+    result = validate_inference(file, catalog=books, parameters=serving_parameters(parameters))
     summary = result.summary()
     _save(result.table, out)
     if figure:
@@ -89,6 +93,7 @@ def inference(
         print(json.dumps(summary))
         return
     _show_totals(summary)
+    _show_by_chip(summary["by_family_and_gpu"])
     if file is not None:
         left = result.table[result.table["predicted"].isna()].head(20)
         for row in left.itertuples():
@@ -137,19 +142,42 @@ def _show_training(summary: dict[str, Any], table: Any = None) -> None:
 
 def _show_totals(summary: dict[str, Any]) -> None:
     count = summary.get("n", summary["predicted"])
-    print(f"{summary['predicted']} of {summary['rows']} rows predicted", end="")
+    print(f"{summary['predicted']:,} of {summary['rows']:,} rows predicted", end="")
     left = summary.get("left_out", summary.get("cross_validated", 0))
-    print(f", {left} of them by a fit that never saw their group" if left else "")
+    print(f", {left:,} of them by a fit that never saw their group" if left else "")
+    doubtful = summary.get("doubtful", {}).get("n", 0)
+    if doubtful:
+        print(f"  {doubtful:,} predicted but not scored: the table doubts them, and no fit took them in")
     for reason, number in summary["skipped"].items():
         print(f"  {number} not predicted: {reason}")
+    scored = f"the {summary['scored']:,} rows without a doubt" if "scored" in summary else f"{count:,} rows"
     print(
-        f"error over {count} rows ({summary.get('scored', 'all')}): median {summary['median_ape']:.1%}, mean "
+        f"error over {scored}: median {summary['median_ape']:.1%}, mean "
         f"{summary['mean_ape']:.1%}, 90th percentile {summary['p90_ape']:.1%}, bias {summary['bias']:+.1%}"
     )
     print(
         f"80 % intervals: {summary['coverage_80']:.0%} of the rows inside, median high/low "
         f"{summary['interval_width']:.2f}"
     )
+
+
+_FAMILIES = ("tpot", "ttft", "throughput")
+
+
+def _show_by_chip(families: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Median error and rows by chip, a column for each kind of figure: what the model is judged by."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="median error (rows) by chip and figure", title_justify="left")
+    table.add_column("gpu")
+    shown = [f for f in _FAMILIES if f in families]
+    for family in shown:
+        table.add_column({"tpot": "TPOT", "ttft": "TTFT"}.get(family, family), justify="right")
+    for gpu in sorted({g for family in shown for g in families[family]}):
+        cells = [families[family].get(gpu) for family in shown]
+        table.add_row(gpu, *(f"{c['median_ape']:.1%} ({c['n']:,})" if c else "" for c in cells))
+    Console().print(table)
 
 
 def _table(title: str, groups: dict[str, dict[str, float]]) -> None:

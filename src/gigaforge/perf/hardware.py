@@ -19,7 +19,7 @@ __all__ = ["Hardware", "chip_key", "precision_family"]
 
 
 _FAMILY: Final = {
-    "bf16": "bf16", "fp16": "bf16", "w4a16": "bf16", "int4": "bf16",
+    "bf16": "bf16", "fp16": "bf16", "w4a16": "bf16", "int4": "bf16", "w8a16": "bf16",
     "fp8": "fp8", "fp8_block": "fp8", "mxfp8": "fp8", "int8": "fp8", "w4a8": "fp8",
     "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4",
 }  # fmt: skip

@@ -33,6 +33,7 @@ __all__ = [
     "gemm_s",
     "grouped_gemm_s",
     "memory_bound_s",
+    "weight_only",
 ]
 
 Floats = NDArray[np.float64]
@@ -74,8 +75,21 @@ PRECISIONS: Final[dict[str, Precision]] = {
         Precision("nvfp4", 0.5 + 1 / 16, 0.5 + 1 / 16, "nvfp4"),
         Precision("mxfp4", 0.5 + 1 / 32, 1.0, "nvfp4", "mxfp4", weight_only=True),
         Precision("int4", 0.5 + 2 / 128, 2.0, "bf16", weight_only=True),
+        Precision("w8a16", 1.0, 2.0, "bf16", weight_only=True),
     )
 }
+
+
+def weight_only(precision: str, hardware: Hardware) -> str:
+    """What runs a checkpoint on a chip without its arithmetic: weights stay packed and are unpacked to bf16 ("w8a16", "mxfp4").
+
+    A precision that the chip computes in, or that is weight-only already, comes back as it is. The figure is that of
+    Marlin-type kernels, which vLLM and SGLang fall back to (https://docs.vllm.ai/en/latest/features/quantization/).
+    """
+    kind = PRECISIONS.get(precision)
+    if kind is None or kind.weight_only or hardware.supports(precision):
+        return precision
+    return "mxfp4" if kind.weight_bytes < 1.0 else "w8a16"
 
 
 def compute_precision(hardware: Hardware, precision: str) -> Precision:

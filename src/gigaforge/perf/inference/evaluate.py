@@ -270,7 +270,7 @@ def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Ar
             point.tpot_s,
             point.tpot_p99_s,
             tokens,
-            1.0 / point.tpot_s,
+            1.0 / np.where(point.tpot_s > 0.0, point.tpot_s, point.ttft_s),
             per_gpu,
             mem.weights_bytes + mem.runtime_bytes + point.kv_used_bytes,
             mem.weights_bytes,

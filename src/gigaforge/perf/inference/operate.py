@@ -56,7 +56,7 @@ class Machine(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """Result by configuration: latencies [s], requests/s and accelerators of one replica (with its prefill share), then
+    """Result by configuration: latencies [s] (TPOT zero where an answer has one token, and so no time between tokens), requests/s and accelerators of one replica (with its prefill share), then
     a decode step, a prefill among others and a prefill alone [s].
     """
 
@@ -95,6 +95,7 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
     full = many
     many = _thinned(many, one, m.effects.solo)
     supply = np.where(split, c.prefill_share, 1.0) / many.seconds
+    decoded = _decoded(q)
     step, tpot, felt = _decode(m, q, layout, split, running, context, many)
     wait = _burst_wait_s(m, q, c, layout, split, running, full)
     own = (
@@ -109,16 +110,16 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
     )
     decoding = running
     if np.any(q.closed):
-        share = q.output_len * tpot / (own + wait + q.output_len * tpot)
-        in_pool = np.where(split, np.minimum(1.0, supply * q.output_len * tpot / running), 1.0)
+        share = decoded * tpot / (own + wait + decoded * tpot)
+        in_pool = np.where(split, np.minimum(1.0, supply * decoded * tpot / running), 1.0)
         decoding = np.where(q.closed, np.maximum(running * np.minimum(share, in_pool), 1.0), running)
         step, tpot, felt = _decode(m, q, layout, split, decoding, context, many)
-    life = own + np.where(q.closed, wait, 0.0) + q.output_len * tpot
+    life = own + np.where(q.closed, wait, 0.0) + decoded * tpot
     rate = np.minimum(running / life, supply)
     load = np.clip(rate / supply, 0.0, _LOAD_LIMIT)
     ttft, ttft_p99 = _first_token(q, c, own, wait, running, rate, load, many, tpot)
     flop_s, bytes_s, total = _use(c, q, step, many, rate, decoding, split)
-    tail = _TPOT_TAIL[0] + _TPOT_TAIL[1] * felt / tpot
+    tail = _TPOT_TAIL[0] + _TPOT_TAIL[1] * felt / np.maximum(tpot, 1e-12)
     used = running / ranks * context * mem.kv_bytes_per_token
     return Operation(
         ttft,
@@ -163,7 +164,16 @@ def _decode(
     ranks = batch / layout.attention_data_parallel
     step = decode_phase(m.shapes, m.rates, layout, m.effects, ranks, context, m.drafting)
     felt = np.where(split, 0.0, m.effects.interference * batch * many.seconds / q.output_len)
+    alone = np.asarray(_decoded(q)) == 0.0
+    if np.any(alone):
+        felt = np.where(alone, 0.0, felt)
+        return step, np.where(alone, 0.0, step.seconds + felt), felt
     return step, step.seconds + felt, felt
+
+
+def _decoded(q: Requests) -> Any:
+    """Tokens that decode steps write: none where the whole answer is the one token of the prefill."""
+    return np.where(np.asarray(q.output_len) > 1.0, q.output_len, 0.0)
 
 
 def _burst_wait_s(
@@ -195,7 +205,7 @@ def _first_token(
     p99 = np.maximum(own + tail, _TTFT_TAIL * mean)
     if np.any(q.closed):
         outside = np.maximum(c.batch - running, 0.0) / rate
-        starved = np.maximum(running / rate - own - wait - q.output_len * tpot, 0.0)
+        starved = np.maximum(running / rate - own - wait - _decoded(q) * tpot, 0.0)
         closed = own + wait + outside + starved
         mean = np.where(q.closed, closed, mean)
         p99 = np.where(q.closed, np.maximum(_TTFT_TAIL * closed, own + 5.0 * wait + outside), p99)
@@ -216,7 +226,7 @@ def _use(
     """FLOP/s and HBM byte/s per accelerator, mean over all in use; and how many those are."""
     total = c.accelerators + c.prefill_share * c.prefill_accelerators
     # With less than one request in flight on average, the engine idles in between.
-    steps = rate * q.output_len / np.maximum(decoding, 1.0)
+    steps = rate * _decoded(q) / np.maximum(decoding, 1.0)
     here = c.accelerators / total
     there = np.where(split, (total - c.accelerators) / total / np.maximum(c.prefill_share, 1e-9), 1.0)
     flop_s = steps * step.flop * here + rate * many.flop * there

@@ -115,6 +115,7 @@ def decode_rate(engine: Engine, traffic: Traffic, c: ServingConfigurations) -> A
     context = traffic.input_len + 0.5 * traffic.output_len * (1.0 + traffic.output_spread**2)
     ranks = c.batch / c.attention_data_parallel
     step = decode_phase(m.shapes, m.rates, layout, m.effects, ranks, context, m.drafting)
+    # An answer of one token leaves nothing to decode; the step bounds how fast its worker turns requests over.
     return c.batch / (traffic.output_len * step.seconds)
 
 

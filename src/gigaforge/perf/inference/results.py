@@ -99,9 +99,9 @@ class ServingResults:
     meets_targets : array of bool
         Feasible and within the traffic's TTFT and TPOT targets.
     ttft_s, ttft_p99_s, tpot_s, tpot_p99_s
-        Latency, mean and 99th percentile. [s]
+        Latency, mean and 99th percentile; TPOT zero where an answer is one token: there is none. [s]
     tokens_per_s_per_gpu, tokens_per_s_per_user
-        Output tokens, over all accelerators in use (prefill pool included); 1/TPOT. [token/s]
+        Output tokens, over all accelerators in use (prefill pool included); 1/TPOT (of an answer of one token, 1/TTFT). [token/s]
     requests_per_s_per_gpu
         [1/s]
     memory_bytes, weights_bytes, kv_bytes

@@ -111,6 +111,8 @@ class Traffic:
             value = getattr(self, field)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"{value}; a positive number is expected", f"traffic.{field}")
+        if self.concurrency is not None and self.concurrency < 1:
+            raise InputError(f"{self.concurrency}; at least one request in flight is expected", "traffic.concurrency")
         if not 0.0 <= self.output_spread <= 10.0:
             raise InputError(f"{self.output_spread}; a ratio from 0 to 10 is expected", "traffic.output_spread")
         if self.percentile not in ("mean", "p99"):

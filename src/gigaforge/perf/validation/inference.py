@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -198,6 +198,8 @@ def validate_inference(
     honest = 0
     if parameters is None:
         honest = _fold_by_fold(cases, rows, which, predicted, low, high)
+    lost = {int(i): "the model finds no finite value for it" for i in which[~np.isfinite(predicted)]}
+    rows = replace(rows, skipped=pd.concat([rows.skipped, pd.Series(lost, dtype=object)]))
     return InferenceReport(_result(table, rows, which, predicted, low, high), _reasons(rows), honest)
 
 

@@ -205,7 +205,7 @@ def metric_of(
         "output_tok_s": whole * output,
         "total_tok_s": whole * (output + prompt),
         "tok_s_per_gpu": whole * output / gpus,
-        "tok_s_per_user": 1.0 / at["tpot_s"].to_numpy(),
+        "tok_s_per_user": 1.0 / np.maximum(at["tpot_s"].to_numpy(), 1e-12),
     }
     return np.select([metric == name for name in values], list(values.values()), np.nan)
 

@@ -16,12 +16,13 @@ from gigaforge.catalog import Catalog
 from gigaforge.errors import InputError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference.known import served_models
+from gigaforge.perf.kernels import weight_only
 from gigaforge.perf.transformer import Transformer
 from gigaforge.perf.validation.models import catalogue_model, nearest_models
 from gigaforge.perf.validation.row_cells import UnpredictableError, blank
 from gigaforge.perf.validation.row_models import transformer_of as from_dimensions
 
-__all__ = ["Unpredictable", "draft_tokens", "hardware_of", "model_of", "precision_of", "software_of"]
+__all__ = ["Unpredictable", "draft_tokens", "hardware_of", "model_of", "precision_of", "runnable", "software_of"]
 
 
 class Unpredictable(Exception):  # noqa: N818 (a reason, not an error)
@@ -53,19 +54,20 @@ def hardware_of(gpu: str, catalog: Catalog) -> Hardware:
         The name is unknown, or the catalogue lacks a figure of it.
 
     """
-    text = gpu.lower().replace("_", "-")
-    for pattern, name in _SYSTEMS:
-        if re.search(pattern, text) and name in catalog.systems:
-            return _hardware(catalog, name)
-    if text in catalog.systems:
-        return _hardware(catalog, text)
-    for name, system in catalog.systems.items():
-        if system.accelerator == text:
-            return _hardware(catalog, name)
+    text = gpu.lower().strip().replace("_", "-")
+    meant = [name for pattern, name in _SYSTEMS if re.search(pattern, text) and name in catalog.systems][:1]
+    exact = re.sub(r"\s+", "-", text)
+    own = [exact] if exact in catalog.systems else [n for n, s in catalog.systems.items() if s.accelerator == exact]
+    # A chip of this very name comes before one whose name it holds ("b200x" of one's own catalogue before "b200").
+    for name in (*(n for n in meant if n in own), *own, *meant):
+        return _hardware(catalog, name)
     names = {s.accelerator for s in catalog.systems.values()}
     near = get_close_matches(text, sorted(names), n=2, cutoff=0.5)
     hint = f"; nearest in the catalogue: {', '.join(near)}" if near else ""
-    raise Unpredictable(f"accelerator {gpu!r} is not in the catalogue{hint}")
+    raise Unpredictable(
+        f"accelerator {gpu!r} is not in the catalogue{hint}; add it and a system of it from its data sheet: --catalog DIR"
+        " (docs/catalog.md)"
+    )
 
 
 @cache
@@ -208,6 +210,11 @@ def precision_of(printed: str, model: str, hardware: Hardware, shape: Transforme
     many_experts = float(np.asarray(shape.experts)) > 16
     if "gpt-oss" in name or "gpt_oss" in name:
         return "mxfp4"
+    if text and text != "nan" and not _KNOWN.search(text):
+        raise Unpredictable(
+            f"precision_weights {printed!r} is not known; known: bf16, fp16, fp8, int8, w8a8, w8a16, int4, w4a16, awq, gptq,"
+            " nvfp4, mxfp4"
+        )
     if not text or text == "nan":
         text = (
             "nvfp4"
@@ -222,11 +229,31 @@ def precision_of(printed: str, model: str, hardware: Hardware, shape: Transforme
         text = "fp4" if fp4 else "fp8"
     if "fp4" in text:
         return "nvfp4" if fp4 else "mxfp4"
-    if "fp8" in text or "int8" in text:
+    if "w8a16" in text:
+        return "w8a16"
+    if re.search(r"fp8|int8|w8a8|e4m3|e5m2", text):
         return "fp8" if not many_experts else "fp8_block"
-    if "int4" in text or "w4a16" in text or "awq" in text:
+    if re.search("int4|w4a16|w4a8|awq|gptq", text):
         return "int4"
     return "bf16"
+
+
+_KNOWN: Final = re.compile(
+    r"fp4|fp8|int8|w8a8|w8a16|e4m3|e5m2|int4|w4a16|w4a8|awq|gptq|(bf|fp|float|tf|fp )(16|32)|half"
+)
+"""Words that a table may give for the precision of the weights."""
+
+
+def runnable(precision: str, printed: str, gpu: str, hardware: Hardware) -> tuple[str, str]:
+    """The precision that the chip runs the weights in, and what is to be said of it where it is not the printed one."""
+    run = weight_only(precision, hardware)
+    said = printed.strip() or precision
+    four = (
+        "fp4" in said.lower() and run == "mxfp4" and "fp4" not in hardware.peak_flop_s and "mxfp4" not in said.lower()
+    )
+    if run == precision and not four:
+        return run, ""
+    return run, f"{gpu} does not compute in {said}: taken as weight-only (weights in {said}, arithmetic in bf16)"
 
 
 _NATIVE_FP8: Final = r"deepseek.?-?(v3|r1)|kimi-?k2(?!.5|-thinking)|minimax-?m2"

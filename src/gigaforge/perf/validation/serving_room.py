@@ -13,8 +13,9 @@ from gigaforge.perf.inference.memory import Parts, memory
 from gigaforge.perf.inference.rates import PrecisionPlan, Rates
 from gigaforge.perf.inference.shapes import Layout, Shapes
 from gigaforge.perf.transformer import Transformer
+from gigaforge.perf.validation.serving_names import Unpredictable
 
-__all__ = ["attention_ranks"]
+__all__ = ["attention_ranks", "check_room"]
 
 
 def attention_ranks(
@@ -28,6 +29,44 @@ def attention_ranks(
     if ranks <= 1.0 or _room(shape, machine, plan, accelerators, ranks, stages) > 0.0:
         return ranks
     return 1.0 if _room(shape, machine, plan, accelerators, 1.0, stages) > 0.0 else ranks
+
+
+def check_room(
+    shape: Transformer,
+    machine: Hardware,
+    plan: PrecisionPlan,
+    layout: tuple[float, float, float, float, float] | None,
+    accelerators: float,
+) -> None:
+    """Refuse a row whose weights its accelerators cannot hold.
+
+    Parameters
+    ----------
+    shape, machine, plan
+        Model, chip, precisions.
+    layout : tuple or None
+        Accelerators, attention ranks, expert parallel, stages and number of replicas; None where any layout may be meant.
+    accelerators : float
+        In all.
+
+    Raises
+    ------
+    Unpredictable
+        With the figures of both.
+
+    """
+    size, ranks, expert, stages = (accelerators, 1.0, 1.0, 1.0) if layout is None else layout[:4]
+    shapes, parts, rates = _reduced(_Same(shape), _Same(machine), plan)
+    if rates is None:
+        return
+    hbm = float(np.asarray(machine.hbm_bytes))
+    held = float(
+        np.asarray(memory(parts, shapes, rates, Layout(size, ranks, expert, stages), hbm, 1.0).weights_bytes)
+    )
+    if held >= hbm:
+        raise Unpredictable(
+            f"the weights do not fit: {held * size / 1e9:,.0f} GB in {plan.experts} on {size:g} x {hbm / 1e9:,.0f} GB"
+        )
 
 
 def _room(

@@ -32,10 +32,11 @@ from gigaforge.perf.validation.serving_names import (
     hardware_of,
     model_of,
     precision_of,
+    runnable,
     software_of,
 )
 from gigaforge.perf.validation.serving_recipes import recipe_of
-from gigaforge.perf.validation.serving_room import attention_ranks
+from gigaforge.perf.validation.serving_room import attention_ranks, check_room
 
 __all__ = ["METRICS", "NEEDED", "Condition", "Rows", "read_serving", "rows_of"]
 
@@ -169,7 +170,9 @@ _UNSURE: Final = re.compile(r"tp\*dp=(\d+) vs moe_tp\*moe_ep=(\d+)")
 def _accelerators(row: dict[str, Any]) -> float:
     """Printed count; else the pools of a disaggregated run, the larger of two products, or a printed tp."""
     given = _number(row, "n_gpus")
-    if given >= 1:
+    if not math.isnan(given):
+        if given < 1 or given != round(given):
+            raise Unpredictable(f"n_gpus is {given:g}: a whole number of at least 1 is expected")
         return given
     pools, unsure = _POOLS.search(_text(row, "disaggregated_note")), _UNSURE.search(_text(row, "notes"))
     if pools:
@@ -187,6 +190,8 @@ def _number(row: dict[str, Any], name: str, default: float = math.nan) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise Unpredictable(f"{name} {value!r} is not a number") from None
+    if math.isinf(number):
+        raise Unpredictable(f"{name} is {value}: a finite number is expected")
     return default if math.isnan(number) else number
 
 
@@ -222,6 +227,8 @@ def _condition(
     shape, note = model_of(name, _number(row, "n_params_total_b"), _number(row, "n_params_active_b"), row)
     software = software_of(_text(row, "software"), _text(row, "source"))
     precision = precision_of(_text(row, "precision_weights"), name, machine, shape, software)
+    precision, unlike = runnable(precision, _text(row, "precision_weights"), _text(row, "gpu") or printed, machine)
+    note = _noted(note, unlike)
     moe = bool(np.asarray(shape.experts) > 0)
     plan = PrecisionPlan.of(precision, moe=moe, kv=_kv(_text(row, "precision_kv"), precision, software, machine))
     kind, dataset, targets = _load(row, name)
@@ -232,20 +239,21 @@ def _condition(
         if not _text(row, "source"):
             raise Unpredictable(said)
         # Published sweeps of random tokens went beyond the trained context; the kernels do not mind.
-        note = "; ".join(filter(None, (note, said)))
+        note = _noted(note, said)
     if not _text(row, "precision_weights"):
-        note = "; ".join(filter(None, (note, f"precision_weights not given: {precision}")))
+        note = _noted(note, f"precision_weights not given: {precision}")
+    if metric in ("tpot_ms", "tok_s_per_user") and printed_lengths[1] <= 1:
+        raise Unpredictable(f"{metric} of an answer of one token: there is no time between tokens")
     layout = _layout(row, gpus, moe=moe)
+    if not _text(row, "source"):
+        _check_degrees(row, gpus)
     concurrency = _number(row, "concurrency", 0.0)
     if kind in ("closed", "static") and not concurrency >= 1:
         raise Unpredictable("concurrency is not known and load says nothing either")
     drafts = draft_tokens(name, _text(row, "software"), _text(row, "date"), _text(row, "notes"))
     unsure = "total GPU count" in _text(row, "notes") and not _number(row, "n_gpus") >= 1
     if unsure:
-        kind, note = (
-            "pools",
-            "; ".join(filter(None, ("pool sizes not printed: the best split of the printed total", note))),
-        )
+        kind, note = "pools", _noted("pool sizes not printed: the best split of the printed total", note)
     recipe = recipe_of(
         {
             "source": _text(row, "source"),
@@ -273,9 +281,12 @@ def _condition(
             layout = (layout[0], ranks, ranks, *layout[3:])
             prefill = (prefill[0], min(prefill[1], ranks), prefill[2])
             said = "attention data parallelism as printed would not hold the weights: taken as tensor parallelism"
-            note = "; ".join(filter(None, (note, said)))
+            note = _noted(note, said)
     else:
         prefill, workers = None, 1.0
+        if not _text(row, "source"):
+            # A published run did fit, however its table is to be read.
+            check_room(shape, machine, plan, layout if kind in ("closed", "static", "limit") else None, gpus)
     condition = Condition(
         kind,
         shape.name,
@@ -332,6 +343,8 @@ def _load(row: dict[str, Any], model: str) -> tuple[str, Dataset | None, tuple[f
     if "prompt_size=" in locator:
         return "static", None, none
     concurrency = _number(row, "concurrency", 0.0)
+    if concurrency < 0:
+        raise Unpredictable(f"concurrency is {concurrency:g}: at least one request in flight is expected")
     if concurrency >= 1:
         return "closed", None, none
     if "max load" in load.lower() or "infinite" in load.lower():
@@ -362,10 +375,29 @@ def _lengths(row: dict[str, Any], dataset: Dataset | None) -> tuple[float, float
             given, (dataset.input_len, dataset.output_len) if dataset else (0.0, 0.0), strict=True
         )
     )
+    for name, value in zip(("input_len", "output_len"), given, strict=True):
+        if value < 1:
+            expected = "at least one token" if value >= 0 else "a positive number"
+            raise Unpredictable(f"{name} is {value:g}: {expected} is expected")
     for name, value in zip(("input_len", "output_len"), filled, strict=True):
         if not (math.isfinite(value) and value >= 1):
             raise Unpredictable(f"{name} is not known, and no data set is named that gives it")
     return filled[0], filled[1]
+
+
+def _noted(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _check_degrees(row: dict[str, Any], gpus: float) -> None:
+    """Degrees are whole, and one replica's accelerators divide those that there are."""
+    degrees = {name: _number(row, name, 1.0) for name in ("tp", "pp", "ep")}
+    for name, degree in degrees.items():
+        if degree < 1 or degree != round(degree):
+            raise Unpredictable(f"{name} is {degree:g}: a whole number of at least 1 is expected")
+    if gpus % (degrees["tp"] * degrees["pp"]):
+        said = f"tp {degrees['tp']:g}" + (f" x pp {degrees['pp']:g}" if degrees["pp"] > 1 else "")
+        raise Unpredictable(f"{said} does not divide n_gpus {gpus:g}")
 
 
 def _layout(row: dict[str, Any], gpus: float, *, moe: bool) -> tuple[float, float, float, float, float]:
