@@ -150,7 +150,7 @@ def _show_totals(summary: dict[str, Any]) -> None:
         print(f"  {doubtful:,} predicted but not scored: the table doubts them, and no fit took them in")
     for reason, number in summary["skipped"].items():
         print(f"  {number} not predicted: {reason}")
-    scored = f"the {summary['scored']:,} rows without a doubt" if "scored" in summary else f"{count:,} rows"
+    scored = f"the {summary['scored']:,} rows without a doubt" if doubtful else f"{count:,} rows"
     print(
         f"error over {scored}: median {summary['median_ape']:.1%}, mean "
         f"{summary['mean_ape']:.1%}, 90th percentile {summary['p90_ape']:.1%}, bias {summary['bias']:+.1%}"

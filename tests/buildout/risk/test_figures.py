@@ -78,8 +78,16 @@ def test_terms_of_money_move_the_worlds_and_the_programme_is_stated_for_them() -
 
 
 @pytest.mark.slow
-def test_what_changes_the_form_or_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match=r"investment\.per: its distribution changes the form of the programme"):
-        restated_template(worlds({"what": "investment.per", "shape": "uniform", "low": 0.3, "high": 1.0}))
+def test_the_size_of_a_tranche_may_vary_and_every_number_is_restated() -> None:
+    made = worlds({"what": "investment.per", "shape": "uniform", "low": 0.3, "high": 1.0})
+    template = restated_template(made)
+    small_steps = made.problem_of(made.tracks(min(range(4), key=lambda i: made.values(i)["investment.per"][0])))
+    ours, anew = template.numbers(small_steps), compiled(small_steps, template.keep)
+    np.testing.assert_allclose(ours.cost, anew.cost)
+    np.testing.assert_allclose(ours.rhs, anew.rhs)
+
+
+@pytest.mark.slow
+def test_what_changes_nothing_is_refused() -> None:
     with pytest.raises(InputError, match=r"ttft: changes nothing in the build-out programme"):
         restated_template(worlds({"what": "serving.assistant.ttft", **EVEN}))
