@@ -272,7 +272,6 @@ def test_a_figure_lies_in_its_range_or_is_refused(low: float, value: float, high
             power.model_validate(data)
 
 
-
 def test_a_catalogue_travels_to_other_processes() -> None:
     shipped = load_catalog()
     again = pickle.loads(pickle.dumps(shipped))  # noqa: S301 (our own bytes)
