@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.parties import measures
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import plan
+from gigaforge.buildout.problem import problem_from
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.buildout.tax import depreciation, tax_due
+from gigaforge.buildout.tranches import due_tranches, unmet_terms
 from gigaforge.errors import InputError
 from gigaforge.scenario import load_scenario
 from gigaforge.scenario.schema import SystemTerms
@@ -151,6 +154,35 @@ def test_tranches_wait_for_acceptance_conditions_and_end_at_the_long_stop(rich: 
     assert first["released"] == max(quarters[reached + 1], "2027-Q1")
     assert second["released"] is None or second["released"] > quarters[int(np.argmax(deployed >= 1e9))]
     assert third["released"] is None or third["released"] <= "2028-Q4"
+
+
+TERMS = [
+    ({}, "1 GW must be deployed, and 700 MW are deployed by 2029-Q2"),
+    ({"counts": "accepted", "acceptance_quarters": 2, "per": "0.6 GW", "long_stop": "2028-Q2"},
+     "600 MW are deployed in 2028-Q1 and accepted in 2028-Q3, after the long stop of 2028-Q2"),
+    ({"counts": "accepted", "acceptance_quarters": 8, "per": "0.6 GW"},
+     "600 MW are deployed in 2028-Q1 and accepted in 2030-Q1, beyond the horizon's end, 2029-Q2"),
+    ({"per": "0.6 GW", "conditions": [{"tranche": 1, "purchases": "$35B"}]},
+     r"systems worth \$35B must be delivered, and \$24B are by 2029-Q2"),
+    ({"per": "0.6 GW", "conditions": [{"tranche": 1, "purchases": "$20B"}], "long_stop": "2028-Q1"},
+     r"systems worth \$20B are delivered by 2028-Q4, after the long stop of 2028-Q1"),
+    ({"per": "0.6 GW", "conditions": [{"tranche": 1, "run": "run-1"}]},
+     "the run run-1 must have ended, which it has not by 2029-Q2"),
+    ({"per": "0.6 GW", "conditions": [{"tranche": 1, "not_before": "2031-Q1"}]},
+     "nothing is released before 2031-Q1, beyond the horizon's end, 2029-Q2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(TERMS)))
+def test_a_tranche_that_never_comes_says_which_of_its_terms_it_lacks(number: int) -> None:
+    changes, said = TERMS[number]
+    problem = problem_from(scenario(investment={"ceiling": "$20B", "per": "1 GW"} | changes), catalog(), points())
+    deployed = np.where(np.arange(12) < 6, 0.3e9, 0.7e9)  # from 2028-Q1
+    delivered = np.arange(1, 13) * 2e9
+    assert due_tranches(problem, deployed, delivered, {"run-1": None})[-1] == 0
+    first, second, *_ = unmet_terms(problem, deployed, delivered, {"run-1": None}, 0)
+    assert re.fullmatch(said, first)
+    assert second
 
 
 def test_shares_at_the_fixed_valuation_buy_more_when_the_worth_grows() -> None:

@@ -29,7 +29,7 @@ from gigaforge.buildout.plan_tables import (
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD, Programme
 from gigaforge.buildout.solver import Solution
-from gigaforge.buildout.tranches import due_tranches
+from gigaforge.buildout.tranches import due_tranches, unmet_terms
 from gigaforge.scenario import step
 
 __all__ = ["Plan", "decisions_from", "plan_from"]
@@ -105,9 +105,13 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
         debt_usd=tidy("debt", (count,), USD),
         tranches=np.zeros(count, dtype=int),
     )
-    ends = {run: run_end(p, r, out.training_racks[p.train_run == r]) for r, run in enumerate(p.runs)}
-    delivered = np.cumsum(delivered_usd(p, out).sum(axis=0))
-    return replace(out, tranches=due_tranches(p, out.deployed_w(p), delivered, ends))
+    return replace(out, tranches=due_tranches(p, *_released_by(p, out)))
+
+
+def _released_by(p: Problem, d: Decisions) -> tuple[Array, Array, dict[str, int | None]]:
+    """What tranches wait for: power deployed [W], value of systems delivered [USD] (T,), and the quarter each run ends."""
+    ends = {run: run_end(p, r, d.training_racks[p.train_run == r]) for r, run in enumerate(p.runs)}
+    return d.deployed_w(p), np.cumsum(delivered_usd(p, d).sum(axis=0)), ends
 
 
 def plan_from(programme: Programme, solution: Solution) -> Plan:
@@ -228,8 +232,9 @@ def _allocation(p: Problem, d: Decisions) -> pd.DataFrame:
 
 def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
     rows = []
-    pairs = zip(p.tranche_thresholds_w, p.tranche_amounts_usd, strict=True)
-    for number, (threshold, amount) in enumerate(pairs, 1):
+    lacking = unmet_terms(p, *_released_by(p, d), int(d.tranches[-1]))
+    each = zip(p.tranche_thresholds_w, p.tranche_amounts_usd, lacking, strict=True)
+    for number, (threshold, amount, why) in enumerate(each, 1):
         reached = np.flatnonzero(d.tranches >= number)
         rows.append(
             {
@@ -237,9 +242,10 @@ def _tranches(p: Problem, d: Decisions) -> pd.DataFrame:
                 "threshold_w": float(threshold),
                 "amount_usd": float(amount),
                 "released": str(p.quarters[reached[0]]) if len(reached) else None,
+                "why": why,
             }
         )
-    return pd.DataFrame(rows, columns=["index", "threshold_w", "amount_usd", "released"])
+    return pd.DataFrame(rows, columns=["index", "threshold_w", "amount_usd", "released", "why"])
 
 
 def _points(p: Problem) -> pd.DataFrame:

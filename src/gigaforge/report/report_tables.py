@@ -173,11 +173,13 @@ def tranche_table(plan: PlanView) -> Table | None:
     total, rows = 0.0, []
     for t in plan.summary.get("tranches") or []:
         total += t["amount_usd"] if t["released"] else 0.0
-        row: list[Cell] = [str(t["index"]), power(t["threshold_w"]), t["released"] or "not in the horizon",
-                           money(t["amount_usd"]), money(total) if t["released"] else "–"]  # fmt: skip
+        row: list[Cell] = [str(t["index"]), power(t["threshold_w"]), t["released"] or "not released",
+                           money(t["amount_usd"]), money(total) if t["released"] else "–", t.get("why") or "–"]  # fmt: skip
         rows.append(row)
-    head = ["Tranche", "Released at", "In", "Amount", "Released so far"]
-    return Table("Tranches of the investment", head, rows, wide=(0, 2)) if rows else None
+    head = ["Tranche", "Threshold", "Released in", "Amount", "Released so far", "What it lacks"]
+    if all(row[-1] == "–" for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return Table("Tranches of the investment", head, rows, wide=(0, 2, 5)) if rows else None
 
 
 def training_table(plan: PlanView) -> Table | None:

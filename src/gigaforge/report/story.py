@@ -174,13 +174,15 @@ def _equity_sentence(plan: PlanView) -> str:
         return ""
     paid = [t for t in tranches if t["released"]]
     total = sum(t["amount_usd"] for t in paid)
+    waits = next((t for t in tranches if not t["released"]), None)
+    why = str(waits.get("why") or f"its threshold is {power(waits['threshold_w'])}") if waits else ""
     if not paid:
-        first = tranches[0]
-        return f"No tranche is released: the first asks for {power(first['threshold_w'])} deployed."
+        return f"No tranche is released. For the first, {why}."
     span = f"in {paid[0]['released']}"
     if len(paid) > 1:
         span = f"from {paid[0]['released']} to {paid[-1]['released']}"
-    return f"{money(total)} of equity is released in {_count(len(paid), 'tranche')} {span}."
+    rest = f" For tranche {waits['index']}, {why}." if waits else ""
+    return f"{money(total)} of equity is released in {_count(len(paid), 'tranche')} {span}.{rest}"
 
 
 def _work_sentence(plan: PlanView) -> str:
