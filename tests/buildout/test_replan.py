@@ -14,7 +14,7 @@ from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.diff import diff_actuals, diff_plans
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import plan
-from gigaforge.buildout.problem import problem_from
+from gigaforge.buildout.problem import premises_of, problem_from
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.errors import InputError, NoAnswerError
 from tests.buildout.small import catalog, points, scenario
@@ -86,19 +86,20 @@ def test_the_search_starts_from_the_standing_plan(standing: Plan) -> None:
 
 
 CONTRADICTIONS = [
-    (lambda t: edited(t, "accepted_w", 1e9), r"MW accepted, where the racks added so far make"),
+    (lambda t: edited(t, "accepted_w", 1e9), r"MW accepted, where the racks added so far \(rows? .*\) make"),
     (lambda t: edited(t, "racks_online", 5), r"racks online, where all racks added so far less those retired make"),
     (lambda t: edited(t, "racks_retired", 1e5), r"100,000 racks retired, where [\d,]+ were online"),
-    (lambda t: t[["quarter", "site", "system", "racks_added"]].assign(racks_added=9999), r"deployed by then, where .*supply of"),
+    (lambda t: t[["quarter", "site", "system", "racks_added"]].assign(racks_added=9999), r"deployed by then \(rows 1, 3 and 5\), where .*supply of the scenario small"),
     (lambda t: edited(t, "facility_power_w", 2e9), r"draw [\d,.]+ MW, where sites\..*energised"),
     (lambda t: t.assign(site="nowhere"), r"no site 'nowhere'; it has north, south, cloud"),
     (lambda t: t.assign(system="rack-z"), r"no system 'rack-z'"),
     (lambda t: t[t["quarter"] == "2026-Q4"], r"rows for 2026-Q4 and none for 2026-Q3"),
     (lambda t: t.assign(quarter="2040-Q1"), r"outside the scenario's horizon"),
-    (lambda t: pd.concat([t, t]), r"stated twice"),
+    (lambda t: pd.concat([t, t]), r"\(row \d+\): stated twice, first in row"),
     (lambda t: t.assign(racks_added=-1), r"racks_added is -1"),
     (lambda t: t.assign(racks_added=0.5), r"whole number"),
-    (lambda t: t.assign(racks_delivered=0), r"racks_delivered of the same table has only 0 delivered"),
+    (lambda t: t.assign(racks_added=None), r"racks_added is blank"),
+    (lambda t: t.assign(racks_delivered=0), r"racks_delivered of the same rows has only 0 delivered"),
     (lambda t: t.drop(columns="site"), r"no column 'site'"),
     (lambda t: t[:0], r"holds no row"),
     (lambda t: t[["quarter", "site", "system", "racks_added"]][:1].assign(racks_added=1, system="rack-b"), r"deployed by then|host no"),
@@ -108,9 +109,34 @@ CONTRADICTIONS = [
 @pytest.mark.parametrize("number", range(len(CONTRADICTIONS)))
 def test_contradictions_are_refused_with_both_statements(standing: Plan, number: int) -> None:
     spoil, message = CONTRADICTIONS[number]
-    problem = problem_from(scenario(), catalog(), points())
     with pytest.raises(InputError, match=message):
-        past_from(read_actuals(spoil(happened(standing))), problem)
+        past_from(read_actuals(spoil(happened(standing))), premises_of(scenario(), catalog()))
+
+
+def test_premises_are_those_of_the_problem() -> None:
+    made, problem = premises_of(scenario(), catalog()), problem_from(scenario(), catalog(), points())
+    for name in ("supply", "can_host", "energised_w", "pue_peak", "rack_it_w", "deployed_w_per_rack", "line_of"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(problem, name))
+
+
+def test_a_contradiction_is_named_by_file_and_line(tmp_path: Path) -> None:
+    premises, file = premises_of(scenario(), catalog(), "mine.yaml"), tmp_path / "so-far.csv"
+    file.write_text(
+        "quarter,site,system,racks_added,accepted_w\n2026-Q3,north,rack-a,300,\n\n2026-Q4,south,rack-a,900,\n"
+    )
+    said = r"so-far.csv: 2026-Q4 a: 1,200 racks deployed by then \(lines 2 and 4\), where platforms.a.supply of mine.yaml has"
+    with pytest.raises(InputError, match=said):
+        past_from(read_actuals(file), premises)
+    file.write_text("quarter,site,system,racks_added,accepted_w\n2026-Q3,north,rack-a,300,\n")
+    assert past_from(read_actuals(file), premises).not_accepted_w.sum() == 0  # left blank: all that is installed
+
+
+def test_actuals_are_refused_before_any_work_is_done(standing: Plan) -> None:
+    stages: list[str] = []
+    with pytest.raises(InputError, match="deployed by then"):
+        planned(actuals=read_actuals(edited(happened(standing), "racks_added", 1e5)[["quarter", "site", "system", "racks_added"]]),
+                watch=lambda s: stages.append(s.name))  # fmt: skip
+    assert not stages
 
 
 def test_a_past_that_leaves_no_plan_is_named_among_the_reasons(standing: Plan) -> None:

@@ -6,15 +6,16 @@ commitment's basis), for quarters that are over, without gaps from the first qua
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from gigaforge.buildout.problem import Array, Past, Problem
+from gigaforge.buildout.problem import Array, Mask, Past, Premises, Problem
 from gigaforge.errors import InputError
 from gigaforge.quarters import Quarter
 
@@ -51,12 +52,13 @@ def read_actuals(source: Path | str | pd.DataFrame) -> pd.DataFrame:
 
     """
     if isinstance(source, pd.DataFrame):
-        return _columns(source, "actuals")
+        return _columns(source, _rows(source), "actuals")
     scheme, colon, rest = str(source).partition(":")
     if colon and len(scheme) > 1 and not Path(source).exists():
         if scheme not in _READERS:
             raise InputError(f"{scheme!r} is not a known source of actuals; give a CSV or Parquet file", "--actuals")
-        return _columns(_READERS[scheme](rest), str(source))
+        table = _READERS[scheme](rest)
+        return _columns(table, _rows(table), str(source))
     path = Path(source)
     if not path.exists():
         raise InputError("no such file or folder; a CSV or Parquet table is expected", str(path))
@@ -65,19 +67,32 @@ def read_actuals(source: Path | str | pd.DataFrame) -> pd.DataFrame:
         files = [whole] if whole.exists() else sorted([*path.glob("*.csv"), *path.glob("*.parquet")])
         if not files:
             raise InputError("holds no CSV or Parquet file", str(path))
-        return pd.concat([_columns(_read(f), str(f)) for f in files], ignore_index=True)
-    return _columns(_read(path), str(path))
+        parts = [_columns(*_read(f), str(f), f"{f.name} ") for f in files]
+        together = pd.concat(parts, ignore_index=True)
+        together.attrs["source"] = str(path)
+        return together
+    return _columns(*_read(path), str(path))
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path) -> tuple[pd.DataFrame, Sequence[str]]:
+    """A table, and what to call each of its rows."""
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+            return table, _rows(table)
+        table = pd.read_csv(path, skip_blank_lines=False)
     except (OSError, ValueError, pd.errors.ParserError) as problem:
         raise InputError(f"is not a CSV or Parquet table: {str(problem).splitlines()[0]}", str(path)) from None
+    table = table.dropna(how="all")
+    return table, [f"line {i + 2}" for i in table.index]  # the first holds the heads
 
 
-def _columns(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The columns that count, with what may be left out filled in."""
+def _rows(table: pd.DataFrame) -> Sequence[str]:
+    return [f"row {i + 1}" for i in range(len(table))]
+
+
+def _columns(table: pd.DataFrame, names: Sequence[str], where: str, folder: str = "") -> pd.DataFrame:
+    """The columns that count, with what may be left out filled in, and `stated`: what to call each row in messages."""
     missing = [c for c in (*_KEYS, "racks_added") if c not in table.columns]
     if missing:
         raise InputError(
@@ -88,36 +103,40 @@ def _columns(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise InputError("holds no row; leave --actuals out where nothing has happened yet", where)
     known = [c for c in (*_KEYS, *_COUNTS, *_POWERS) if c in table.columns]
     out = table[known].copy()
+    out["stated"] = [folder + name for name in names]
+    out.attrs["source"] = where
     if "racks_retired" not in out.columns:
         out["racks_retired"] = 0
-    for column in (c for c in out.columns if c not in _KEYS):
-        numbers = pd.to_numeric(out[column], errors="coerce")
+    for column in (c for c in out.columns if c not in (*_KEYS, "stated")):
+        blank = out[column].isna()  # what may be left out may be left blank
+        numbers = pd.to_numeric(out[column], errors="coerce").astype(float)
         bad = ~np.isfinite(numbers) | (numbers < 0)
         if column in _COUNTS:
             bad |= numbers % 1 != 0
+        if column != "racks_added":
+            bad &= ~blank
         if bad.any():
             row = out[bad].iloc[0]
             kind = "a whole number from 0" if column in _COUNTS else "a number of watts from 0"
-            raise InputError(f"{_at(row)}: {column} is {row[column]}; {kind} is expected", where)
-        out[column] = numbers.astype(float)
+            found = "blank" if blank[bad].iloc[0] else row[column]
+            raise InputError(f"{_at(row)}: {column} is {found}; {kind} is expected", where)
+        out[column] = numbers.fillna(0.0) if column == "racks_retired" else numbers
     return out
 
 
 def _at(row: Any) -> str:
-    return f"{row['quarter']} {row['site']} {row['system']}"
+    return f"{row['quarter']} {row['site']} {row['system']} ({row['stated']})"
 
 
-def past_from(table: pd.DataFrame, problem: Problem, where: str = "actuals") -> Past:
+def past_from(table: pd.DataFrame, problem: Premises) -> Past:
     """Check actuals against themselves and the scenario, and turn them into arrays.
 
     Parameters
     ----------
     table : DataFrame
-        From `read_actuals`.
-    problem : Problem
-        What is to be planned.
-    where : str
-        What to call the table in messages.
+        From `read_actuals`, or one that it would take.
+    problem : Premises
+        Sites, systems and supply of what is to be planned.
 
     Raises
     ------
@@ -125,17 +144,21 @@ def past_from(table: pd.DataFrame, problem: Problem, where: str = "actuals") -> 
         Two statements that cannot both be true: both are named.
 
     """
+    table = table if "stated" in table.columns else read_actuals(table)
+    where = str(table.attrs.get("source", "actuals"))
     table = table.assign(t=_quarters(table, problem, where))
     for column, known in (("site", problem.sites), ("system", problem.systems)):
         strange = table[~table[column].isin(known)]
         if len(strange):
             row = strange.iloc[0]
             raise InputError(
-                f"{_at(row)}: the scenario has no {column} {row[column]!r}; it has {', '.join(known)}", where
+                f"{_at(row)}: {problem.scenario} has no {column} {row[column]!r}; it has {', '.join(known)}", where
             )
     double = table[table.duplicated(["t", "site", "system"])]
     if len(double):
-        raise InputError(f"{_at(double.iloc[0])}: stated twice", where)
+        again = double.iloc[0]
+        first = table[(table[list(_KEYS)] == again[list(_KEYS)]).all(axis=1)].iloc[0]
+        raise InputError(f"{_at(again)}: stated twice, first in {first['stated']}", where)
     count = int(table["t"].max()) + 1
     shape = (len(problem.sites), len(problem.systems), count)
     place = (
@@ -150,7 +173,9 @@ def past_from(table: pd.DataFrame, problem: Problem, where: str = "actuals") -> 
             out[place] = table[column].to_numpy()
         return out
 
-    stated = _Stated(problem, array, count)
+    at = np.full(shape, "", dtype=object)
+    at[place] = table["stated"].to_numpy()
+    stated = _Stated(problem, array, count, at)
     contradiction = next(_contradictions(stated), None)
     if contradiction is not None:
         raise InputError(contradiction, where)
@@ -158,7 +183,7 @@ def past_from(table: pd.DataFrame, problem: Problem, where: str = "actuals") -> 
     return Past(stated.added, stated.retired, np.maximum(stated.installed_w - accepted, 0.0))
 
 
-def _quarters(table: pd.DataFrame, problem: Problem, where: str) -> list[int]:
+def _quarters(table: pd.DataFrame, problem: Premises, where: str) -> list[int]:
     """Position of each row's quarter in the horizon; no gap, nothing outside, something left to plan."""
     first, last = problem.quarters[0], problem.quarters[-1]
     try:
@@ -184,8 +209,8 @@ def _quarters(table: pd.DataFrame, problem: Problem, where: str) -> list[int]:
 class _Stated:
     """The table as arrays, and what follows from it."""
 
-    def __init__(self, problem: Problem, array: Callable[..., Array], count: int) -> None:
-        self.problem, self.count = problem, count
+    def __init__(self, problem: Premises, array: Callable[..., Array], count: int, at: NDArray[np.object_]) -> None:
+        self.problem, self.count, self.at = problem, count, at
         self.added, self.retired = array("racks_added"), array("racks_retired")
         self.online_stated = array("racks_online", np.nan)
         self.facility_stated = array("facility_power_w", np.nan)
@@ -210,21 +235,45 @@ def _contradictions(a: _Stated) -> Iterator[str]:
 
 
 def _name(a: _Stated, s: int, k: int, t: int) -> str:
-    return f"{a.problem.quarters[t]} {a.problem.sites[s]} {a.problem.systems[k]}"
+    where = f" ({a.at[s, k, t]})" if a.at[s, k, t] else ""
+    return f"{a.problem.quarters[t]} {a.problem.sites[s]} {a.problem.systems[k]}{where}"
+
+
+def _lines(a: _Stated, mask: Mask, most: int = 6) -> str:
+    """Where the rows are that a sum comes from: "lines 2, 5 and 9". `mask` has shape (S, K, P)."""
+    found = [str(x) for x in a.at[mask] if x]
+    kind = next((k for k in ("line", "row") if all(x.startswith(f"{k} ") for x in found)), "")
+    names = sorted((x.removeprefix(f"{kind} ") for x in found), key=lambda x: (len(x), x)) if kind else found
+    names = [*names[:most], f"{len(names) - most} more"] if len(names) > most + 1 else names
+    text = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{kind}{'s' if len(names) > 1 else ''} {text}" if kind else text
+
+
+def _so_far(a: _Stated, s: int, k: int, t: int) -> Mask:
+    """Rows of a site and system up to and with a quarter."""
+    mask = np.zeros(a.at.shape, dtype=bool)
+    mask[s, k, : t + 1] = True
+    return np.asarray(mask & (a.at != ""))
 
 
 def _online(a: _Stated) -> Iterator[str]:
     for s, k, t in zip(*np.nonzero(a.online < 0), strict=True):
         have = a.online[s, k, t] + a.retired[s, k, t]
-        yield f"{_name(a, s, k, t)}: {a.retired[s, k, t]:,.0f} racks retired, where {have:,.0f} were online"
+        yield (
+            f"{_name(a, s, k, t)}: {a.retired[s, k, t]:,.0f} racks retired, where {have:,.0f} were online by "
+            f"{_lines(a, _so_far(a, s, k, t))}"
+        )
     for s, k, t in zip(*np.nonzero(np.isfinite(a.online_stated) & (a.online_stated != a.online)), strict=True):
         yield (
             f"{_name(a, s, k, t)}: {a.online_stated[s, k, t]:,.0f} racks online, where all racks added so far less those "
-            f"retired make {a.online[s, k, t]:,.0f}"
+            f"retired make {a.online[s, k, t]:,.0f} ({_lines(a, _so_far(a, s, k, t))})"
         )
     gone = np.isnan(a.online_stated) & (a.online > 0) & np.isfinite(a.online_stated).any()
     for s, k, t in zip(*np.nonzero(gone), strict=True):
-        yield f"{_name(a, s, k, t)}: no row, where {a.online[s, k, t]:,.0f} racks were online before"
+        yield (
+            f"{_name(a, s, k, t)}: no row, where {a.online[s, k, t]:,.0f} racks were online before "
+            f"({_lines(a, _so_far(a, s, k, t))})"
+        )
 
 
 def _delivered(a: _Stated) -> Iterator[str]:
@@ -234,13 +283,14 @@ def _delivered(a: _Stated) -> Iterator[str]:
         deployed = a.added[:, mine].sum(axis=(0, 1)).cumsum()
         stated = a.delivered_stated[:, mine]
         if np.isfinite(stated).any():
-            delivered, whose = np.nansum(stated, axis=(0, 1)).cumsum(), "racks_delivered of the same table"
+            delivered, whose = np.nansum(stated, axis=(0, 1)).cumsum(), "racks_delivered of the same rows"
         else:
-            delivered, whose = p.supply[line, : a.count].cumsum(), f"platforms.{name}.supply of the scenario"
+            delivered, whose = p.supply[line, : a.count].cumsum(), f"platforms.{name}.supply of {p.scenario}"
         for t in np.flatnonzero(deployed > delivered + 0.5):
+            rows = (a.added > 0) & mine[None, :, None] & (np.arange(a.count) <= t)
             yield (
-                f"{p.quarters[t]} {name}: {deployed[t]:,.0f} racks deployed by then, where {whose} has only "
-                f"{delivered[t]:,.0f} delivered; correct whichever is wrong"
+                f"{p.quarters[t]} {name}: {deployed[t]:,.0f} racks deployed by then ({_lines(a, rows)}), where {whose} has "
+                f"only {delivered[t]:,.0f} delivered; correct whichever is wrong"
             )
 
 
@@ -248,7 +298,7 @@ def _hosted(a: _Stated) -> Iterator[str]:
     allowed = np.logical_or.accumulate(a.problem.can_host, axis=2)[..., : a.count]
     for s, k, t in zip(*np.nonzero((a.added > 0) & ~allowed), strict=True):
         yield (
-            f"{_name(a, s, k, t)}: {a.added[s, k, t]:,.0f} racks added, where the catalogue and the scenario let "
+            f"{_name(a, s, k, t)}: {a.added[s, k, t]:,.0f} racks added, where the catalogue and {a.problem.scenario} let "
             f"{a.problem.sites[s]} host no {a.problem.systems[k]} by then (power per rack, list of systems, dates)"
         )
 
@@ -257,8 +307,8 @@ def _accepted(a: _Stated) -> Iterator[str]:
     more = a.accepted_w > a.installed_w * (1 + _POWER_TOLERANCE) + 1.0
     for s, k, t in zip(*np.nonzero(more), strict=True):
         yield (
-            f"{_name(a, s, k, t)}: {a.accepted_w[s, k, t] / 1e6:,.1f} MW accepted, where the racks added so far make "
-            f"{a.installed_w[s, k, t] / 1e6:,.1f} MW"
+            f"{_name(a, s, k, t)}: {a.accepted_w[s, k, t] / 1e6:,.1f} MW accepted, where the racks added so far "
+            f"({_lines(a, _so_far(a, s, k, t))}) make {a.installed_w[s, k, t] / 1e6:,.1f} MW"
         )
 
 
@@ -269,9 +319,10 @@ def _energised(a: _Stated) -> Iterator[str]:
     used = np.asarray(np.maximum(used, stated))
     energised = p.energised_w[:, : a.count]
     for s, t in zip(*np.nonzero(used > energised * (1 + _POWER_TOLERANCE) + 1.0), strict=True):
+        rows = (a.at != "") & (np.arange(len(p.sites)) == s)[:, None, None] & (np.arange(a.count) <= t)
         yield (
-            f"{p.quarters[t]} {p.sites[s]}: racks online draw {used[s, t] / 1e6:,.1f} MW, where sites.{p.sites[s]}.power "
-            f"has {energised[s, t] / 1e6:,.1f} MW energised"
+            f"{p.quarters[t]} {p.sites[s]}: racks online ({_lines(a, rows)}) draw {used[s, t] / 1e6:,.1f} MW, where "
+            f"sites.{p.sites[s]}.power of {p.scenario} has {energised[s, t] / 1e6:,.1f} MW energised"
         )
 
 

@@ -19,7 +19,7 @@ from gigaforge.buildout.demand_basis import demand_basis
 from gigaforge.buildout.dive import first_plan
 from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
-from gigaforge.buildout.problem import Problem, problem_from
+from gigaforge.buildout.problem import Problem, premises_of, problem_from
 from gigaforge.buildout.programme import build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
 from gigaforge.buildout.reasons import reasons
@@ -102,13 +102,14 @@ def plan(
     options = options or SolverOptions()
     started = time.perf_counter()
     check_against(scenario, catalog, scenario.name)
+    past = None if actuals is None else past_from(actuals, premises_of(scenario, catalog))
     scenario, catalog, choices = _with_models(scenario, catalog, tell)
     if points is None:
         tell(Stage("finding operating points"))
         points = operating_points(scenario, catalog)
     problem = problem_from(scenario, catalog, points)
-    if actuals is not None:
-        problem = with_past(problem, past_from(actuals, problem))
+    if past is not None:
+        problem = with_past(problem, past)
     result = plan_problem(problem, catalog, options=options, standing=standing, watch=watch, started=started)
     if choices:
         result.summary["model_choices"] = {run: choice.to_dict() for run, choice in choices.items()}

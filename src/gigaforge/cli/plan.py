@@ -80,6 +80,12 @@ def plan(
         chosen = with_objective(chosen, objective)
     check_against(chosen, figures, str(scenario))
     target = out or Path("plans") / chosen.name
+    happened = None if actuals is None else actuals_from(actuals)
+    if happened is not None:
+        from gigaforge.buildout.actuals import past_from
+        from gigaforge.buildout.problem import premises_of
+
+        past_from(happened, premises_of(chosen, figures, str(scenario)))
 
     # What is wrong with the input has been said by now; the solver and its libraries take a second to load.
     from rich.console import Console
@@ -93,7 +99,6 @@ def plan(
     from gigaforge.report.html import write_report
 
     check_destination(target)
-    happened = None if actuals is None else actuals_from(actuals)
     before = None if standing is None else read_plan_folder(standing)
     if operate and (actuals or standing):
         raise InputError("cannot be combined with --actuals or --standing", "--operate")
