@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from gigaforge.buildout.decisions import Decisions
+from gigaforge.buildout.flows import FLOWS
 from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.payments import (
-    FLOWS,
-    OPERATOR,
     delivered_usd,
     operator_flows,
     operator_stream,
@@ -21,7 +20,7 @@ from gigaforge.buildout.payments import (
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.tax import depreciation, tax_due
 
-__all__ = ["FLOWS", "OPERATOR", "Cash", "cash_table", "flows_usd", "internal_rate_of_return", "salvage_usd"]
+__all__ = ["Cash", "cash_table", "flows_usd", "internal_rate_of_return", "salvage_usd"]
 
 
 @dataclass(frozen=True)

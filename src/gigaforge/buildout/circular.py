@@ -8,7 +8,8 @@ import numpy as np
 
 from gigaforge.buildout.cash import Cash
 from gigaforge.buildout.decisions import Decisions
-from gigaforge.buildout.payments import OPERATOR, party_names
+from gigaforge.buildout.flows import OPERATOR
+from gigaforge.buildout.payments import party_names
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.shares import stake_of
 

@@ -8,12 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gigaforge.buildout.plan import Plan
 from gigaforge.errors import InputError
+
+if TYPE_CHECKING:  # a page that reads a plan needs nothing that makes one
+    from gigaforge.buildout.plan import Plan
 
 __all__ = ["check_destination", "read_plan_folder", "write_plan_folder"]
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from gigaforge.buildout.cash import Cash, internal_rate_of_return
 from gigaforge.buildout.decisions import Decisions
+from gigaforge.buildout.flows import OPERATOR
 from gigaforge.buildout.instalments import instalments
-from gigaforge.buildout.payments import OPERATOR, delivered_usd, party_names
+from gigaforge.buildout.payments import delivered_usd, party_names
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.shares import stake_of
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gigaforge.buildout.decisions import Decisions
+from gigaforge.buildout.flows import FLOWS, OPERATOR
 from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.problem import Array, Problem, step_once
 from gigaforge.buildout.shares import stake_of
@@ -15,8 +16,6 @@ from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
 
 __all__ = [
-    "FLOWS",
-    "OPERATOR",
     "Stream",
     "delivered_usd",
     "energy_j",
@@ -26,35 +25,6 @@ __all__ = [
     "party_names",
     "payments_table",
 ]
-
-OPERATOR = "operator"
-# Flow -> who is on the other side ("partner" is the site's own), sign for the operator, kind.
-FLOWS = {
-    "opening_cash": ("shareholders", 1, "financing"),
-    "other_funding": ("other investors", 1, "financing"),
-    "equity_tranche": ("investor", 1, "financing"),
-    "equity_upfront": ("investor", 1, "financing"),
-    "dividends": ("shareholders", -1, "financing"),
-    "debt_draw": ("lenders", 1, "debt"),
-    "debt_repayment": ("lenders", -1, "debt"),
-    "debt_interest": ("lenders", -1, "debt"),
-    "credit_draw": ("terms", 1, "debt"),
-    "credit_repayment": ("terms", -1, "debt"),
-    "credit_interest": ("terms", -1, "debt"),
-    "interest_received": ("banks", 1, "revenue"),
-    "revenue": ("customers", 1, "revenue"),
-    "curtailment_credit": ("utilities", 1, "revenue"),
-    "system_purchase": ("supplier", -1, "capex"),
-    "facility_construction": ("partner", -1, "capex"),
-    "system_lease": ("terms", -1, "opex"),
-    "site_lease": ("partner", -1, "opex"),
-    "cloud_capacity": ("partner", -1, "opex"),
-    "energy": ("utilities", -1, "opex"),
-    "maintenance": ("supplier", -1, "opex"),
-    "staff": ("staff", -1, "opex"),
-    "other_costs": ("revenue partners and staff", -1, "opex"),
-    "tax": ("treasury", -1, "opex"),
-}
 
 
 @dataclass(frozen=True)

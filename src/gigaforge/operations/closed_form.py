@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import poisson
+from scipy.special import gammainc, gammaincc
 
 from gigaforge.operations.checkpoint import best_interval_s, kept_share
 from gigaforge.operations.modes import FailureTable, RackClass, default_failures
@@ -82,7 +82,9 @@ def _excess(mean: float, spares: int) -> float:
     """Expected number beyond the spares of a Poisson number down."""
     if mean <= 0.0:
         return 0.0
-    return float(mean * poisson.sf(spares - 1, mean) - spares * poisson.sf(spares, mean))
+    return float(
+        mean * gammainc(spares, mean) - spares * gammainc(spares + 1, mean)
+    )  # P(at least n) is gammainc(n, mean)
 
 
 def _domains(table: FailureTable, racks: int, pod: int, hall: int) -> list[tuple[float, float, float]]:
@@ -154,7 +156,7 @@ def expected_goodput(
     kept = kept_share(hit * back, interval, plan.blocking_s, plan.tiers[0].durable_after_s)
     kept *= 1.0 - min(0.9, _deep_loss(rates, rack, active, interval, policy, outages))
     if policy.mode == "synchronous":
-        complete = float(poisson.cdf(spares, down)) if down > 0 else 1.0
+        complete = float(gammaincc(spares + 1, down)) if down > 0 else 1.0
         complete *= math.exp(-sum(rate * duration for rate, duration, share in outages if share * racks > spares))
     else:
         away = hit * (1.0 - back) * full if policy.mode == "fault_tolerant" else 0.0

@@ -7,8 +7,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtr
-from scipy.stats import poisson
+from scipy.special import ndtr, pdtr, pdtrik
 
 from gigaforge.operations.intervals import Array
 
@@ -120,4 +119,7 @@ def spares_needed(mean_down: float, availability: float) -> int:
     Units fail independently and return after any distribution of time, so the number down is Poisson (the
     M/G/infinity queue) with mean failure rate times mean time down.
     """
-    return int(poisson.ppf(availability, mean_down)) if mean_down > 1e-9 else 0
+    if mean_down <= 1e-9 or pdtr(0, mean_down) >= availability:
+        return 0
+    spares: int = math.ceil(pdtrik(availability, mean_down))  # between whole numbers, so near one it may be one too many
+    return spares - int(pdtr(spares - 1, mean_down) >= availability)

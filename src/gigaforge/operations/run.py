@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from gigaforge.errors import InputError
 from gigaforge.executor import map_ordered, open_executor
@@ -162,7 +162,7 @@ def _interval(values: Array) -> tuple[float, float]:
     n = values.size
     if n < 2:
         return float(values.mean()), math.inf
-    return float(values.mean()), float(student.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n))
+    return float(values.mean()), float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / math.sqrt(n))
 
 
 _HEADLINES = ("goodput", "availability", "energy_j", "pue", "peak_power_w", "tokens_served", "tokens_trained", "slo_violations",

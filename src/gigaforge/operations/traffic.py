@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from scipy.signal import lfilter
 
 from gigaforge.errors import InputError
 from gigaforge.operations.intervals import Array
+from gigaforge.operations.noise import remembered
 
 __all__ = ["SHAPES", "DemandShape", "demand_factor", "weekly_shape"]
 
@@ -108,7 +108,7 @@ def _noise(rng: np.random.Generator, shape: DemandShape, bins: int, step_s: floa
     memory = float(np.exp(-step_s / shape.noise_s))
     kicks = rng.standard_normal(bins) * shape.noise * np.sqrt(1.0 - memory**2)
     kicks[0] = rng.standard_normal() * shape.noise
-    return np.asarray(np.exp(lfilter([1.0], [1.0, -memory], kicks) - 0.5 * shape.noise**2))
+    return np.asarray(np.exp(remembered(kicks, memory) - 0.5 * shape.noise**2))
 
 
 def _bursts(rng: np.random.Generator, shape: DemandShape, bins: int, step_s: float) -> Array:
@@ -116,4 +116,4 @@ def _bursts(rng: np.random.Generator, shape: DemandShape, bins: int, step_s: flo
     kicks = np.zeros(bins)
     np.add.at(kicks, rng.integers(0, bins, count), rng.exponential(shape.burst_size, count))
     memory = float(np.exp(-step_s / shape.burst_s))
-    return np.asarray(1.0 + lfilter([1.0], [1.0, -memory], kicks))
+    return np.asarray(1.0 + remembered(kicks, memory))

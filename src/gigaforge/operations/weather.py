@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.signal import lfilter
 
 from gigaforge.operations.intervals import Array
+from gigaforge.operations.noise import remembered
 
 if TYPE_CHECKING:
     from gigaforge.catalog import Site
@@ -76,7 +76,7 @@ def dry_bulb_c(rng: np.random.Generator, climate: Climate, start_s: float, bins:
     memory = float(np.exp(-step_s / (36.0 * 3600.0)))
     kicks = rng.standard_normal(bins) * climate.weather_k * np.sqrt(1.0 - memory**2)
     kicks[0] = rng.standard_normal() * climate.weather_k
-    fronts = lfilter([1.0], [1.0, -memory], kicks)
+    fronts = remembered(kicks, memory)
     return np.asarray(_seasons_c(climate, time) + climate.daily_k * day + fronts)
 
 

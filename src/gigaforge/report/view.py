@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gigaforge.buildout.cash import FLOWS, OPERATOR
+from gigaforge.buildout.flows import FLOWS, OPERATOR
 from gigaforge.buildout.folder import read_plan_folder
 from gigaforge.report import theme
 
