@@ -121,5 +121,6 @@ def spares_needed(mean_down: float, availability: float) -> int:
     """
     if mean_down <= 1e-9 or pdtr(0, mean_down) >= availability:
         return 0
-    spares: int = math.ceil(pdtrik(availability, mean_down))  # between whole numbers, so near one it may be one too many
+    # Between whole numbers, so near one it may be one too many.
+    spares: int = math.ceil(pdtrik(availability, mean_down))
     return spares - int(pdtr(spares - 1, mean_down) >= availability)

@@ -33,6 +33,9 @@ _LAST_STEP: Final = 0.0015
 _WORTH_A_DESCENT: Final = 1.03
 """Over the cheapest start: dearer ones are left where they are."""
 _MOVES: Final = 40
+_POLISHES: Final = 8
+_SETTLED: Final = 0.001
+"""A polish that lowers no cost by more than this is the last."""
 _RANDOM: Final = 4
 """Directions beside those of the parameters, since a valley need not lie along one."""
 
@@ -87,9 +90,11 @@ def converge(
     for run in map_ordered(_search, asked, pool):
         runs.append(run)
         tell(f"searching designs for {' and '.join(questions)}: {len(runs)} of {len(asked)} searches")
-    for polish in ("polishing", "polishing again"):
-        tell(f"{polish} the designs found")
-        runs = _polished(questions, runs, repeats, seed, pool)
+    for n in range(1, _POLISHES + 1):  # each looks for better ways on the designs of the one before
+        tell(f"polishing the designs found, time {n} of at most {_POLISHES}")
+        before, runs = runs, _polished(questions, runs, repeats, seed + n, pool)
+        if all(_settled(*pair) for pair in zip(runs, before, strict=True)):
+            break
     return {
         name: _converged(question, runs[i * repeats : (i + 1) * repeats])
         for i, (name, question) in enumerate(questions.items())
@@ -169,6 +174,10 @@ def _search(
     question: Question, seed: int, population: int, generations: int, known: Designs | None, ways: Ways
 ) -> Evolution:
     return evolve(question, seed=seed, population=population, generations=generations, known=known, ways=ways)
+
+
+def _settled(now: Evolution, before: Evolution) -> bool:
+    return bool(now.scores.usd[0] > (1 - _SETTLED) * before.scores.usd[0])
 
 
 def _polished(
