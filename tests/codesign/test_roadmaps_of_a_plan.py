@@ -227,3 +227,30 @@ def test_every_sensitivity_of_an_accelerator_matches_a_plan_with_that_number_cha
         one = found[parameter]
         scale = sum(float((prices.token_usd[w] * v).sum()) for (w, s), v in prices.tokens_made.items() if s == system)
         assert one.usd * one.today * width == pytest.approx(ends[1] - ends[0], rel=0.05, abs=1e-4 * scale), parameter
+
+
+@pytest.mark.slow
+def test_a_watt_less_drawn_is_worth_what_a_plan_with_a_watt_less_gains(problem: Problem, relaxed: Relaxation) -> None:
+    prices = plan_prices(problem, relaxed)
+    k = int(np.argmax([prices.racks_online[s].sum() for s in problem.systems]))
+    system, platform = problem.systems[k], Platform(machine("dgx-h100"))
+    works: dict[str, Work] = dict.fromkeys(problem.workloads, decode()) | dict.fromkeys(problem.runs, training())
+    drawn = next(s for s in sensitivities(prices, {system: platform}, works) if s.parameter == "power_drawn_w")
+    less = 10.0 * platform.hardware.accelerators  # [W] of a rack
+
+    def with_less() -> Problem:
+        changes: dict[str, Any] = {}
+        for name, systems in (
+            ("rack_it_w", np.arange(len(problem.systems))), ("rack_idle_w", np.arange(len(problem.systems))),
+            ("least_held_w", np.arange(len(problem.systems))), ("point_held_w", problem.point_system),
+            ("point_power_w", problem.point_system), ("train_held_w", problem.train_system),
+            ("train_power_w", problem.train_system),
+        ):  # fmt: skip
+            now = getattr(problem, name)
+            mine = (systems == k).reshape(-1, *[1] * (now.ndim - 1))
+            changes[name] = now - less * mine
+        # What racks count as deployed stays: only what they draw falls.
+        changes["counts"] = problem.counts * problem.rack_it_w / changes["rack_it_w"]
+        return replace(problem, **changes)
+
+    assert drawn.usd == pytest.approx((value(with_less()) - value(problem)) / 10.0, rel=0.05)
