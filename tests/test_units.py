@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigaforge.units import DIMENSIONS, format_quantity, parse_quantity
+from gigaforge.units import DIMENSIONS, format_at_most, format_quantity, parse_quantity, power_unit
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,26 @@ def test_any_text_is_a_finite_number_or_a_clear_error(text: str, dimension: str)
 )  # fmt: skip
 def test_prints(value: float, dimension: str, text: str) -> None:
     assert format_quantity(value, dimension) == text
+
+
+@pytest.mark.parametrize(
+    ("top", "name", "cells"),
+    [(10e9, "GW", {7.998e9: "7.99", 10e9: "10.00", 3e6: "<0.01", 0.0: "–"}),
+     (1e9, "GW", {1e9: "1.00"}),
+     (300e6, "MW", {201.98e6: "201", 300e6: "300", 0.4e6: "<1", 0.0: "–"}),
+     (60e6, "MW", {33.68e6: "33.6", 2e4: "<0.1"}),
+     (500e3, "kW", {190e3: "190"})],
+)  # fmt: skip
+def test_a_table_gives_power_in_one_unit_and_never_more_than_there_is(
+    top: float, name: str, cells: dict[float, str]
+) -> None:
+    unit = power_unit(top)
+    assert unit.name == name
+    assert {w: unit.text(w) for w in cells} == cells
+
+
+@given(st.floats(1e3, 1e11))
+def test_a_figure_and_a_sentence_say_the_same_power(watts: float) -> None:
+    for unit in (power_unit(10e9), power_unit(1e8)):
+        assert parse_quantity(format_at_most(watts, "power"), "power") == pytest.approx(unit.down(watts) * unit.watts)
+        assert unit.down(watts) * unit.watts <= watts * (1 + 1e-8)

@@ -12,6 +12,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
@@ -29,10 +30,12 @@ __all__ = [
     "Fraction",
     "Money",
     "Power",
+    "PowerUnit",
     "format_at_least",
     "format_at_most",
     "format_quantity",
     "parse_quantity",
+    "power_unit",
 ]
 
 _PREFIX: Final = {"": 1.0, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9,
@@ -287,9 +290,59 @@ def format_at_least(value: float, dimension: str) -> str:
 
 def _rounded(value: float, dimension: str, towards: Callable[[float], int], slack: float) -> str:
     if value <= 0:
-        return format_quantity(0.0, dimension)
+        return "0 MW" if dimension == "power" else format_quantity(0.0, dimension)
+    return format_quantity(_to_three(value, towards, slack), dimension)
+
+
+def _to_three(value: float, towards: Callable[[float], int], slack: float) -> float:
+    """Three digits of a value above zero, rounded `towards`; `slack` forgives the last bits of a float."""
     step = 10.0 ** (math.floor(math.log10(value)) - 2)
-    return format_quantity(towards(value / step * (1 + 1e-9 * math.copysign(1, slack)) + slack) * step, dimension)
+    return towards(value / step * (1 + 1e-9 * math.copysign(1, slack)) + slack) * step
+
+
+@dataclass(frozen=True)
+class PowerUnit:
+    """One unit of power for a whole table or axis, and how power stands in it: never more than there is.
+
+    Attributes
+    ----------
+    name : str
+        "GW", "MW" or "kW".
+    watts : float
+        Its size. [W]
+    digits : int
+        Digits after the point in a table.
+
+    """
+
+    name: str
+    watts: float
+    digits: int
+
+    def down(self, watts: float) -> float:
+        """Power in this unit to three digits, rounded towards zero, for axes and tips; NaN stays."""
+        if not math.isfinite(watts) or watts == 0:
+            return watts
+        return math.copysign(_to_three(abs(watts), math.floor, 1e-6) / self.watts, watts)
+
+    def text(self, watts: float, *, signed: bool = False) -> str:
+        """A cell without its unit, rounded towards zero: "–" for nothing at all, "<0.01" where the digits do not show it."""
+        if not math.isfinite(watts) or watts == 0:
+            return "–"
+        step = self.watts / 10**self.digits
+        steps = math.floor(abs(watts) / step * (1 + 1e-9) + 1e-6)
+        sign = "−" if watts < 0 else "+" if signed else ""
+        if not steps:
+            return f"{sign if sign != '+' else ''}<{10.0**-self.digits:.{self.digits}f}"
+        return f"{sign}{steps / 10**self.digits:,.{self.digits}f}"
+
+
+def power_unit(top_w: float) -> PowerUnit:
+    """The unit in which power up to `top_w` [W] reads best: GW from a gigawatt on, MW from a megawatt on, else kW."""
+    if top_w >= 1e9 * (1 - 1e-9):
+        return PowerUnit("GW", 1e9, 2)
+    name, watts = ("MW", 1e6) if top_w >= 1e6 * (1 - 1e-9) else ("kW", 1e3)
+    return PowerUnit(name, watts, 0 if top_w >= 100 * watts else 1)
 
 
 def _people(value: float, dimension: str, digits: int) -> str:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from gigaforge.buildout.compare import compare
 from gigaforge.buildout.conflict import explain_conflict
+from gigaforge.buildout.diff import diff_plans
 from gigaforge.buildout.folder import write_plan_folder
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import plan
 from gigaforge.buildout.problem import problem_from
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.cli.compare import compare as verb
+from gigaforge.cli.diff import print_diff
 from gigaforge.errors import InputError
+from gigaforge.report.figures import plan_figures
+from gigaforge.report.report_tables import yearly_table
+from gigaforge.report.story import headline
+from gigaforge.report.view import PlanView
 from tests.buildout.small import catalog, points, scenario
 from tests.cli.test_plan_command import run
 
@@ -58,12 +67,39 @@ def test_a_plan_compared_with_itself_has_no_difference(plans: list[Plan]) -> Non
 
 
 def test_plan_folders_are_compared_without_planning(plans: list[Plan], tmp_path: Path) -> None:
-    folders = [write_plan_folder(p, tmp_path / p.summary["name"]) for p in plans]
+    long = "a-name-of-a-folder-that-somebody-made-rather-long-so-as-to-remember-it"
+    folders = [write_plan_folder(p, tmp_path / name) for p, name in zip(plans, ("bought", long), strict=True)]
     done = run("compare", *folders, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["plans"] == ["small", "leased"]
+    assert json.loads(done.stdout)["plans"] == ["bought", long]
     shown = run("compare", *folders)
     assert "net present value to the operator" in " ".join(shown.stdout.split())
+    differ = run("diff", *folders)
+    assert differ.returncode == 0, differ.stderr
+    assert max(len(line) for line in (shown.stdout + differ.stdout).splitlines()) <= 80
+    assert "…" not in shown.stdout + differ.stdout
+
+
+def test_plan_compare_and_diff_say_the_same_power(plans: list[Plan]) -> None:
+    watts = [201.98e6, 176.4e6]
+    made = [
+        {**p.summary, "deployed_w": [w] * len(p.summary["quarters"]), "commitment": {"power_w": 300e6, "basis": "facility"},
+         "milestones": []}
+        for p, w in zip(plans, watts, strict=True)
+    ]  # fmt: skip
+    row = next(r for r in compare(made).rows if r.name == "power deployed")
+    assert row.texts() == ["201 MW", "176 MW"]
+    diff = diff_plans((made[0], plans[0].tables), (made[1], plans[1].tables), ("one", "other"))
+    assert "by 25.5 MW (176 MW for 201 MW)" in " ".join(diff.sentences)
+    out = io.StringIO()
+    print_diff(diff, Console(file=out, width=80))
+    assert re.search(r"deployed power \[MW\].*201 +176 +−25", out.getvalue(), re.DOTALL)
+    view = PlanView(made[0], plans[0].tables)
+    assert headline(view).startswith("201 MW of 300 MW deployed")
+    assert yearly_table(view).head[1] == "MW deployed"
+    assert {row[1] for row in yearly_table(view).rows} == {"201"}
+    assert {f.chart.to_dict()["layer"][0]["encoding"]["y"]["title"] for n, f in plan_figures(view).items()
+            if n.startswith("deployment")} == {"MW deployed (facility power)"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

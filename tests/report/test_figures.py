@@ -145,7 +145,7 @@ def test_a_late_milestone_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("watts", "text"), [(7.998e9, "7.99 GW"), (8e9, "8 GW"), (1e10, "10 GW"), (3.06e8, "306 MW"), (0.0, "0 GW")]
+    ("watts", "text"), [(7.998e9, "7.99 GW"), (8e9, "8 GW"), (1e10, "10 GW"), (3.06e8, "306 MW"), (0.0, "0 MW")]
 )
 def test_power_is_never_rounded_up_to_a_promise(watts: float, text: str) -> None:
     assert power(watts) == text

@@ -164,7 +164,7 @@ def _release(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
         first = due[tranche.index]
         released = tranche.released if isinstance(tranche.released, str) else None
         if released != first:
-            yield f"tranche {tranche.index}: released {released}, {tranche.threshold_w / 1e9:g} GW and its terms allow {first}"
+            yield f"tranche {tranche.index}: released {released}, {tranche.threshold_w / 1e6:g} MW and its terms allow {first}"
         if first is not None:
             due_usd[first] += tranche.amount_usd
     if not np.allclose(paid_usd, due_usd, atol=0.01):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gigaforge.units import format_quantity
+from gigaforge.units import format_at_most, format_quantity
 
 __all__ = ["Comparison", "Row", "compare"]
 
@@ -60,9 +60,13 @@ def _text(value: float | None, dimension: str) -> str:
         return "–"
     if dimension == "ratio":
         return f"{value:.2f}"
+    if (
+        dimension == "rate"
+    ):  # what is paid back within months has one in the thousands of per cent, which says no more
+        return "over 100 %" if value > 1 else format_quantity(value, "fraction")
     if dimension == "mass":
         return f"{value / 1e9:.1f} Mt"
-    return format_quantity(value, dimension)
+    return format_at_most(value, dimension) if dimension == "power" else format_quantity(value, dimension)
 
 
 def _party(summary: Summary, role: str, key: str) -> float | None:
@@ -98,7 +102,7 @@ MEASURES: list[tuple[str, str, Callable[[Summary], float | None]]] = [
     ("accelerators at peak", "count", lambda s: max(s.get("accelerators") or [0.0])),
     ("tokens served of demand", "fraction", _served),
     ("net present value to the operator", "money", lambda s: s.get("npv_usd")),
-    ("return of the project (IRR)", "fraction", lambda s: s.get("irr")),
+    ("return of the project (IRR)", "rate", lambda s: s.get("irr")),
     ("capital expenditure of the operator", "money", lambda s: s.get("capex_usd")),
     ("running costs, rent included", "money", lambda s: s.get("opex_usd")),
     ("revenue", "money", lambda s: s.get("revenue_usd")),
@@ -117,20 +121,23 @@ MEASURES: list[tuple[str, str, Callable[[Summary], float | None]]] = [
 ]
 
 
-def compare(summaries: Sequence[Summary]) -> Comparison:
+def compare(summaries: Sequence[Summary], names: Sequence[str] | None = None) -> Comparison:
     """Lay plans side by side.
 
     Parameters
     ----------
     summaries : sequence of mapping
         `plan.json` of each; the first is the one that the others are compared with in words.
+    names : sequence of str
+        What to call them; default: as their scenarios are.
 
     """
-    names = _distinct([str(s["name"]) for s in summaries])
+    called = _distinct([str(n) for n in names] if names else [str(s["name"]) for s in summaries])
     rows = [Row(name, dimension, tuple(_number(find(s)) for s in summaries)) for name, dimension, find in MEASURES]
     shown = [r for r in rows if any(v not in (None, 0.0) for v in r.values)]
-    words = [w for i in range(1, len(summaries)) for w in _words(names, summaries, shown, i)]
-    return Comparison(names, [str(s.get("title") or n) for s, n in zip(summaries, names, strict=True)], shown, words)
+    words = [w for i in range(1, len(summaries)) for w in _words(called, summaries, shown, i)]
+    titles = [str(s.get("title") or n) for s, n in zip(summaries, called, strict=True)]
+    return Comparison(called, titles, shown, words)
 
 
 def _number(value: Any) -> float | None:
@@ -191,6 +198,7 @@ def _dates(first: str, other: str, a: Summary, b: Summary) -> list[str]:
     for mark in b.get("milestones") or []:
         power, now = mark["power_w"], mark["reached"]
         if power in before and before[power] != now:
-            gw = format_quantity(power, "power")
-            moved.append(f"{gw} in {now or 'no quarter of the horizon'} ({before[power] or 'never'} in {first})")
+            moved.append(
+                f"{format_at_most(power, 'power')} in {now or 'no quarter of the horizon'} ({before[power] or 'never'} in {first})"
+            )
     return [f"{other} reaches {', '.join(moved)}."] if moved else []

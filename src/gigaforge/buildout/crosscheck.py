@@ -10,6 +10,7 @@ from gigaforge.buildout.annual import annual_summary
 from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.problem import Problem
 from gigaforge.scenario import interpolate
+from gigaforge.units import format_at_most, format_quantity
 
 __all__ = ["cross_checks"]
 
@@ -88,7 +89,7 @@ def _accelerators(p: Problem, d: Decisions) -> list[dict[str, Any]]:
     packages = float(np.einsum("skt,sk,k->", d.added, p.counts, p.accelerators))
     each = deployed / packages
     note = (
-        f"{packages / 1e6:.2f}M packages in {deployed / 1e9:.1f} GW, {each / 1e3:.2f} kW each all-in. The announced "
+        f"{format_quantity(packages, 'count')} packages in {format_at_most(deployed, 'power')}, {each / 1e3:.2f} kW each all-in. The announced "
         "4-5 million imply 2.0-2.5 kW each, as GB200 and GB300 draw (2.1 kW), or count dies: a Vera Rubin rack, "
         "190-230 kW, was sold as 144 dies and holds 72 packages (2.6-3.3 kW each before cooling), and a Rubin Ultra "
         "package holds four, so fewer packages make the same gigawatts"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gigaforge.units import format_quantity
+from gigaforge.units import format_at_most, format_quantity
 
 __all__ = ["PlanDiff", "diff_actuals", "diff_plans"]
 
@@ -147,13 +147,13 @@ def _words_power(power: pd.DataFrame, names: tuple[str, str]) -> list[str]:
     last = power.iloc[-1]
     said = (
         f"Deployed power of {names[1]} is furthest {way} {names[0]} in {worst['quarter']}, by "
-        f"{format_quantity(abs(worst['change_w']), 'power')} ({format_quantity(worst['second_w'], 'power')} for "
-        f"{format_quantity(worst['first_w'], 'power')})"
+        f"{format_at_most(abs(worst['change_w']), 'power')} ({format_at_most(worst['second_w'], 'power')} for "
+        f"{format_at_most(worst['first_w'], 'power')})"
     )
     if last["quarter"] != worst["quarter"]:
         said += (
-            f"; in {last['quarter']} it stands at {format_quantity(last['second_w'], 'power')} for "
-            f"{format_quantity(last['first_w'], 'power')}"
+            f"; in {last['quarter']} it stands at {format_at_most(last['second_w'], 'power')} for "
+            f"{format_at_most(last['first_w'], 'power')}"
         )
     said += "."
     return [said]

@@ -12,7 +12,7 @@ from gigaforge.buildout.programme import GW, PETA, USD
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
-from gigaforge.units import format_quantity
+from gigaforge.units import format_at_least, format_at_most, format_quantity
 
 __all__ = ["milestones", "sentences", "shadow_prices"]
 
@@ -98,7 +98,7 @@ def _why(problem: Problem, decisions: Decisions, prices: dict[str, Any], t: int,
     if full and room_w < 2 * missing_w:
         are = "is" if len(full) == 1 else "are"
         scarce.append(
-            f"{_list(full)} {are} full, with {format_quantity(float(p.energised_w[:, t].sum()), 'power')} energised"
+            f"{_list(full)} {are} full, with {format_at_most(float(p.energised_w[:, t].sum()), 'power')} energised"
         )
     money = np.asarray(prices["cash"])[: t + 1]
     if money.size and money.max() > 0.01:
@@ -109,7 +109,7 @@ def _why(problem: Problem, decisions: Decisions, prices: dict[str, Any], t: int,
             for i in range(len(p.lines))
             if offered[i] - taken[i] > 0 and best[i]
         ]
-        left = f"{_list(spare)} systems and {format_quantity(room_w, 'power')} of power are left"
+        left = f"{_list(spare)} systems and {format_at_most(room_w, 'power')} of power are left"
         scarce.append(f"{left}, but using them earlier would cost more than being late")
     return "; ".join(scarce) or "building earlier would cost more than being late"
 
@@ -128,7 +128,7 @@ def sentences(
             reached = f"reached {mark['reached']}" if mark["reached"] else "not reached within the horizon"
             out.append(
                 f"{format_quantity(mark['power_w'], 'power')} by {mark['by']} is short by "
-                f"{format_quantity(mark['shortfall_w'], 'power')} ({reached}; lateness is priced at "
+                f"{format_at_least(mark['shortfall_w'], 'power')} ({reached}; lateness is priced at "
                 f"{format_quantity(mark['cost_usd'], 'money')}): {mark['why']}."
             )
     out += _scarce(problem, prices)

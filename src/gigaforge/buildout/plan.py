@@ -31,6 +31,7 @@ from gigaforge.buildout.programme import GW, PETA, USD, Programme
 from gigaforge.buildout.solver import Solution
 from gigaforge.buildout.tranches import due_tranches, unmet_terms
 from gigaforge.scenario import step
+from gigaforge.units import format_at_most
 
 __all__ = ["Plan", "decisions_from", "plan_from"]
 
@@ -64,9 +65,9 @@ class Plan:
     def _repr_html_(self) -> str:
         """Show in a notebook: headline figures and the deployment by quarter."""
         s = self.summary
-        last = max(s["deployed_w"], default=0.0) / 1e9
+        last = format_at_most(max(s["deployed_w"], default=0.0), "power")
         frame = self.tables["deployment"].groupby("quarter", sort=False)[["racks_added", "racks_online"]].sum()
-        return f"<h4>{s['title']}: {last:.1f} GW, NPV ${s['npv_usd'] / 1e9:.1f}B</h4>{frame.to_html()}"
+        return f"<h4>{s['title']}: {last}, NPV ${s['npv_usd'] / 1e9:.1f}B</h4>{frame.to_html()}"
 
 
 def _read(programme: Programme, solution: Solution) -> dict[str, Array]:

@@ -63,7 +63,10 @@ def compare(
     from gigaforge.buildout.compare import compare as lay_side_by_side
 
     summaries = _summaries(what, settings or [], figures, options, out)
-    result = lay_side_by_side(summaries)
+    names = [str(s["name"]) for s in summaries]
+    if len(names) == len(what):  # plans of one scenario changed are told apart by their folders
+        names = [p.resolve().name if p.is_dir() else n for p, n in zip(what, names, strict=True)]
+    result = lay_side_by_side(summaries, names)
     if as_json:
         sys.stdout.write(json.dumps(result.to_dict()) + "\n")
     else:
@@ -134,19 +137,21 @@ def _planned(
 
 
 def _show(result: Comparison) -> None:
+    import textwrap
+
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("", min_width=24)
+    room = max((console.width - 44) // len(result.names) - 2, 10)  # beside the names of the measures
     for name in result.names:
-        table.add_column(
-            name.replace("-", "-\n") if len(result.names) > 2 else name, justify="right", overflow="fold"
-        )
+        table.add_column(escape("\n".join(textwrap.wrap(name, room))), justify="right", overflow="fold")
     for row in result.rows:
         table.add_row(row.name, *row.texts())
     console.print(table)
     for sentence in result.sentences:
-        console.print(sentence, highlight=False)
+        console.print(escape(sentence), highlight=False)

@@ -46,10 +46,10 @@ def diff(
         raise InputError("give a second plan folder or --actuals, one of the two", "diff")
     first = read_plan_folder(plan)
     if other is not None:
-        result = diff_plans(first, read_plan_folder(other), (str(plan), str(other)))
+        result = diff_plans(first, read_plan_folder(other), _called(plan, other))
     else:
         assert actuals is not None
-        result = diff_actuals(first, actuals_from(actuals), (str(plan), "what happened"))
+        result = diff_actuals(first, actuals_from(actuals), (plan.resolve().name, "what happened"))
     if as_json:
         sys.stdout.write(json.dumps(result.to_dict()) + "\n")
     else:
@@ -57,20 +57,38 @@ def diff(
 
 
 def print_diff(result: PlanDiff, console: Console) -> None:
-    """Sentences first, then deployed power by quarter where it differs."""
+    """Sentences first, then deployed power by quarter where it differs; good at 80 columns and wider."""
+    from rich.markup import escape
     from rich.table import Table
 
+    from gigaforge.units import power_unit
+
+    told = Table.grid(padding=(0, 1))
+    told.add_column(no_wrap=True)
+    told.add_column(overflow="fold")
     for sentence in result.sentences:
-        console.print(f"- {sentence}", highlight=False, soft_wrap=True)
+        told.add_row("-", escape(sentence))
+    console.print(told, highlight=False)
     changed = result.power[result.power["change_w"].abs() > 1e5]
     if changed.empty:
         return
-    table = Table(box=None, header_style="dim", padding=(0, 2), title="deployed power [GW]", title_justify="left")
+    unit = power_unit(float(changed[["first_w", "second_w"]].to_numpy().max()))
+    title = f"deployed power [{unit.name}]"
+    table = Table(box=None, header_style="dim", padding=(0, 2), title=title, title_justify="left")
     for name in ("quarter", *result.names, "change"):
-        table.add_column(name, justify="left" if name == "quarter" else "right")
+        fixed = name in ("quarter", "change")
+        table.add_column(
+            escape(name), justify="left" if name == "quarter" else "right", no_wrap=fixed, overflow="fold"
+        )
     row: Any
     for row in changed.itertuples():
         table.add_row(
-            row.quarter, f"{row.first_w / 1e9:.2f}", f"{row.second_w / 1e9:.2f}", f"{row.change_w / 1e9:+.2f}"
+            row.quarter, unit.text(row.first_w), unit.text(row.second_w), unit.text(row.change_w, signed=True)
         )
     console.print(table)
+
+
+def _called(first: Path, second: Path) -> tuple[str, str]:
+    """What to call two folders: their own names, or as they were given where those are the same."""
+    names = first.resolve().name, second.resolve().name
+    return names if names[0] != names[1] else (str(first), str(second))

@@ -124,7 +124,7 @@ def plan(
         from gigaforge.buildout.diff import diff_plans
         from gigaforge.cli.diff import print_diff
 
-        print_diff(diff_plans(before, (result.summary, result.tables), (str(standing), "this plan")), Console())
+        print_diff(diff_plans(before, (result.summary, result.tables), ("the standing plan", "this plan")), Console())
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def _years(plan: PlanView, width: int) -> RichTable:
     from gigaforge.report.report_tables import yearly_table
 
     made = yearly_table(plan)
-    short = {"GW deployed": "GW", "Accelerators": "Accel.", "Tokens a day [T]": "Tokens/day", "Revenue [$B]": "Revenue",
+    short = {f"{plan.power_unit.name} deployed": plan.power_unit.name, "Accelerators": "Accel.", "Tokens a day [T]": "Tokens/day", "Revenue [$B]": "Revenue",
              "of demand": "Served", "Equity [$B]": "Equity", "Capital [$B]": "Capital", "Running [$B]": "Running",
              "Cash left [$B]": "Cash"}  # fmt: skip
     racks = plan.deployed.groupby("quarter")["racks_online"].sum()
@@ -101,7 +101,7 @@ def _years(plan: PlanView, width: int) -> RichTable:
 
 
 def _colour(head: str, text: str) -> str:
-    if head == "GW deployed":
+    if head.endswith(" deployed"):
         return f"[bold]{text}[/bold]"
     if head == "of demand" and text.endswith("%"):
         return f"[green]{text}[/green]" if float(text.split(maxsplit=1)[0]) >= 99 else f"[yellow]{text}[/yellow]"

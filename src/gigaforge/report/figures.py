@@ -68,10 +68,11 @@ _Made = tuple[str, str, Any, pd.DataFrame, str]
 
 
 def _power(plan: PlanView) -> list[_Made]:
-    site = (plan.deployed_by("site") / 1e9).rename(columns=plan.label)
-    system = (plan.deployed_by("system") / 1e9).rename(columns=plan.label)
+    unit = plan.power_unit
+    site = plan.deployed_by("site").map(unit.down).rename(columns=plan.label)
+    system = plan.deployed_by("system").map(unit.down).rename(columns=plan.label)
     sites = plan.table("sites", "quarter", "site", "energised_w", "facility_power_w")
-    limits = sites.pivot_table(index="quarter", columns="site", values="energised_w") / 1e9
+    limits = sites.pivot_table(index="quarter", columns="site", values="energised_w").map(unit.down)
     limits = limits.reindex(index=plan.quarters, columns=[s for s in plan.sites if s in limits]).rename(
         columns=plan.label
     )
@@ -80,13 +81,15 @@ def _power(plan: PlanView) -> list[_Made]:
         "that are met, triangles those that are missed."
     )
     where = place_frame(plan).drop(columns="site").set_index("label")
-    where.columns = pd.Index(["Longitude [°]", "Latitude [°]", "Energised [GW]", "Deployed [GW]"])
-    deployed = pd.DataFrame({"Deployed [GW]": plan.series("deployed_w") / 1e9}, index=plan.quarters)
+    where.columns = pd.Index(["Longitude [°]", "Latitude [°]", f"Energised [{unit.name}]", f"Deployed [{unit.name}]"])
+    deployed = pd.DataFrame(
+        {f"Deployed [{unit.name}]": [unit.down(float(w)) for w in plan.series("deployed_w")]}, index=plan.quarters
+    )
     return [
         ("deployment-by-site", "Deployed power by site", deployment_by_site(plan), site, counted),
         ("deployment-by-platform", "Deployed power by platform", deployment_by_platform(plan), system, ""),
         ("site-power", "Power at each site against its limit", site_power(plan), limits,
-         ("Bars: facility power in use at peak [GW]. Line: power energised. Each site has its own scale. "
+         (f"Bars: facility power in use at peak [{unit.name}]. Line: power energised. Each site has its own scale. "
          "The numbers are the limits.")),
         ("site-map", f"The sites in {plan.quarters[-1]}", site_map(plan), where,
          "Rings: facility power energised. Discs: power deployed. Areas are to scale."),

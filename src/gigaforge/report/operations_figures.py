@@ -11,7 +11,7 @@ import pandas as pd
 from gigaforge.report.figures import Figure
 from gigaforge.report.operations_words import ACCOUNT_WORDS, kind_words
 from gigaforge.report.theme import Chart, accent, categorical, finish
-from gigaforge.units import format_quantity
+from gigaforge.units import format_quantity, power_unit
 
 if TYPE_CHECKING:
     from gigaforge.operations.result import SimulationResult
@@ -195,7 +195,8 @@ def _monthly(frame: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
 def _power(result: SimulationResult) -> Figure:
     """Facility power by site, and the highest hour of all sites together, against what is energised."""
     rows = result.hourly.query("quantity == 'facility_w'")
-    unit, scale = ("GW", 1e9) if result.books.peak_w >= 2e9 else ("MW", 1e6)
+    chosen = power_unit(result.books.peak_w)
+    unit, scale = chosen.name, chosen.watts
     table = _dated(_by_day(rows), result.fleet.start.start).assign(power=lambda t: t["mean"] / scale)
     total = rows.groupby("time_s", as_index=False).agg(value=("value", "sum")).assign(name="all sites")
     peak = _dated(_by_day(total), result.fleet.start.start)

@@ -1,4 +1,4 @@
-"""Figures about gigawatts: deployment against the commitment, tranches, each site against its limit."""
+"""Figures about power: deployment against the commitment, tranches, each site against its limit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import pandas as pd
 
 from gigaforge.report import theme
 from gigaforge.report.view import REST, PlanView, tidy
+from gigaforge.units import format_at_most
 
 __all__ = ["deployment_by_platform", "deployment_by_site", "site_power", "tranche_timeline"]
-
-GW = 1e9
 
 
 def deployment_by_site(plan: PlanView) -> theme.Chart | None:
@@ -29,29 +28,31 @@ def _deployment(plan: PlanView, frame: pd.DataFrame, colours: dict[str, str], ki
     if frame.empty or not frame.to_numpy().any():
         return None
     names = list(colours)
-    bars_of = tidy(frame, kind, "gw")
-    bars_of["gw"] = (bars_of["gw"] / GW).round(4)
+    unit = plan.power_unit
+    bars_of = tidy(frame, kind, "power")
+    bars_of["told"] = bars_of["power"].map(unit.down)
+    bars_of["power"] = (bars_of["power"] / unit.watts).round(4)
     bars_of["order"] = bars_of[kind].map({name: i for i, name in enumerate(names)})
-    bars_of = bars_of[bars_of["gw"] > 0]
-    top = max(float(frame.sum(axis=1).max()), plan.commitment_w) / GW
-    heading = f"GW deployed ({plan.basis} power)"
+    bars_of = bars_of[bars_of["power"] > 0]
+    top = max(float(frame.sum(axis=1).max()), plan.commitment_w) / unit.watts
+    heading = f"{unit.name} deployed ({plan.basis} power)"
     bars = (
         alt.Chart(bars_of)
         .mark_bar()
         .encode(
             x=theme.quarter_x(plan.quarters),
-            y=alt.Y("gw:Q", title=heading, scale=alt.Scale(domain=[0, top * 1.08], nice=False)),
+            y=alt.Y("power:Q", title=heading, scale=alt.Scale(domain=[0, top * 1.08], nice=False)),
             color=alt.Color(f"{kind}:N", scale=alt.Scale(domain=names, range=list(colours.values()))),
             order=alt.Order("order:Q"),
             tooltip=[
                 alt.Tooltip("quarter:O", title="Quarter"),
                 alt.Tooltip(f"{kind}:N", title=kind.title()),
-                alt.Tooltip("gw:Q", title="Deployed [GW]", format=".2f"),
+                alt.Tooltip("told:Q", title=f"Deployed [{unit.name}]"),
             ],
         )
     )
     chart = alt.layer(bars, *_commitment(plan))
-    words = f"Stacked bars: gigawatts deployed by quarter and {kind}, with the commitment and its milestones."
+    words = f"Stacked bars: power deployed by quarter and {kind}, with the commitment and its milestones."
     return theme.finish(chart, f"Deployed power by {kind} against the commitment", words, height=320)
 
 
@@ -59,13 +60,20 @@ def _commitment(plan: PlanView) -> list[alt.Chart]:
     """A dashed line at the committed power, and a mark per milestone: filled where met."""
     if not plan.commitment_w:
         return []
-    gw = plan.commitment_w / GW
-    line = pd.DataFrame({"gw": [gw], "text": [f"{gw:g} GW committed"], "quarter": [plan.quarters[0]]})
+    unit = plan.power_unit
+    goal = plan.commitment_w / unit.watts
+    line = pd.DataFrame(
+        {
+            "power": [goal],
+            "text": [f"{format_at_most(plan.commitment_w, 'power')} committed"],
+            "quarter": [plan.quarters[0]],
+        }
+    )
     layers = [
-        alt.Chart(line).mark_rule(strokeDash=[6, 4], strokeWidth=1.6, color=theme.accent("ink")).encode(y="gw:Q"),
+        alt.Chart(line).mark_rule(strokeDash=[6, 4], strokeWidth=1.6, color=theme.accent("ink")).encode(y="power:Q"),
         alt.Chart(line)
         .mark_text(align="left", baseline="bottom", dy=-5, fontSize=12, fontWeight="bold")
-        .encode(y="gw:Q", x=alt.value(2), text="text:N"),
+        .encode(y="power:Q", x=alt.value(2), text="text:N"),
     ]
     marks = milestone_frame(plan)
     if len(marks):
@@ -77,26 +85,26 @@ def _commitment(plan: PlanView) -> list[alt.Chart]:
             .mark_point(filled=True, size=150, stroke=theme.accent("surface"), strokeWidth=1.4, opacity=1)
             .encode(
                 x=theme.quarter_x(plan.quarters),
-                y="gw:Q",
+                y="power:Q",
                 fill=alt.Fill("state:N", scale=met, legend=None),
                 shape=alt.Shape("state:N", scale=alt.Scale(domain=met.domain, range=["diamond", "triangle-down"]),
                                 legend=None),
                 tooltip=[
                     alt.Tooltip("quarter:O", title="Milestone"),
-                    alt.Tooltip("gw:Q", title="Promised [GW]", format=".2f"),
-                    alt.Tooltip("deployed:Q", title="Deployed then [GW]", format=".2f"),
+                    alt.Tooltip("promised:N", title="Promised"),
+                    alt.Tooltip("then:N", title="Deployed then"),
                     alt.Tooltip("state:N", title="Outcome"),
                 ],
             )
         )  # fmt: skip
-        inner = marks[marks["gw"] < gw * 0.97].assign(text=[f"{v:g} GW" for v in marks["gw"] if v < gw * 0.97])
+        inner = marks[marks["power"] < goal * 0.97]
         text = alt.Chart(inner).mark_text(dy=-14, fontSize=11, color=theme.accent("muted"))
-        layers.append(text.encode(x=theme.quarter_x(plan.quarters), y="gw:Q", text="text:N"))
+        layers.append(text.encode(x=theme.quarter_x(plan.quarters), y="power:Q", text="promised:N"))
     return layers
 
 
 def milestone_frame(plan: PlanView) -> pd.DataFrame:
-    """Milestones inside the horizon: quarter, gw, deployed, state."""
+    """Milestones inside the horizon: quarter, power_w; power on the plan's axis, promised and then in words; state."""
     deployed = dict(zip(plan.quarters, plan.series("deployed_w"), strict=True))
     rows = []
     for m in plan.milestones:
@@ -104,8 +112,17 @@ def milestone_frame(plan: PlanView) -> pd.DataFrame:
             continue
         reached = float(m.get("deployed_w") or deployed[m["by"]])
         state = "Milestone met" if reached >= m["power_w"] * (1 - 1e-6) else "Milestone missed"
-        rows.append({"quarter": m["by"], "gw": m["power_w"] / GW, "deployed": reached / GW, "state": state})
-    return pd.DataFrame(rows, columns=["quarter", "gw", "deployed", "state"])
+        rows.append(
+            {
+                "quarter": m["by"],
+                "power_w": float(m["power_w"]),
+                "power": m["power_w"] / plan.power_unit.watts,
+                "promised": format_at_most(m["power_w"], "power"),
+                "then": format_at_most(reached, "power"),
+                "state": state,
+            }
+        )
+    return pd.DataFrame(rows, columns=["quarter", "power_w", "power", "promised", "then", "state"])
 
 
 def tranche_timeline(plan: PlanView) -> theme.Chart | None:
@@ -113,13 +130,17 @@ def tranche_timeline(plan: PlanView) -> theme.Chart | None:
     tranches = plan.summary.get("tranches") or []
     if not tranches:
         return None
-    deployed = pd.DataFrame({"quarter": plan.quarters, "gw": (plan.series("deployed_w") / GW).round(4)})
+    unit = plan.power_unit
+    watts = pd.Series(plan.series("deployed_w"))
+    deployed = pd.DataFrame(
+        {"quarter": plan.quarters, "power": (watts / unit.watts).round(4), "told": watts.map(unit.down)}
+    )
     rows, total = [], 0.0
     for t in tranches:
         total += t["amount_usd"] if t["released"] else 0.0
         rows.append(
             {
-                "gw": t["threshold_w"] / GW,
+                "power": t["threshold_w"] / unit.watts,
                 "quarter": t["released"] or plan.quarters[-1],
                 "state": "Released" if t["released"] else "Not released in the horizon",
                 "amount": t["amount_usd"] / 1e9,
@@ -130,22 +151,24 @@ def tranche_timeline(plan: PlanView) -> theme.Chart | None:
         )
     marks = pd.DataFrame(rows)
     x = theme.quarter_x(plan.quarters)
-    top = max(float(deployed["gw"].max()), float(marks["gw"].max())) * 1.08
-    y = alt.Y("gw:Q", title=f"GW deployed ({plan.basis} power)", scale=alt.Scale(domain=[0, top], nice=False))
+    top = max(float(deployed["power"].max()), float(marks["power"].max())) * 1.08
+    y = alt.Y(
+        "power:Q", title=f"{unit.name} deployed ({plan.basis} power)", scale=alt.Scale(domain=[0, top], nice=False)
+    )
     area = (
         alt.Chart(deployed)
         .mark_bar(color=theme.accent("faint"), strokeWidth=0)
-        .encode(x=x, y=y, tooltip=["quarter:O", alt.Tooltip("gw:Q", title="Deployed [GW]", format=".2f")])
+        .encode(x=x, y=y, tooltip=["quarter:O", alt.Tooltip("told:Q", title=f"Deployed [{unit.name}]")])
     )
     scale = alt.Scale(
         domain=["Released", "Not released in the horizon"], range=[theme.accent("equity"), theme.accent("bad")]
     )
-    base = alt.Chart(marks).encode(x=x, y="gw:Q", color=alt.Color("state:N", scale=scale))
+    base = alt.Chart(marks).encode(x=x, y="power:Q", color=alt.Color("state:N", scale=scale))
     rules = base.mark_rule(strokeDash=[2, 3], opacity=0.55).encode(x2=alt.value(0))
     points = base.mark_point(filled=True, size=100, opacity=1, shape="circle").encode(
         tooltip=[
             alt.Tooltip("text:N", title="Tranche"),
-            alt.Tooltip("gw:Q", title="Threshold [GW]", format=".2f"),
+            alt.Tooltip("power:Q", title=f"Threshold [{unit.name}]"),
             alt.Tooltip("sum:Q", title="Released so far [$B]", format=",.1f"),
             alt.Tooltip("state:N", title="State"),
         ]
@@ -170,13 +193,14 @@ def site_power(plan: PlanView, columns: int = 3) -> theme.Chart | None:
     frame = plan.table("sites", "quarter", "site", "energised_w", "built_w", "facility_power_w")
     if frame.empty:
         return None
-    order = [s for s in plan.sites if s in set(frame["site"])]
+    order, unit = [s for s in plan.sites if s in set(frame["site"])], plan.power_unit
     tidy = pd.DataFrame(
         {
             "quarter": frame["quarter"],
             "site": frame["site"].map(plan.label),
-            "limit": (frame["energised_w"] / GW).round(4),
-            "used": (frame["facility_power_w"] / GW).round(4),
+            "limit": (frame["energised_w"] / unit.watts).round(4),
+            "used": (frame["facility_power_w"] / unit.watts).round(4),
+            "told": frame["facility_power_w"].map(unit.down),
             "colour": frame["site"].map(lambda s: plan.site_groups.get(s, REST)),
         }
     )
@@ -189,8 +213,8 @@ def site_power(plan: PlanView, columns: int = 3) -> theme.Chart | None:
         tooltip=[
             alt.Tooltip("site:N", title="Site"),
             alt.Tooltip("quarter:O", title="Quarter"),
-            alt.Tooltip("used:Q", title="In use [GW]", format=".2f"),
-            alt.Tooltip("limit:Q", title="Energised [GW]", format=".2f"),
+            alt.Tooltip("told:Q", title=f"In use [{unit.name}]"),
+            alt.Tooltip("limit:Q", title=f"Energised [{unit.name}]"),
         ],
     )  # fmt: skip
     limit = base.mark_line(interpolate="step", strokeWidth=1.5, color=theme.accent("ink")).encode(y="limit:Q")
@@ -203,6 +227,6 @@ def site_power(plan: PlanView, columns: int = 3) -> theme.Chart | None:
         spacing={"row": 46, "column": 50},
         bounds="flush",
     ).resolve_scale(y="independent")
-    words = "For each site, bars: facility power in use at peak by quarter; line: power energised. Gigawatts."
-    title = "Power at each site against its limit [GW]"
+    words = f"For each site, bars: facility power in use at peak by quarter; line: power energised, in {unit.name}."
+    title = f"Power at each site against its limit [{unit.name}]"
     return theme.finish(faceted, title, words, height=None, width=None)

@@ -10,10 +10,10 @@ import pandas as pd
 from gigaforge.report import theme
 from gigaforge.report.figures import Figure
 from gigaforge.report.story import power
+from gigaforge.units import power_unit
 
 __all__ = ["against_plan", "progress_figure"]
 
-_GW = 1e9
 _NAMES = ("Accepted", "Planned", "Planned anew")
 _COLOURS = ("accent", "muted", "work-1")
 
@@ -38,32 +38,36 @@ def progress_figure(
 
     """
     series = [*zip(_NAMES, (accepted_w, planned_w, replanned_w or {}), strict=True)]
+    every = [w for _, values in series for w in values.values()]
+    unit = power_unit(max([commitment_w, *every]))
     rows = [
-        {"quarter": q, "what": name, "gw": values[q] / _GW}
+        {"quarter": q, "what": name, "power": unit.down(values[q])}
         for name, values in series for q in quarters if q in values
     ]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=["quarter", "what", "gw"])
+    frame = pd.DataFrame(rows, columns=["quarter", "what", "power"])
     present = [n for n in _NAMES if n in set(frame["what"])]
     colours = alt.Scale(domain=present, range=[theme.accent(_COLOURS[_NAMES.index(n)]) for n in present])
     x = theme.quarter_x(quarters)
-    top = max(float(frame["gw"].max() if len(frame) else 0.0), commitment_w / _GW) * 1.08
-    y = alt.Y("gw:Q", title="GW to date", scale=alt.Scale(domain=[0, max(top, 1e-6)], nice=False))
+    top = max(float(frame["power"].max() if len(frame) else 0.0), commitment_w / unit.watts) * 1.08
+    y = alt.Y("power:Q", title=f"{unit.name} to date", scale=alt.Scale(domain=[0, max(top, 1e-6)], nice=False))
     tips = [alt.Tooltip("quarter:O", title="Quarter"), alt.Tooltip("what:N", title="What"),
-            alt.Tooltip("gw:Q", title="Power to date [GW]", format=".3f")]  # fmt: skip
+            alt.Tooltip("power:Q", title=f"Power to date [{unit.name}]")]  # fmt: skip
     colour = alt.Color("what:N", scale=colours)
     actual, rest = frame[frame["what"] == "Accepted"], frame[frame["what"] != "Accepted"]
     bars = alt.Chart(actual).mark_bar().encode(x=x, y=y, color=colour, tooltip=tips)
     lines = (
         alt.Chart(rest).mark_line(interpolate="step", strokeWidth=2.2).encode(x=x, y=y, color=colour, tooltip=tips)
     )
-    goal = pd.DataFrame({"gw": [commitment_w / _GW], "text": [f"{commitment_w / _GW:g} GW committed"]})
-    rule = alt.Chart(goal).mark_rule(strokeDash=[6, 4], strokeWidth=1.6, color=theme.accent("ink")).encode(y="gw:Q")
+    goal = pd.DataFrame({"power": [commitment_w / unit.watts], "text": [f"{power(commitment_w)} committed"]})
+    rule = (
+        alt.Chart(goal).mark_rule(strokeDash=[6, 4], strokeWidth=1.6, color=theme.accent("ink")).encode(y="power:Q")
+    )
     label = alt.Chart(goal).mark_text(align="left", baseline="bottom", dy=-5, fontSize=12, fontWeight="bold")
-    chart = alt.layer(bars, lines, rule, label.encode(y="gw:Q", x=alt.value(2), text="text:N"))
-    numbers = frame.pivot_table(index="quarter", columns="what", values="gw").reindex(
+    chart = alt.layer(bars, lines, rule, label.encode(y="power:Q", x=alt.value(2), text="text:N"))
+    numbers = frame.pivot_table(index="quarter", columns="what", values="power").reindex(
         index=list(quarters), columns=present
     )
-    numbers.columns = pd.Index([f"{n} [GW]" for n in present], dtype=object)
+    numbers.columns = pd.Index([f"{n} [{unit.name}]" for n in present], dtype=object)
     takeaway = _takeaway(quarters, accepted_w, planned_w)
     return Figure("progress", "Accepted power against the plan", takeaway,
                   theme.finish(chart, "Accepted power against the plan", takeaway, height=320), numbers)  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 from gigaforge.report.story import money, power
 from gigaforge.report.view import PlanView
 from gigaforge.report.work_figures import DAY_TERA
-from gigaforge.units import format_quantity
+from gigaforge.units import format_at_least, format_quantity
 
 __all__ = [
     "Link",
@@ -71,11 +70,6 @@ class Table:
                 raise ValueError(f"{self.caption}: {len(self.head)} heads over a row of {len(row)} cells, {row}")
 
 
-def _gw(watts: float) -> str:
-    """Gigawatts to two digits, never more than there is."""
-    return "–" if watts < 5e5 else f"{math.floor(watts / 1e7 * (1 + 1e-9) + 1e-6) / 100:.2f}"
-
-
 def _billions(usd: float) -> str:
     text = f"{usd / 1e9:,.1f}"
     return "–" if abs(usd) < 1e6 else ("0.0" if text == "-0.0" else text.replace("-", "−"))
@@ -91,8 +85,9 @@ def _last_of_years(plan: PlanView) -> dict[str, str]:
 
 
 def deployment_table(plan: PlanView) -> Table | None:
-    """Deployed gigawatts at the end of each year, by site."""
-    return _by_year(plan, "site", f"Deployed {plan.basis} power at the end of each year, by site [GW]", "Site")
+    """Deployed power at the end of each year, by site."""
+    caption = f"Deployed {plan.basis} power at the end of each year, by site [{plan.power_unit.name}]"
+    return _by_year(plan, "site", caption, "Site")
 
 
 def _by_year(plan: PlanView, column: str, caption: str, head: str) -> Table | None:
@@ -101,8 +96,9 @@ def _by_year(plan: PlanView, column: str, caption: str, head: str) -> Table | No
         return None
     years = _last_of_years(plan)
     ends = frame.loc[list(years.values())]
-    rows: list[list[Cell]] = [[plan.label(str(name)), *(_gw(v) for v in ends[name])] for name in ends.columns]
-    rows.append(["All", *(_gw(v) for v in ends.sum(axis=1))])
+    told = plan.power_unit.text
+    rows: list[list[Cell]] = [[plan.label(str(name)), *(told(v) for v in ends[name])] for name in ends.columns]
+    rows.append(["All", *(told(v) for v in ends.sum(axis=1))])
     return Table(caption, [head, *years], rows, total=True)
 
 
@@ -135,7 +131,7 @@ def yearly_table(plan: PlanView) -> Table:
         rows.append(
             [
                 year,
-                _gw(plan.series("deployed_w")[at[quarter]]),
+                plan.power_unit.text(float(plan.series("deployed_w")[at[quarter]])),
                 format_quantity(float(accelerators), "count") if accelerators else "–",
                 _digits(float(served[year]) / (DAY_TERA * sum(q.startswith(year) for q in plan.quarters)))
                 if served[year]
@@ -145,7 +141,7 @@ def yearly_table(plan: PlanView) -> Table:
                 _billions(float(plan.balance_usd[at[quarter]])),
             ]
         )
-    head = ["Year", "GW deployed", "Accelerators", "Tokens a day [T]", "of demand", "Revenue [$B]", "Equity [$B]",
+    head = ["Year", f"{plan.power_unit.name} deployed", "Accelerators", "Tokens a day [T]", "of demand", "Revenue [$B]", "Equity [$B]",
             "Capital [$B]", "Running [$B]", "Cash left [$B]"]  # fmt: skip
     return Table("The plan year by year", head, rows)
 
@@ -160,7 +156,14 @@ def milestone_table(plan: PlanView) -> Table | None:
         short = 0.0 if short <= 1e-6 * float(m["power_w"]) else short
         cost = money(float(m["cost_usd"])) if short and m.get("cost_usd") else "–"
         rows.append(
-            [m["by"], power(m["power_w"]), power(there), power(short) if short else "met", cost, m.get("why") or "–"]
+            [
+                m["by"],
+                power(m["power_w"]),
+                power(there),
+                format_at_least(short, "power") if short else "met",
+                cost,
+                m.get("why") or "–",
+            ]
         )
     if not rows:
         return None

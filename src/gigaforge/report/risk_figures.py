@@ -15,11 +15,18 @@ from gigaforge.report.html import Page
 from gigaforge.report.report_tables import Table
 from gigaforge.report.sections import Section
 from gigaforge.report.story import Headline, money, power
+from gigaforge.units import PowerUnit, power_unit
 
 __all__ = ["optimism_sentence", "risk_figures", "risk_page"]
 
 Summary = Mapping[str, Any]
 _SHOWN = 12  # figures in "what matters"
+_GW = 1e9
+
+
+def _unit(summary: Summary) -> PowerUnit:
+    tops = [f["p90"] * _GW for f in summary["gigawatts"].values()] + [m["power_w"] for m in summary["milestones"]]
+    return power_unit(max(tops, default=0.0))
 
 
 def risk_figures(summary: Summary, samples: pd.DataFrame) -> dict[str, Figure]:
@@ -39,15 +46,21 @@ def risk_figures(summary: Summary, samples: pd.DataFrame) -> dict[str, Figure]:
 
 
 def _fan(summary: Summary) -> Figure:
-    rows = [{"quarter": q, **{k: round(v, 3) for k, v in fan.items()}} for q, fan in summary["gigawatts"].items()]
+    unit = _unit(summary)
+    rows = [
+        {"quarter": q, **{k: unit.down(v * _GW) for k, v in fan.items()}} for q, fan in summary["gigawatts"].items()
+    ]
     frame = pd.DataFrame(rows)
     x = theme.quarter_x(summary["quarters"])
     band = alt.Chart(frame).mark_area(opacity=0.25, color=theme.accent("accent")).encode(
-        x=x, y=alt.Y("p10:Q", title="GW deployed"), y2="p90:Q"
+        x=x, y=alt.Y("p10:Q", title=f"{unit.name} deployed"), y2="p90:Q"
     )  # fmt: skip
-    tip = [alt.Tooltip("quarter:O"), *[alt.Tooltip(f"{k}:Q", format=".2f") for k in ("p10", "p50", "p90")]]
+    tip = [
+        alt.Tooltip("quarter:O"),
+        *[alt.Tooltip(f"{k}:Q", title=f"{k} [{unit.name}]") for k in ("p10", "p50", "p90")],
+    ]
     line = alt.Chart(frame).mark_line(color=theme.accent("accent")).encode(x=x, y="p50:Q", tooltip=tip)
-    marks = [{"quarter": m["by"], "power": m["power_w"] / 1e9} for m in summary["milestones"]]
+    marks = [{"quarter": m["by"], "power": m["power_w"] / unit.watts} for m in summary["milestones"]]
     layers = [band, line]
     if marks:
         layers.append(
@@ -55,15 +68,16 @@ def _fan(summary: Summary) -> Figure:
             .encode(x=x, y="power:Q", tooltip=[alt.Tooltip("quarter:O", title="promised by"), "power:Q"])
         )  # fmt: skip
     title = "Power deployed, as futures go"
-    last = frame.iloc[-1]
-    said = f"By {last['quarter']}: {last['p50']:.1f} GW in the middle, {last['p10']:.1f} to {last['p90']:.1f} GW in eight of ten futures."
+    quarter, fan = list(summary["gigawatts"].items())[-1]
+    low, middle, high = (power(fan[k] * _GW) for k in ("p10", "p50", "p90"))
+    said = f"By {quarter}: {middle} in the middle, {low} to {high} in eight of ten futures."
     note = "Line: median; band: tenth to ninetieth percentile; diamonds: what was promised."
     return Figure("fan", title, said, theme.finish(alt.layer(*layers), title, said), frame, note)
 
 
 def _chances(summary: Summary) -> Figure | None:
     rows = [
-        {"quarter": q, "gigawatts": f"{float(gw):g} GW", "order": float(gw), "chance": round(100 * p, 1)}
+        {"quarter": q, "gigawatts": power(float(gw) * _GW), "order": float(gw), "chance": round(100 * p, 1)}
         for gw, by in summary["probability"].items()
         for q, p in by.items()
     ]
@@ -76,7 +90,7 @@ def _chances(summary: Summary) -> Figure | None:
         color=alt.Color("gigawatts:N", scale=colour, sort=names),
         tooltip=["quarter:O", "gigawatts:N", alt.Tooltip("chance:Q", title="% of futures")],
     )  # fmt: skip
-    title = "Chance that each gigawatt stands"
+    title = "Chance that each gigawatt stands" if len(names) > 1 else f"Chance that {names[0]} stand"
     missed = [m for m in summary["milestones"] if m["probability"] < 0.5]
     worst = min(summary["milestones"], key=lambda m: m["probability"], default=None)
     if worst is None:

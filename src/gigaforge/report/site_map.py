@@ -15,17 +15,17 @@ import pandas as pd
 from gigaforge.report import theme
 from gigaforge.report.story import power
 from gigaforge.report.view import PlanView
+from gigaforge.units import PowerUnit, power_unit
 
 __all__ = ["accepted_map", "place_frame", "site_map"]
 
-_GW = 1e9
 _LARGEST_PX2 = 1300.0
 _STATES_BOX = (-125.0, -66.5, 24.0, 49.8)
 """[degree] West, east, south, north of the contiguous United States; with all sites inside, states are drawn."""
 
 
 def place_frame(plan: PlanView, quarter: str | None = None) -> pd.DataFrame:
-    """Sites with a position: site, label, longitude, latitude [degree], energised and deployed [GW].
+    """Sites with a position: site, label, longitude, latitude [degree], energised and deployed in `plan.power_unit`.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def place_frame(plan: PlanView, quarter: str | None = None) -> pd.DataFrame:
     deployed = plan.deployed_by("site").loc[when] if len(plan.deployed) else pd.Series(dtype=float)
     power = {"energised": energised.to_dict(), "deployed": deployed.to_dict()}
     rows = [
-        {"site": s, "label": plan.label(s), **places[s], **{k: v.get(s, 0.0) / _GW for k, v in power.items()}}
+        {"site": s, "label": plan.label(s), **places[s], **{k: plan.power_unit.down(float(v.get(s, 0.0))) for k, v in power.items()}}
         for s in plan.sites if s in places
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["site", "label", "longitude", "latitude", "energised", "deployed"])
@@ -51,7 +51,7 @@ def site_map(plan: PlanView, quarter: str | None = None) -> theme.Chart | None:
     """A map: rings as large as the power energised, discs as the power deployed; None where no site has a position."""
     when = quarter or plan.quarters[-1]
     frame = place_frame(plan, quarter).rename(columns={"energised": "ring", "deployed": "disc"})
-    return _draw(frame, f"Sites in {when}", "Deployed", "Energised") if len(frame) else None
+    return _draw(frame, f"Sites in {when}", "Deployed", "Energised", plan.power_unit) if len(frame) else None
 
 
 def accepted_map(
@@ -77,30 +77,31 @@ def accepted_map(
         None where no site has a position.
 
     """
+    unit = power_unit(max([*accepted_w.values(), *around_w.values()], default=0.0))
     rows = [
-        {"site": s, "label": label, "longitude": x, "latitude": y, "ring": around_w.get(s, 0.0) / _GW,
-         "disc": accepted_w.get(s, 0.0) / _GW}
+        {"site": s, "label": label, "longitude": x, "latitude": y, "ring": unit.down(around_w.get(s, 0.0)),
+         "disc": unit.down(accepted_w.get(s, 0.0))}
         for s, (label, x, y) in places.items()
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["site", "label", "longitude", "latitude", "ring", "disc"])
     if frame.empty:
         return None
     numbers = frame[["label", "disc", "ring"]].set_index("label")
-    numbers.columns = pd.Index(["Accepted [GW]", f"{around} [GW]"], dtype=object)
+    numbers.columns = pd.Index([f"Accepted [{unit.name}]", f"{around} [{unit.name}]"], dtype=object)
     numbers.index.name = "Site"
-    return _draw(frame, "What stands where", "Accepted", around), numbers
+    return _draw(frame, "What stands where", "Accepted", around, unit), numbers
 
 
-def _draw(frame: pd.DataFrame, title: str, disc: str, ring: str) -> theme.Chart:
-    """Discs and rings in their places; columns site, label, longitude, latitude [degree], ring, disc [GW]."""
+def _draw(frame: pd.DataFrame, title: str, disc: str, ring: str, unit: PowerUnit) -> theme.Chart:
+    """Discs and rings in their places; columns site, label, longitude, latitude [degree], ring, disc [unit]."""
     top = max(float(frame[["ring", "disc"]].to_numpy().max()), 1e-9)
     texts = [
-        f"{label} {power(gw * _GW)}" if gw > 0 else label
-        for label, gw in zip(frame["label"], frame["disc"].tolist(), strict=True)
+        f"{label} {power(amount * unit.watts)}" if amount > 0 else label
+        for label, amount in zip(frame["label"], frame["disc"].tolist(), strict=True)
     ]
     frame = frame.assign(
-        ring_gw=frame["ring"],
-        disc_gw=frame["disc"],
+        ring_power=frame["ring"],
+        disc_power=frame["disc"],
         ring=_LARGEST_PX2 * frame["ring"] / top,
         disc=_LARGEST_PX2 * frame["disc"] / top,
         text=texts,
@@ -108,8 +109,8 @@ def _draw(frame: pd.DataFrame, title: str, disc: str, ring: str) -> theme.Chart:
     at = {"longitude": "longitude:Q", "latitude": "latitude:Q"}
     tips = [
         alt.Tooltip("label:N", title="Site"),
-        alt.Tooltip("disc_gw:Q", title=f"{disc} [GW]", format=".2f"),
-        alt.Tooltip("ring_gw:Q", title=f"{ring} [GW]", format=".2f"),
+        alt.Tooltip("disc_power:Q", title=f"{disc} [{unit.name}]"),
+        alt.Tooltip("ring_power:Q", title=f"{ring} [{unit.name}]"),
     ]
     size = alt.Scale(domain=[0, _LARGEST_PX2], range=[0, _LARGEST_PX2])
     base = alt.Chart(frame)
@@ -128,7 +129,7 @@ def _draw(frame: pd.DataFrame, title: str, disc: str, ring: str) -> theme.Chart:
     ]
     projected: Any = alt.layer(*_outlines(frame), rings, discs, *labels).project(**_projection(frame))
     words = "; ".join(
-        f"{r.label}: {power(r.disc_gw * _GW)} {disc.lower()} of {power(r.ring_gw * _GW)} {ring.lower()}"
+        f"{r.label}: {power(r.disc_power * unit.watts)} {disc.lower()} of {power(r.ring_power * unit.watts)} {ring.lower()}"
         for r in spots
     )
     return theme.finish(projected, title, words, height=420)

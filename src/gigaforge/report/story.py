@@ -11,7 +11,7 @@ from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.report.money import lives_and_rate, token_costs
 from gigaforge.report.power_figures import milestone_frame
 from gigaforge.report.view import PlanView
-from gigaforge.units import format_at_most, format_quantity
+from gigaforge.units import format_at_least, format_at_most, format_quantity
 
 __all__ = [
     "Headline",
@@ -40,7 +40,7 @@ class Headline:
 
 def power(watts: float) -> str:
     """Watts for people, three digits, never more than there is: 7.998e9 → "7.99 GW"."""
-    return format_at_most(watts, "power") if watts > 0 else "0 GW"
+    return format_at_most(watts, "power")
 
 
 def money(usd: float | None) -> str:
@@ -106,7 +106,12 @@ def headlines(plan: PlanView) -> list[Headline]:
     ]
     note = "; ".join(["operator's", *filter(None, terms)])
     out.append(Headline("Net present value", money(s.get("npv_usd")), note))
-    per = f"; {money(s['capex_usd'] / (best / 1e9))} per GW deployed" if best and s.get("capex_usd") else ""
+    unit = plan.power_unit
+    per = (
+        f"; {money(s['capex_usd'] / (best / unit.watts))} per {unit.name} deployed"
+        if best and s.get("capex_usd")
+        else ""
+    )
     out.append(Headline("Capital expenditure", money(s.get("capex_usd")), f"systems and owned buildings{per}"))
     packages = plan.series("accelerators")
     if packages.any():
@@ -140,7 +145,7 @@ def _power_sentence(plan: PlanView) -> str:
         return (
             f"The plan deploys the committed {power(goal)} of {plan.basis} power by {reached(plan, goal)}, {where}."
         )
-    missing = power(goal - best)
+    missing = format_at_least(goal - best, "power")
     return (
         f"The plan deploys {power(best)} of {plan.basis} power by {when}, {where}: {missing} short of {power(goal)}."
     )
@@ -158,10 +163,10 @@ def _dates_sentence(plan: PlanView) -> str:
     if missed.empty:
         return "Every milestone is met." if len(marks) > 1 else f"The milestone of {marks['quarter'][0]} is met."
     parts = []
-    for by, gw in zip(missed["quarter"], missed["gw"], strict=True):
-        when = reached(plan, float(gw) * 1e9)
+    for by, watts, promised in zip(missed["quarter"], missed["power_w"], missed["promised"], strict=True):
+        when = reached(plan, float(watts))
         late = f"comes in {when} instead of {by}" if when else f"due by {by} does not come in the horizon"
-        parts.append(f"{gw:g} GW {late}")
+        parts.append(f"{promised} {late}")
     met = len(marks) - len(missed)
     all_of = f"{met or 'None'} of the {len(marks)} milestones" if len(marks) > 1 else "The milestone is not met"
     verb = "" if len(marks) == 1 else (" is met" if met < 2 else " are met")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gigaforge.buildout.flows import FLOWS, OPERATOR
 from gigaforge.buildout.folder import read_plan_folder
 from gigaforge.report import theme
+from gigaforge.units import PowerUnit, power_unit
 
 __all__ = ["REST", "PlanView", "label_of", "tidy"]
 
@@ -155,6 +156,12 @@ class PlanView:
         marks = [m["power_w"] for m in self.milestones]
         steps = [float(t["threshold_w"]) for t in self.summary.get("tranches", [])]
         return float(stated or max([*marks, *steps], default=0.0))
+
+    @cached_property
+    def power_unit(self) -> PowerUnit:
+        """The unit of power in every axis and table of the plan: what was promised or is deployed decides, else its sites."""
+        most = max(self.commitment_w, float(self.series("deployed_w").max(initial=0.0)))
+        return power_unit(most or float(self.table("sites", "energised_w")["energised_w"].max()))
 
     @property
     def basis(self) -> str:

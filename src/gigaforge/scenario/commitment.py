@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from gigaforge.quarters import Quarter
 from gigaforge.scenario.series import MoneySeries, Part
-from gigaforge.units import Fraction, Money, MoneyPerPowerTime, Power
+from gigaforge.units import Fraction, Money, MoneyPerPowerTime, Power, format_quantity
 
 __all__ = ["Commitment", "Condition", "Horizon", "Investment", "Milestone", "TrancheStep"]
 
@@ -126,7 +126,9 @@ class Investment(Part):
             raise ValueError("schedule and per/amount state the tranches twice; keep one")
         for before, after in zip(self.schedule, self.schedule[1:], strict=False):
             if after.at <= before.at:
-                raise ValueError(f"schedule: {after.at / 1e9:g} GW must come after {before.at / 1e9:g} GW")
+                raise ValueError(
+                    f"schedule: {format_quantity(after.at, 'power')} must come after {format_quantity(before.at, 'power')}"
+                )
         if any(s.at <= 0 or s.amount <= 0 for s in self.schedule):
             raise ValueError("schedule: power and amount must be above zero")
         paid = sum(self.upfront.values())

@@ -12,12 +12,11 @@ from gigaforge.report.sections import Section
 from gigaforge.report.site_map import accepted_map
 from gigaforge.report.story import power
 from gigaforge.report.view import PlanView
+from gigaforge.units import power_unit
 from gigaforge.web.pages.overview import accepted_by_site
 from gigaforge.web.pages.shelf import Shelved
 
 __all__ = ["Sites"]
-
-_GW = 1e9
 
 
 @dataclass(frozen=True)
@@ -177,15 +176,21 @@ def _planned(view: PlanView, name: str) -> Section:
     systems = [s for s in view.systems if s in set(mine["system"])]
     online = mine.pivot_table(index="quarter", columns="system", values="racks_online", aggfunc="sum")
     deployed = view.deployed_by("site")
+    unit = power_unit(float(limits["energised_w"].max()) if len(limits) else view.commitment_w)
     rows: list[list[Cell]] = []
     for quarter in view.quarters:
         energised = float(limits["energised_w"].get(quarter, 0.0))
         if not energised and not (name in deployed and deployed[name][quarter]):
             continue
         racks = [f"{int(online[s].get(quarter, 0) or 0):,}" for s in systems]
-        done = f"{deployed[name][quarter] / _GW:.3f}" if name in deployed else "–"
-        rows.append([quarter, f"{energised / _GW:.3f}", done, *racks])
-    heads = ["Quarter", "Energised [GW]", "Deployed to date [GW]", *(f"{view.label(s)} online" for s in systems)]
+        done = unit.text(float(deployed[name][quarter])) if name in deployed else "–"
+        rows.append([quarter, unit.text(energised), done, *racks])
+    heads = [
+        "Quarter",
+        f"Energised [{unit.name}]",
+        f"Deployed to date [{unit.name}]",
+        *(f"{view.label(s)} online" for s in systems),
+    ]
     count = len(systems)
     words = [
         f"The plan uses {count} {'kind' if count == 1 else 'kinds'} of system here."

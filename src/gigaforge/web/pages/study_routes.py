@@ -17,7 +17,7 @@ from gigaforge.report.progress_figures import progress_figure
 from gigaforge.report.report_tables import Cell, Table
 from gigaforge.report.risk_figures import risk_page
 from gigaforge.report.story import Headline, headlines
-from gigaforge.units import format_quantity
+from gigaforge.units import format_at_most, format_quantity
 from gigaforge.web.jobs import Job, Jobs
 from gigaforge.web.pages import studies
 from gigaforge.web.pages.asking import Computer, Reader
@@ -211,7 +211,7 @@ def _amount(value: Any, dimension: str) -> str:
     if value is None or value != value:  # noqa: PLR0124 (NaN: not known to one of them)
         return "–"
     return (
-        format_quantity(float(value), dimension)
+        (format_at_most if dimension == "power" else format_quantity)(float(value), dimension)
         if dimension
         else f"{value:,.4g}"
         if isinstance(value, float)
