@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gigaforge.cli.infer import register
+from gigaforge.cli.infer_question import replaced, requests_of
 from gigaforge.errors import GigaforgeError, InputError
 from gigaforge.perf.inference import ServingConfigurations, ServingResults, Traffic, evaluate, search
 from gigaforge.perf.inference.space import layouts
@@ -276,6 +277,17 @@ def test_an_answer_of_one_token_has_no_time_per_token(overlay: Path) -> None:
     many = evaluate(served("llama-3-70b"), h100(), Traffic(2000, 2), ServingConfigurations.aggregated(8.0, 1.0))
     one = evaluate(served("llama-3-70b"), h100(), Traffic(2000, 1), ServingConfigurations.aggregated(8.0, 1.0))
     assert one.requests_per_s_per_gpu[0] >= many.requests_per_s_per_gpu[0]
+
+
+def test_own_lengths_beside_a_benchmark_s_name_are_said() -> None:
+    own = requests_of("deepseek-r1", "server", 4000.0, None, None, False, None, "50 ms")
+    said = replaced("deepseek-r1", "server", own)
+    assert "not MLPerf server as it stands" in said
+    assert "--input-len 4,000 tokens instead of 800 tokens" in said
+    assert "--tpot 0.05 s instead of 0.08 s" in said
+    as_it_stands = requests_of("deepseek-r1", "server", None, None, None, False, None, None)
+    assert replaced("deepseek-r1", "server", as_it_stands) == ""
+    assert replaced("deepseek-r1", None, own) == ""
 
 
 def test_a_chip_without_the_arithmetic_runs_the_weights_packed(overlay: Path) -> None:
