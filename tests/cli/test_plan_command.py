@@ -84,6 +84,14 @@ def test_the_plan_folder_has_its_promised_shape(folder: Path) -> None:
     assert (folder / "report.html").stat().st_size < 5e6
 
 
+def test_the_tutorial_reaches_its_commitment_and_says_why_one_date_is_not_kept(folder: Path) -> None:
+    summary = json.loads((folder / "plan.json").read_text())
+    met = [m["reached"] is not None and m["reached"] <= m["by"] for m in summary["milestones"]]
+    assert met == [True, False, True]
+    assert "cost more than being late" in summary["milestones"][1]["why"]
+    assert max(summary["shadow_prices"]["power"]["abilene"]) > 0
+
+
 def test_the_folder_passes_the_independent_check(folder: Path) -> None:
     assert [c.rule for c in check_plan(*read_plan_folder(folder)) if not c.passed] == []
 

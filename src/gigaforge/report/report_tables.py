@@ -162,7 +162,7 @@ def milestone_table(plan: PlanView) -> Table | None:
                 power(there),
                 format_at_least(short, "power") if short else "met",
                 cost,
-                m.get("why") or "–",
+                plan.in_words(m.get("why") or "–"),
             ]
         )
     if not rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from gigaforge.report import money_tables as accounts
@@ -73,7 +72,7 @@ def plan_sections(plan: PlanView) -> list[Section]:
     made = [
         Section("story", "The plan in brief", sentences(plan), list(plan.summary.get("warnings") or []),
                 tables=_present(tables.yearly_table(plan))),
-        Section("power", "Power", [], [_in_words(plan, e) for e in plan.summary.get("explanations") or []],
+        Section("power", "Power", [], [plan.in_words(e) for e in plan.summary.get("explanations") or []],
                 take("deployment-by-site", "deployment-by-platform", "site-map", "site-power"),
                 _present(tables.milestone_table(plan), tables.deployment_table(plan), tables.rack_table(plan))),
         Section("reasons", "Why here and now", points=accounts.reason_sentences(plan)
@@ -110,15 +109,6 @@ def _check_lines(plan: PlanView) -> list[str]:
         return [(f"An independent check of the tables passed all of its {checks['passed']} rules: power, supply, cash and "
                 "tranches hold in every quarter.")]  # fmt: skip
     return []
-
-
-def _in_words(plan: PlanView, sentence: str) -> str:
-    """A sentence with catalogue names as people write them."""
-    prices = plan.summary.get("shadow_prices") or {}
-    names = [*(prices.get("supply") or {}), *(prices.get("power") or {})]
-    for name in sorted(names, key=len, reverse=True):
-        sentence = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plan.label(name), sentence)
-    return sentence
 
 
 def _check_notes(plan: PlanView) -> list[str]:

@@ -167,6 +167,9 @@ def _dates_sentence(plan: PlanView) -> str:
         when = reached(plan, float(watts))
         late = f"comes in {when} instead of {by}" if when else f"due by {by} does not come in the horizon"
         parts.append(f"{promised} {late}")
+    why = next((m["why"] for m in plan.milestones if m["by"] == missed["quarter"].iloc[0] and m.get("why")), "")
+    if len(parts) == 1 and why:
+        parts[0] += f" ({plan.in_words(why)})"
     met = len(marks) - len(missed)
     all_of = f"{met or 'None'} of the {len(marks)} milestones" if len(marks) > 1 else "The milestone is not met"
     verb = "" if len(marks) == 1 else (" is met" if met < 2 else " are met")

@@ -79,6 +79,14 @@ class PlanView:
             return "none"
         return str(self.summary.get("labels", {}).get(name) or label_of(name))
 
+    def in_words(self, sentence: str) -> str:
+        """A sentence of the summary with catalogue names as people write them."""
+        prices = self.summary.get("shadow_prices") or {}
+        names = [*(prices.get("supply") or {}), *(prices.get("power") or {})]
+        for name in sorted(names, key=len, reverse=True):
+            sentence = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", self.label(name), sentence)
+        return sentence
+
     @cached_property
     def sites(self) -> list[str]:
         """Sites with power or systems, largest first."""
