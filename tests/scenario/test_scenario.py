@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,25 @@ def test_objective_can_be_changed() -> None:
     assert with_objective(scenario, "cost").objective == "cost"
     with pytest.raises(InputError, match="known: npv"):
         with_objective(scenario, "fame")
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_reference_names_every_field_and_its_examples_are_a_scenario() -> None:
+    text = (DOCS / "scenario.md").read_text(encoding="utf-8")
+    pages = text + "".join((DOCS / f"{n}.md").read_text(encoding="utf-8") for n in ("money", "risk", "model-roadmap"))
+    schema = json.loads((DOCS / "scenario.schema.json").read_text(encoding="utf-8"))
+    fields = {(part, field) for part, shape in schema["$defs"].items() for field in shape.get("properties", {})}
+    assert [f for f in sorted(fields) if not re.search(rf"\b{f[1]}\b", pages)] == []
+    blocks = [yaml.safe_load(b) for b in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    examples = {key: value for block in blocks if block for key, value in block.items()}
+    assert {"sites", "links", "serving", "training", "finance", "operations", "parties"} <= set(examples)
+    sites = [*examples.pop("sites"), {"site": "abilene"}, {"site": "shackelford"}]
+    made = parse_scenario(scenario_data() | examples | {"sites": sites, "horizon": {"first": "2026-Q3", "last": "2032-Q4"}})
+    assert made.finance.tax is not None
+    assert made.finance.tax.losses == 2e9
+    assert made.serving[0].prices.cached == pytest.approx(0.06e-6)
 
 
 def test_the_published_schema_is_current() -> None:
