@@ -93,6 +93,7 @@ def test_the_weather_of_each_month_sets_its_pue() -> None:
         assert year.pue_peak.max() == pytest.approx(site.pue_peak.value)
         assert (year.pue_mean <= year.pue_peak + 1e-12).all()
         assert year.pue_mean[6] > year.pue_mean[0]
+    assert all(site.climate for site in cat.sites.values() if site.latitude is not None)
     normals = cat.site("abilene").climate
     assert normals is not None
     np.testing.assert_allclose(months_of(cat.site("abilene")).air_c, normals.mean_c, atol=2.0)

@@ -192,7 +192,9 @@ def test_the_reference_names_every_field_and_its_examples_are_a_scenario() -> No
     examples = {key: value for block in blocks if block for key, value in block.items()}
     assert {"sites", "links", "serving", "training", "finance", "operations", "parties"} <= set(examples)
     sites = [*examples.pop("sites"), {"site": "abilene"}, {"site": "shackelford"}]
-    made = parse_scenario(scenario_data() | examples | {"sites": sites, "horizon": {"first": "2026-Q3", "last": "2032-Q4"}})
+    made = parse_scenario(
+        scenario_data() | examples | {"sites": sites, "horizon": {"first": "2026-Q3", "last": "2032-Q4"}}
+    )
     assert made.finance.tax is not None
     assert made.finance.tax.losses == 2e9
     assert made.serving[0].prices.cached == pytest.approx(0.06e-6)
