@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from gigaforge.buildout.programme import USD
 from gigaforge.buildout.risk.compiled import compiled
@@ -83,8 +84,16 @@ def test_the_size_of_a_tranche_may_vary_and_every_number_is_restated() -> None:
     template = restated_template(made)
     small_steps = made.problem_of(made.tracks(min(range(4), key=lambda i: made.values(i)["investment.per"][0])))
     ours, anew = template.numbers(small_steps), compiled(small_steps, template.keep)
-    np.testing.assert_allclose(ours.cost, anew.cost)
-    np.testing.assert_allclose(ours.rhs, anew.rhs)
+    for part in ("cost", "rhs", "lower", "upper"):
+        np.testing.assert_allclose(getattr(ours, part), getattr(anew, part))
+    restated, base = (
+        sparse.csc_array((n.data, template.places, template.starts), shape=template.shape)
+        for n in (ours, template.base)
+    )
+    assert abs(restated - anew.matrix).max() == 0
+    moved = abs(restated - base).tocoo()
+    rows = np.concatenate([template.rows[name].ravel() for name in ("investment.per|release", "finance|cash")])
+    assert set(moved.row[moved.data > 0]) == set(rows[rows >= 0])  # a tranche asks for less power and pays less
 
 
 @pytest.mark.slow
