@@ -48,6 +48,7 @@ NEXT = {
 CHOICE = {
     "law": "joint-moe-2025", "experts": 8, "active": 4e10, "total": 2e11, "tokens": 1e13, "loss": 1.8, "usd": 1e8,
     "serve_tokens": 1e14, "warnings": ["active parameters are far above the range"], "named_usd": 2e8,
+    "at_named_usd": {"loss": 1.7, "experts": 1, "active": 4.2e12, "tokens": 1.5e13},
 }  # fmt: skip
 CURVE = [
     {"experts": e, "active": n, "tokens": 1e13, "loss": 1.8, "train_usd": 4e7, "serve_usd": n / 1e3, "usd": 4e7 + n / 1e3}
@@ -138,13 +139,17 @@ def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
     }
     lead, points_, figures, tables = hardware_parts(roadmaps, str.title)
     assert any("60 % of what it costs" in line for line in lead)
-    assert any("unit more of HBM bandwidth in every Rack-A accelerator is worth $100" in line for line in lead)
+    assert any("One unit more of HBM bandwidth in every Rack-A accelerator is worth $100" in line for line in lead)
     assert {f.name for f in figures} == {"hardware-sensitivity", "specialised-designs", "design-pareto"}
     assert len(tables[0].rows) == 3
     lead, points_, figures, _ = model_parts(roadmaps)
+    assert "40B active parameters (a mixture with 8 times the experts it uses) on 10T tokens" in lead[0]
     assert "against $200M for the one named" in lead[0]
+    assert "could be 1.700 instead of 1.800: 4.2T active parameters (dense) on 15T tokens" in lead[0]
     assert points_ == ["Mind this.", "run: active parameters are far above the range."]
     assert figures[0].name == "iso-loss-run"
+    facets = hardware_sensitivity(ROWS).to_dict()["spec"]["layer"]
+    assert all("data" not in layer for layer in facets), "a facet shows its own platform's rows"
     assert hardware_parts({}, str.title) == ([], [], [], [])
     with pytest.raises(InputError, match="no model to draw"):
         iso_loss(CHOICE, [])

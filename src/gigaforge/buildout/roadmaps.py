@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -150,10 +151,11 @@ class HardwareRoadmap:
 
 @dataclass(frozen=True)
 class ModelRoadmap:
-    """For each training run: the model of least lifetime cost at the loss of the one that the scenario names."""
+    """For each training run: the model of least lifetime cost at the loss of the one named, and of least loss at its cost."""
 
     choices: dict[str, Choice]
     named_usd: dict[str, float]
+    at_named_usd: dict[str, Choice]  # the least loss for what the named one costs
     warnings: list[str]
 
     def curves(self) -> dict[str, list[dict[str, Any]]]:
@@ -162,8 +164,12 @@ class ModelRoadmap:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON and the report."""
-        out = {run: c.to_dict() | {"named_usd": self.named_usd.get(run)} for run, c in self.choices.items()}
-        return {"choices": out, "warnings": self.warnings}
+        same = {run: c.to_dict() for run, c in self.at_named_usd.items()}
+        own = {run: {"named_usd": self.named_usd.get(run), "at_named_usd": same.get(run)} for run in self.choices}
+        return {
+            "choices": {run: c.to_dict() | own[run] for run, c in self.choices.items()},
+            "warnings": self.warnings,
+        }
 
 
 def hardware_roadmap(
@@ -343,15 +349,16 @@ def model_roadmap(
     by: str = _MODEL_LAW,
     tell: Callable[[str], None] = lambda _: None,
 ) -> ModelRoadmap:
-    """For each model trained: what one as good would cost if its size, experts and tokens were free.
+    """For each model trained: what one as good would cost, and how good one as dear would be, were size, experts and tokens free.
 
-    Of the runs of one model the one on most tokens is asked about. Prices are the plan's at the system on which the run is trained and served; a run's own size, by the same law and the same
-    performance model, is what the choice is compared with.
+    Of the runs of one model the one on most tokens is asked about. Prices are the plan's at the system on which the run is
+    trained and served; a run's own size, by the same law and the same performance model, is what the choice is compared with.
     """
     prices, rule = plan_prices(problem, relaxation), law(by)
     scenario = problem.scenario
     choices: dict[str, Choice] = {}
     named: dict[str, float] = {}
+    as_dear: dict[str, Choice] = {}
     warnings: list[str] = []
     if not scenario.training:
         warnings.append(
@@ -371,13 +378,14 @@ def model_roadmap(
             running = running_for(run, scenario, catalog, _economics(problem, prices, system), system)
             loss = float(rule.loss(active, run.tokens, experts))
             demand = demand_tokens(run, scenario)
-            choices[run.name] = choose(
-                rule, Target("loss", loss), running, serve_tokens=demand, name=run.name,
-                data_tokens=max(MOST_TOKENS, run.tokens),
-            )  # fmt: skip
+            asked = partial(choose, rule, running=running, serve_tokens=demand, name=run.name,
+                            data_tokens=max(MOST_TOKENS, run.tokens))  # fmt: skip
+            choices[run.name] = asked(Target("loss", loss))
             own = running.costs(entry, run.tokens)
             usd = own.train_usd_per_token * run.tokens + (own.serve_usd_per_token * demand if demand else 0.0)
             named[run.name] = float(usd)
+            if np.isfinite(usd):
+                as_dear[run.name] = asked(Target("usd", float(usd)))
         except GigaforgeError as found:
             warnings.append(f"{run.name}: {found}")
-    return ModelRoadmap(choices, named, warnings)
+    return ModelRoadmap(choices, named, as_dear, warnings)

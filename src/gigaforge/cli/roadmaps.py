@@ -168,13 +168,25 @@ def _print_models(choices: dict[str, Any], console: Console) -> None:
 
     console.print("[bold]Models as good as the named ones[/bold]", highlight=False)
     for run, c in choices.items():
-        kind = "dense" if c["experts"] == 1 else f"{c['experts']} x experts"
-        own = c["named_usd"]
+        own, same = c["named_usd"], c["at_named_usd"]
         than = f", the named one {format_quantity(own, 'money')}" if own and own < float("inf") else ""
         console.print(
-            f"  {run}: {c['active'] / 1e9:,.0f}B active ({kind}, {c['total'] / 1e9:,.0f}B in all) on {c['tokens'] / 1e12:,.1f}T "
-            f"tokens; {format_quantity(c['usd'], 'money')} over its life{than}",
+            f"  {run}: {_model(c)}; {format_quantity(c['usd'], 'money')} over its life{than}"
+            f"{'' if c['serve_tokens'] else '; no workload serves it'}",
             highlight=False,
         )
+        if same:
+            console.print(
+                f"    as dear as the named one: a loss of {same['loss']:.3f} instead of {c['loss']:.3f} with {_model(same)}",
+                highlight=False,
+            )
         for warning in c["warnings"]:
             console.print(f"    [yellow]![/yellow] {warning}", highlight=False)
+
+
+def _model(choice: dict[str, Any]) -> str:
+    from gigaforge.units import format_quantity
+
+    active, total, tokens = (format_quantity(choice[k], "count") for k in ("active", "total", "tokens"))
+    kind = "dense" if choice["experts"] == 1 else f"{choice['experts']} x experts, {total} in all"
+    return f"{active} active ({kind}) on {tokens} tokens"

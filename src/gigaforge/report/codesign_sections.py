@@ -246,7 +246,7 @@ def _limit_tables(plan: PlanView, rows: list[Mapping[str, Any]]) -> list[Table]:
     for r in rows:
         kinds.setdefault(r["kind"], []).append(r)
     for kind in ("power", "supply", "cash"):
-        for r in kinds.get(kind, [])[:6]:
+        for r in [r for r in kinds.get(kind, []) if _holds(r)][:6]:
             out += [
                 [r["quarter"], kind.capitalize(), plan.label(r["name"]) if kind != "cash" else "", money(r["usd"]),
                  r["unit"], _amount(r["low"], kind), _amount(r["high"], kind)]
@@ -254,8 +254,16 @@ def _limit_tables(plan: PlanView, rows: list[Mapping[str, Any]]) -> list[Table]:
     if not out:
         return []
     head = ["Quarter", "Limit", "Where", "One more is worth", "Unit", "Holds from", "to"]
-    note = "The range is of this limit alone, everything else unchanged; for cash, of dollars more or fewer in that quarter."
+    note = (
+        "The range is of this limit alone, everything else unchanged; for cash, of dollars more or fewer in that quarter. "
+        "Prices that change with the next unit are left out."
+    )
     return [Table("Prices of single limits, and how far they hold", head, out, wide=(0, 1, 2, 4), note=note)]
+
+
+def _holds(row: Mapping[str, Any]) -> bool:
+    low, high = row["low"], row["high"]
+    return low is None or high is None or high - low > 1e-3 * max(abs(low), abs(high))
 
 
 def _amount(value: float | None, kind: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from gigaforge.errors import InputError
 from gigaforge.report.theme import Chart, accent, categorical, finish, ramp
+from gigaforge.units import format_quantity
 
 __all__ = ["design_pareto", "hardware_sensitivity", "iso_loss", "specialised_designs"]
 
@@ -51,7 +52,7 @@ def hardware_sensitivity(rows: Sequence[Mapping[str, Any]], labels: Mapping[str,
     x = alt.X(
         "worth:Q", title="USD per accelerator, today's value", axis=alt.Axis(format="$~s", grid=True, tickCount=4)
     )
-    base = alt.Chart(frame)
+    base = alt.Chart()  # without data of its own, so that each facet has its platform's rows only
     tooltip = [
         alt.Tooltip("platform:N", title="Platform"),
         alt.Tooltip("per_unit:N", title="Worth"),
@@ -61,7 +62,7 @@ def hardware_sensitivity(rows: Sequence[Mapping[str, Any]], labels: Mapping[str,
     bars = base.mark_bar(color=accent("accent"), height=11).encode(x=x, y=y, tooltip=tooltip)
     band = base.mark_rule(color=accent("ink"), strokeWidth=1).encode(x="low:Q", x2="high:Q", y=y)
     cost = base.mark_tick(color=accent("capex"), thickness=3, size=17).encode(x="cost:Q", y=y, tooltip=tooltip)
-    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=accent("muted")).encode(x="x:Q")
+    zero = base.mark_rule(color=accent("muted")).encode(x=alt.datum(0))
     platforms = list(dict.fromkeys(frame["platform"]))
     layered = alt.layer(bars, band, zero, cost, data=frame).properties(height=26 * len(order), width=300)
     chart = layered.facet(facet=alt.Facet("platform:N", sort=platforms, title=None), columns=2).resolve_scale(
@@ -145,13 +146,16 @@ def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title
     )  # fmt: skip
     best = pd.DataFrame({
         "active": [choice["active"]], "usd": [choice["usd"]], "loss": [choice["loss"]],
-        "label": [f"{_short(choice['active'])} active, {_short(choice['tokens'])} tokens"],
+        "label": [f"{format_quantity(choice['active'], 'count')} active, {format_quantity(choice['tokens'], 'count')} tokens"],
     })  # fmt: skip
     mark = alt.Chart(best).encode(x="active:Q", y=f"{field}:Q")
     point = mark.mark_point(filled=True, size=110, color=accent("bad"), shape="diamond")
     text = mark.mark_text(dy=-16, fontWeight="bold").encode(text="label:N")
     asked = f"at a loss of {choice['loss']:.3f}" if same_loss else "at one budget"
-    heading = title or f"Which model {asked}: {choice['law']}, {_short(choice['serve_tokens'])} tokens served"
+    heading = (
+        title
+        or f"Which model {asked}: {choice['law']}, {format_quantity(choice['serve_tokens'], 'count')} tokens served"
+    )
     warned = f"{len(choice['warnings'])} warnings: {choice['warnings'][0]}" if choice["warnings"] else ""
     made = finish(alt.layer(lines, point, text), heading, warned, height=320)
     made.title = alt.TitleParams(heading, subtitle=_wrap(warned)) if warned else alt.TitleParams(heading)
@@ -165,13 +169,6 @@ def _decades(values: pd.Series, form: str = "~s") -> alt.Axis:
         d * 10.0**e for e in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1) for d in digits
     ]
     return alt.Axis(values=[t for t in ticks if low * 0.99 <= t <= high * 1.01], format=form, labelExpr=_BILLIONS)
-
-
-def _short(value: float) -> str:
-    for size, suffix in ((1e15, "P"), (1e12, "T"), (1e9, "B"), (1e6, "M")):
-        if value >= size:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.3g}"
 
 
 def _wrap(text: str, width: int = 110) -> list[str]:

@@ -10,6 +10,7 @@ from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table
 from gigaforge.report.roadmap_figures import design_pareto, hardware_sensitivity, iso_loss, specialised_designs
 from gigaforge.report.story import money
+from gigaforge.units import format_quantity
 
 __all__ = ["hardware_parts", "model_parts"]
 
@@ -38,7 +39,9 @@ def hardware_parts(roadmaps: Mapping[str, Any], label: Callable[[str], str]) -> 
         best = max((r for r in rows if r["net_usd_per_accelerator"]), key=_return, default=None)
         take = ""
         if best is not None:
-            words = f"{best['unit']} more of {_WHAT[best['parameter']]} in every {label(best['system'])} accelerator"
+            words = (
+                f"One {best['unit']} more of {_WHAT[best['parameter']]} in every {label(best['system'])} accelerator"
+            )
             take = (
                 f"{words} is worth ${best['usd_per_accelerator']:,.0f} to this plan and costs "
                 f"${best['cost_usd_per_accelerator']:,.0f}."
@@ -155,19 +158,24 @@ def _design_table(answer: Mapping[str, Any]) -> Table:
     return Table("Designs for this plan's work at its prices", heads, rows, note=note)
 
 
+def _model(choice: Mapping[str, Any]) -> str:
+    kind = "dense" if choice["experts"] == 1 else f"a mixture with {choice['experts']} times the experts it uses"
+    return f"{format_quantity(choice['active'], 'count')} active parameters ({kind}) on {format_quantity(choice['tokens'], 'count')} tokens"
+
+
 def model_parts(roadmaps: Mapping[str, Any]) -> Parts:
     """What stands under "The next model"; empty where nothing was asked."""
     found = roadmaps.get("models") or {}
     choices, curves = found.get("choices") or {}, found.get("curves") or {}
     lead, points, figures = [], [f"{w[0].upper()}{w[1:]}." for w in found.get("warnings") or []], []
     for run, c in choices.items():
-        kind = "dense" if c["experts"] == 1 else f"a mixture with {c['experts']} times the experts it uses"
         own = c.get("named_usd")
         than = f", against {money(own)} for the one named" if own and own < float("inf") else ""
-        lead.append(
-            f"{run}: as low a loss costs least with {c['active'] / 1e9:,.0f} billion active parameters ({kind}) on "
-            f"{c['tokens'] / 1e12:,.1f} trillion tokens: {money(c['usd'])} of training and serving{than}."
-        )
+        cost = "training and serving" if c["serve_tokens"] else "training (no workload of the scenario serves it)"
+        words = f"{run}: as low a loss costs least with {_model(c)}: {money(c['usd'])} of {cost}{than}."
+        if same := c.get("at_named_usd"):
+            words += f" For as much as the one named the loss could be {same['loss']:.3f} instead of {c['loss']:.3f}: {_model(same)}."
+        lead.append(words)
         points += [f"{run}: {w}." for w in c["warnings"]]
         if curves.get(run):
             figures.append(

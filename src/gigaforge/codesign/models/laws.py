@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.errors import InputError
+from gigaforge.units import format_quantity
 
 __all__ = ["LAWS", "Law", "Power", "law", "optimal_tokens_llama3"]
 
@@ -37,13 +38,13 @@ Array = NDArray[np.float64]
 Numbers = Array | float
 
 _WORDS: Final = {
-    "active": ("active parameters", ""),
-    "total": ("parameters", ""),
-    "tokens": ("training tokens", ""),
-    "ratio": ("tokens per active parameter", ""),
-    "flop": ("training FLOP", ""),
-    "experts": ("expansion of the experts", ""),
-    "granularity": ("granularity", ""),
+    "active": "active parameters",
+    "total": "parameters",
+    "tokens": "training tokens",
+    "ratio": "tokens per active parameter",
+    "flop": "training FLOP",
+    "experts": "expansion of the experts",
+    "granularity": "granularity",
 }
 
 
@@ -112,11 +113,17 @@ class Law(ABC):
             if not low * (1 - 1e-9) <= value <= high * (1 + 1e-9):
                 times = value / high if value > high else low / value
                 side = "above" if value > high else "below"
+                many = f"{times:,.0f}" if times >= 100 else f"{times:.3g}"
+                at, least, most = (_people(v) for v in (value, low, high))
                 out.append(
-                    f"{_WORDS[name][0]} {value:.3g} is {times:,.3g} times {side} the range {low:.3g} to {high:.3g} in which "
-                    f"{self.label} was fitted"
+                    f"{_WORDS[name]} {at} is {many} times {side} the range {least} to {most} in which {self.label} was fitted"
                 )
         return out
+
+
+def _people(value: float) -> str:
+    """405B rather than 4.05e+11; compute stays in powers of ten."""
+    return format_quantity(value, "count") if value < 1e15 else f"{value:.3g}"
 
 
 FEED_FORWARD_SHARE: Final = 2.0 / 3.0
