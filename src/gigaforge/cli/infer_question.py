@@ -162,6 +162,7 @@ def _lowest(hardware: Hardware) -> str:
 
 
 def modes_of(mode: str, only_aggregated: bool, only_disaggregated: bool) -> tuple[str, ...]:
+    """Aggregated, disaggregated or both; `InputError` where the options contradict each other."""
     if only_aggregated and only_disaggregated:
         raise InputError("give one of --aggregated and --disaggregated, or neither for both", "--mode")
     if only_aggregated or only_disaggregated:
