@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,8 @@ __all__ = ["Calibration", "calibrate_inference", "shipped_measurements"]
 
 Floats = NDArray[np.float64]
 FOLDS: Final = 10
+_FEW: Final = 2
+"""Models, chips or generations up to which none is left out: too little would remain."""
 _REFITS: Final = 5
 """Steps of a fit that starts at the optimum of all rows."""
 
@@ -110,7 +112,63 @@ def calibrate_inference(
         The file cannot be read, or holds too few rows to fit.
 
     """
-    tell = progress or (lambda _: None)
+    sample = _sample(path, catalog, workers, progress or (lambda _: None))
+    number = {label: i for i, label in enumerate(dict.fromkeys(sample.labels))}
+    fold = group_folds(
+        np.array([number[x] for x in sample.labels]), min(folds, len(number)), np.ones(len(sample.labels))
+    )
+    sample.tell(f"{len(number)} groups in {fold.max() + 1} folds")
+    fits, log_ratio = sample.left_out(fold)
+    accuracy: dict[str, Any] = {"group_left_out": _accuracy(log_ratio, sample.family)}
+    intervals: dict[str, Any] = {"known": quantile_table(log_ratio, sample.family, sample.software)}
+    if chips_left_out:
+        accuracy |= _without_models(sample, folds)
+        for name, (figures, table) in _without_machines(sample).items():
+            accuracy |= figures
+            intervals[name] = table
+    intervals["chips"] = sorted({x[1] for x in sample.labels})
+    intervals["generations"] = sorted({c.group.generation for c in sample.rows.conditions})
+    ids = sample.rows.table["id"].iloc[sample.which].astype(str)
+    return Calibration(
+        parameters={
+            "about": {**_about(len(sample.which)), "accuracy": accuracy},
+            "quantities": rounded(sample.best.quantities),
+            "intervals": intervals,
+        },
+        folds={
+            "folds": _fold_tables(sample, fits, fold, log_ratio),
+            "rows": dict(zip(ids, (int(x) for x in fold), strict=True)),
+        },
+        errors=sample.best.errors,
+        rows=len(sample.rows.table),
+        used=len(sample.which),
+    )
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Rows without a doubt, what groups them, and the fit to all of them."""
+
+    rows: Rows
+    cases: Cases
+    which: NDArray[np.int64]
+    labels: list[tuple[str, str, str]]
+    family: NDArray[np.str_]
+    best: Fit
+    workers: int
+    tell: Callable[[str], None]
+
+    @property
+    def software(self) -> NDArray[np.str_]:
+        return np.array([x[2] for x in self.labels])
+
+    def left_out(self, part: NDArray[np.int64]) -> tuple[list[Fit], Floats]:
+        """Fits without each part, and log(measured / predicted) of every row by the fit without its part."""
+        fits, predicted = _left_out(self.cases, self.rows, self.which, part, self.best, self.workers, self.tell)
+        return fits, np.log(self.rows.table["value"].to_numpy(dtype=float)[self.which] / predicted)
+
+
+def _sample(path: Path | str | None, catalog: Catalog | None, workers: int, tell: Callable[[str], None]) -> _Sample:
     table = read_serving(path or shipped_measurements())
     rows = rows_of(table, catalog or load_catalog())
     clean = table["doubt"].fillna("").astype(str).str.strip() == ""
@@ -123,65 +181,55 @@ def calibrate_inference(
     tell(f"fitting {len(which):,} rows, {len(cases.condition):,} configurations")
     best = fit(cases, rows, which)
     labels = group_labels(rows, which)
-    number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-    fold = group_folds(np.array([number[x] for x in labels]), min(folds, len(number)), np.ones(len(which)))
-    tell(f"{len(number)} groups in {fold.max() + 1} folds")
-    fits, predicted = _left_out(cases, rows, which, fold, best, workers, tell)
-    log_ratio = np.log(table["value"].to_numpy(dtype=float)[which] / predicted)
-    family = family_of(list(table["metric"].iloc[which]))
-    software = np.array([x[2] for x in labels])
-    accuracy: dict[str, Any] = {"group_left_out": _accuracy(log_ratio, family)}
-    intervals: dict[str, Any] = {"known": quantile_table(log_ratio, family, software)}
-    chips, models = sorted({x[1] for x in labels}), sorted({x[0] for x in labels})
-    if chips_left_out and len(models) > 2:
-        part = group_folds(
-            np.array([models.index(x[0]) for x in labels]), min(folds, len(models)), np.ones(len(which))
-        )
-        tell(f"leaving out {len(models)} models in {part.max() + 1} folds")
-        _, unmet = _left_out(cases, rows, which, part, best, workers, tell)
-        accuracy["model_left_out"] = _accuracy(np.log(table["value"].to_numpy(dtype=float)[which] / unmet), family)
-    if chips_left_out and len(chips) > 2:
-        chip = np.array([chips.index(x[1]) for x in labels])
-        tell(f"leaving out {len(chips)} chips in turn")
-        _, far = _left_out(cases, rows, which, chip, best, workers, tell)
-        ratio = np.log(table["value"].to_numpy(dtype=float)[which] / far)
-        intervals["unknown"] = quantile_table(ratio, family, software)
-        accuracy["chip_left_out"] = _accuracy(ratio, family)
-        accuracy["chip_left_out_by_chip"] = {
-            name: _accuracy(ratio[chip == i], family[chip == i]) for i, name in enumerate(chips)
-        }
-        era = np.array([rows.conditions[i].group.generation.split()[0] for i in rows.condition[which]])
-        eras = sorted(set(era))
-        if len(eras) > 2:
-            tell(f"leaving out {len(eras)} generations in turn")
-            part = np.searchsorted(eras, era)
-            _, unseen = _left_out(cases, rows, which, part, best, workers, tell)
-            ratio = np.log(table["value"].to_numpy(dtype=float)[which] / unseen)
-            intervals["new_generation"] = quantile_table(ratio, family, software)
-            accuracy["generation_left_out"] = {
-                name: _accuracy(ratio[era == name], family[era == name]) for name in eras
-            }
-    intervals["chips"] = chips
-    intervals["generations"] = sorted({c.group.generation for c in rows.conditions})
-    fold_tables = [
+    return _Sample(rows, cases, which, labels, family_of(list(table["metric"].iloc[which])), best, workers, tell)
+
+
+def _without_models(sample: _Sample, folds: int) -> dict[str, Any]:
+    """Accuracy on models that no fit saw."""
+    models, code = np.unique([x[0] for x in sample.labels], return_inverse=True)
+    if len(models) <= _FEW:
+        return {}
+    part = group_folds(code, min(folds, len(models)), np.ones(len(code)))
+    sample.tell(f"leaving out {len(models)} models in {part.max() + 1} folds")
+    _, ratio = sample.left_out(part)
+    return {"model_left_out": _accuracy(ratio, sample.family)}
+
+
+def _without_machines(sample: _Sample) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """Accuracy and intervals on chips, then generations, that no fit saw."""
+    out: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    chip = np.array([x[1] for x in sample.labels])
+    era = np.array(
+        [sample.rows.conditions[i].group.generation.split()[0] for i in sample.rows.condition[sample.which]]
+    )
+    for kind, said, interval, label in (
+        ("chip", "chips", "unknown", chip),
+        ("generation", "generations", "new_generation", era),
+    ):
+        names, part = np.unique(label, return_inverse=True)
+        if len(names) <= _FEW:
+            break
+        sample.tell(f"leaving out {len(names)} {said} in turn")
+        _, ratio = sample.left_out(part)
+        each = {str(n): _accuracy(ratio[part == i], sample.family[part == i]) for i, n in enumerate(names)}
+        accuracy: dict[str, Any] = {"generation_left_out": each}
+        if kind == "chip":
+            accuracy = {"chip_left_out": _accuracy(ratio, sample.family), "chip_left_out_by_chip": each}
+        out[interval] = (accuracy, quantile_table(ratio, sample.family, sample.software))
+    return out
+
+
+def _fold_tables(
+    sample: _Sample, fits: Sequence[Fit], fold: NDArray[np.int64], log_ratio: Floats
+) -> list[dict[str, Any]]:
+    """Parameters of each fold, and intervals from the rows of all others."""
+    return [
         {
             "quantities": rounded(f.quantities),
-            "intervals": quantile_table(log_ratio[fold != i], family[fold != i], software[fold != i]),
+            "intervals": quantile_table(log_ratio[fold != i], sample.family[fold != i], sample.software[fold != i]),
         }
         for i, f in enumerate(fits)
     ]
-    ids = table["id"].iloc[which].astype(str)
-    return Calibration(
-        parameters={
-            "about": {**_about(len(which)), "accuracy": accuracy},
-            "quantities": rounded(best.quantities),
-            "intervals": intervals,
-        },
-        folds={"folds": fold_tables, "rows": dict(zip(ids, (int(x) for x in fold), strict=True))},
-        errors=best.errors,
-        rows=len(table),
-        used=len(which),
-    )
 
 
 def _accuracy(log_ratio: Floats, family: NDArray[np.str_]) -> dict[str, dict[str, float]]:
