@@ -4,7 +4,7 @@
 
 Also with whole chips and whole models left out; the physics' figures there are those of `gigaforge calibrate inference`.
 
-Trees see model size, lengths, concurrency, layout, precision, software and the data sheet; they predict the logarithm of
+Trees see model size, lengths, concurrency, layout, launch settings, precision, software and the data sheet; they predict the logarithm of
 each metric family and are scored on folds that leave out whole (model, chip, software) groups, as the physics is.
 """
 
@@ -43,6 +43,13 @@ def features(rows, which) -> pd.DataFrame:
             "ranks": [c.attention_data_parallel for c in conditions],
             "expert": [c.expert_parallel for c in conditions],
             "disaggregated": [c.prefill is not None for c in conditions],
+            "prefill_size": [c.prefill[0] if c.prefill else 0.0 for c in conditions],
+            "prefill_ranks": [c.prefill[1] if c.prefill else 0.0 for c in conditions],
+            "prefill_share": [c.prefill[2] if c.prefill else 0.0 for c in conditions],
+            "decode_workers": [c.decode_workers for c in conditions],
+            "slots": [min(c.slots, 1e6) for c in conditions],
+            "chunk": [c.chunk_tokens for c in conditions],
+            "drafts": [c.draft_tokens for c in conditions],
             "ttft": [c.ttft_s for c in conditions],
             "tpot": [c.tpot_s for c in conditions],
             "bandwidth": [float(np.asarray(h.hbm_bandwidth_bytes_s)) for h in machines],
