@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from gigaforge.perf.validation.serving_names import (
     precision_of,
     software_of,
 )
+from gigaforge.perf.validation.serving_pools import Printed, published_pools
 from gigaforge.perf.validation.serving_recipes import Recipe, recipe_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -301,6 +303,40 @@ def test_recipes_say_how_a_benchmark_was_launched() -> None:
     assert recipe_of({**run, "concurrency": 4.0}).admission_steps == 5.0, "polls more often at little load"
     assert recipe_of({**run, "software": "trtllm", "date": "2025-12-15"}).chunk_tokens == 1024.0 + 64.0
     assert recipe_of({**run, "source": "own"}) == Recipe()
+
+
+def test_separate_pools_are_read_as_their_published_configuration_sets_them() -> None:
+    printed = Printed(1.0, 4.0, 4.0, 4.0, 8.0, 1.0)
+    run = {
+        "gpu": "gb200", "model": "deepseek-v3", "precision": "nvfp4", "software": "trtllm", "date": "2026-03-23",
+        "input_len": 1024.0, "output_len": 1024.0, "concurrency": 192.0, "accelerators": 36.0, "drafts": 0.0,
+    }  # fmt: skip
+    pools = published_pools(run, printed)
+    assert pools is not None
+    assert (pools.slots, pools.drafts, pools.sizes) == (32.0, 0.0, printed)
+    assert published_pools({**run, "concurrency": 193.0}, printed) is None
+    earlier = published_pools({**run, "concurrency": 564.0, "date": "2025-11-17"}, None)
+    assert earlier is not None, "the sum of both pools finds a configuration where they are not printed"
+    assert earlier.sizes.decode_workers * earlier.sizes.decode_size == 32.0
+    drafting = published_pools({**run, "concurrency": 512.0, "date": "2025-11-17"}, None)
+    assert drafting is not None
+    assert drafting.drafts == 3.0, "the only one of that size at that load drafts"
+
+
+def test_published_pools_fit_their_accelerators() -> None:
+    table = json.loads((shipped_measurements().parent / "serving_pools.json").read_text())
+    at = {name: i for i, name in enumerate(table["columns"])}
+    for row in table["pools"]:
+        assert row[at["prefill_ranks"]] <= row[at["prefill_size"]]
+        assert row[at["decode_ranks"]] <= row[at["decode_size"]]
+        assert row[at["slots"]] is None or row[at["slots"]] >= 1
+        assert row[at["source"]] in table["sources"]
+
+
+def test_a_row_that_its_source_mislabels_stands_beside_with_its_doubt() -> None:
+    table = validate_inference().table.set_index("id")
+    assert "mislabelled" in table.loc["I00644", "doubt"]
+    assert np.isfinite(table.loc["I00644", "predicted"])
 
 
 def test_a_chip_that_reaches_less_of_its_peak_computes_slower() -> None:

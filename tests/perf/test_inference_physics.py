@@ -12,10 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigaforge.errors import InputError
-from gigaforge.perf.inference import Engine, ServingConfigurations, Speculation, Traffic, evaluate
+from gigaforge.perf.inference import (
+    Engine,
+    ServingConfigurations,
+    ServingResults,
+    Speculation,
+    Traffic,
+    evaluate,
+    search,
+)
 from gigaforge.perf.inference.forward import active_experts, forward
 from gigaforge.perf.inference.memory import memory
-from gigaforge.perf.inference.operate import Requests, operate
+from gigaforge.perf.inference.operate import Requests, operate, slots_taken
 from gigaforge.perf.inference.shapes import Layout
 from gigaforge.perf.power import clock_factor, least_cap_w, system_power_w
 
@@ -320,3 +328,69 @@ def test_small_prefill_chunks_cost_more_and_whole_prompts_need_more_memory() -> 
     assert whole.memory_bytes[0] > usual.memory_bytes[0]
     with pytest.raises(InputError, match="prefill pass"):
         evaluate(served("llama-3-70b"), h100(), traffic, c, precision="fp8", chunk_tokens=0.0)
+
+
+def engine(**more: float) -> Engine:
+    base = Engine.of(served("deepseek-v3"), gb200(), precision="nvfp4")
+    return replace(base, machine=base.machine._replace(**more))
+
+
+def pools(batch: float, ranks: float = 1.0) -> ServingConfigurations:
+    """Four decode workers of eight beside prefill workers of four."""
+    one = ServingConfigurations.aggregated(8.0, batch)
+    many = {"prefill_accelerators": 4.0, "prefill_attention_data_parallel": ranks, "prefill_share": 1.0}
+    return replace(one, **{name: np.array([value]) for name, value in many.items()})
+
+
+def test_requests_beyond_the_slots_of_a_decode_worker_wait_for_one() -> None:
+    requests = Requests(1024.0, 1024.0, closed=True)
+    free, bound = (
+        operate(engine(slots=slots, workers=4.0).machine, requests, pools(48.0)) for slots in (np.inf, 32.0)
+    )
+    assert bound.tpot_s[0] < free.tpot_s[0], "fewer run at a time"
+    # A third of the requests wait outside: as long as half a decode.
+    assert bound.ttft_s[0] - free.ttft_s[0] == pytest.approx(0.5 * 1024 * bound.tpot_s[0], rel=0.1)
+    life = bound.ttft_s + 1024 * bound.tpot_s
+    assert bound.requests_per_s[0] * life[0] == pytest.approx(48.0), "Little's law"
+    roomy = operate(engine(slots=200.0, workers=4.0).machine, requests, pools(48.0))
+    assert roomy.ttft_s[0] == pytest.approx(free.ttft_s[0], rel=1e-3)
+
+
+def test_slots_in_use_never_exceed_slots_nor_requests() -> None:
+    batch = np.array([0.5, 1.0, 4.0, 8.0, 31.0, 32.0, 64.0])
+    used = slots_taken(batch, 32.0, 15.0)
+    assert np.all(used <= np.minimum(batch, 32.0))
+    assert np.all(np.diff(used) >= 0)
+    assert used[-1] == pytest.approx(32.0)
+    exactly = slots_taken(np.array([4.0]), 4.0, 15.0)[0]
+    assert 0.96 < exactly / 4.0 < 1.0, "dealt in turn, a full pool waits a little"
+    assert slots_taken(4.0, 4.0, 1.0) == pytest.approx(4.0)
+
+
+def test_prefill_supply_bounds_what_decodes() -> None:
+    requests = Requests(8192.0, 1024.0, closed=True)
+    points = [operate(engine().machine, requests, pools(batch)) for batch in (64.0, 512.0, 1024.0)]
+    assert points[1].requests_per_s[0] == pytest.approx(points[2].requests_per_s[0], rel=1e-3)
+    assert points[2].tpot_s[0] == pytest.approx(points[1].tpot_s[0], rel=0.05), "the rest wait before prefill"
+    assert points[2].ttft_s[0] > points[1].ttft_s[0] > points[0].ttft_s[0]
+
+
+def test_a_prompt_on_one_attention_rank_takes_the_time_of_its_rank() -> None:
+    """Ranks prefill different prompts: more of them finish together, none of them sooner."""
+    requests = Requests(8192.0, 1024.0, closed=True)
+    split, whole = (operate(engine().machine, requests, pools(1.0, ranks)) for ranks in (4.0, 1.0))
+    assert split.ttft_s[0] > 1.5 * whole.ttft_s[0]
+
+
+def test_a_power_cap_counts_when_a_rate_is_sized() -> None:
+    def ask(cap: float | None, mode: str) -> ServingResults:
+        traffic = Traffic(2000, 500, tpot_s=0.05, rate=20.0)
+        return search(served("llama-3-70b"), h100(), traffic, modes=(mode,), power_cap_w=cap)
+
+    for mode in ("aggregated", "disaggregated"):
+        free, capped = ask(None, mode), ask(350.0, mode)
+        flow = capped.requests_per_s_per_gpu * capped.configurations.total_accelerators
+        assert np.allclose(flow, 20.0, rtol=1e-3)
+        assert np.all(capped.power_w <= 350.0 * (1 + 1e-9))
+        need, before = (float(r.best().configurations.total_accelerators[0]) for r in (capped, free))
+        assert need > before

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.perf.inference.evaluate import Engine, requests_of, run
-from gigaforge.perf.inference.operate import operate
 from gigaforge.perf.inference.pools import PREFILL_LOAD, PrefillWorkers, decode_rate, paired, prefill_workers
 from gigaforge.perf.inference.results import ServingConfigurations
 from gigaforge.perf.inference.space import Space, with_batches
@@ -131,7 +130,7 @@ def _bisect(
 
 
 def _rate(engine: Engine, traffic: Traffic, c: ServingConfigurations) -> Floats:
-    return np.asarray(operate(engine.machine, requests_of(traffic), c).requests_per_s)
+    return np.asarray(engine.operate(requests_of(traffic), c).requests_per_s)
 
 
 def _all(parts: list[ServingConfigurations]) -> ServingConfigurations:
@@ -170,9 +169,9 @@ def at_rate(engine: Engine, traffic: Traffic, c: ServingConfigurations, rate: fl
     each = rate / c.replicas
     requests = requests_of(traffic)
     high, low = c.batch.copy(), np.full(len(c), 1e-6)
-    enough = np.asarray(operate(engine.machine, requests, c).requests_per_s) >= each * (1.0 - 1e-9)
+    enough = np.asarray(engine.operate(requests, c).requests_per_s) >= each * (1.0 - 1e-9)
     for _ in range(_HALVINGS):
         middle = np.sqrt(low * high)
-        above = np.asarray(operate(engine.machine, requests, replace(c, batch=middle)).requests_per_s) >= each
+        above = np.asarray(engine.operate(requests, replace(c, batch=middle)).requests_per_s) >= each
         high, low = np.where(above, middle, high), np.where(above, low, middle)
     return replace(c, batch=high).take(np.flatnonzero(enough))

@@ -49,6 +49,7 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "admit": Quantity(1.5, 0.5, ("software",), "steps between a request's arrival and its prefill, and from its end to the first token"),
     "rank_wait": Quantity(4.0, 1.0, ("software",), "steps that a request waits for its turn under attention data parallelism"),
     "handoff_s": Quantity(0.05, 1.0, ("software",), "routing and hand-over between prefill and decode pools [s]"),
+    "ragged": Quantity(1.25, 0.3, ("software",), "prefill passes of data-parallel attention over evenly filled ones: the fullest rank binds"),
     "first": Quantity(1.2, 0.3, ("software",), "own prefill within TTFT over a prefill alone"),
     "solo": Quantity(0.3, 1.0, ("software",), "exponent between full shared prefill passes (0) and one request a pass (1)"),
     "burst": Quantity(0.05, 0.15, ("software",), "share of a closed loop's other requests whose prefill one waits for"),
@@ -90,6 +91,7 @@ class Effects:
     admit: Array
     rank_wait: Array
     handoff_s: Array
+    ragged: Array
     first: Array
     solo: Array
     burst: Array

@@ -18,7 +18,7 @@ from gigaforge.perf.inference.operate import Machine, Operation, Requests, opera
 from gigaforge.perf.inference.rates import PrecisionPlan, Rates
 from gigaforge.perf.inference.results import ServingConfigurations, ServingResults
 from gigaforge.perf.inference.shapes import Shapes
-from gigaforge.perf.inference.steady import CHUNK_TOKENS, Drafting
+from gigaforge.perf.inference.steady import CHUNK_TOKENS, Drafting, Phase
 from gigaforge.perf.inference.traffic import Speculation, Traffic, run_share
 from gigaforge.perf.parameters import load_parameters
 from gigaforge.perf.power import active_power_w, clock_factor, demand_power_w, system_power_w
@@ -34,11 +34,15 @@ _CHUNK: Final = 16384
 
 @dataclass(frozen=True)
 class Engine:
-    """Everything that does not depend on the configuration: built once, then evaluated over any number of them."""
+    """Everything that does not depend on the configuration: built once, then evaluated over any number of them.
+
+    `power_cap_w`, per accelerator, lowers the clock of whatever runs until the board stays below.
+    """
 
     machine: Machine
     hardware: Hardware
     peak_flop_s: Array
+    power_cap_w: Array | None = None
 
     @classmethod
     def of(
@@ -52,6 +56,7 @@ class Engine:
         speculation: Speculation | None = None,
         parameters: Mapping[str, Any] | None = None,
         chunk_tokens: float = CHUNK_TOKENS,
+        power_cap_w: Array | None = None,
     ) -> Engine:
         """Gather a model, a machine, a precision and a software family.
 
@@ -85,7 +90,8 @@ class Engine:
             drafting,
             chunk_tokens,
         )
-        return cls(machine, hardware, np.maximum(rates.peak_experts if moe else rates.peak_linear, rates.peak_bf16))
+        peak = np.maximum(rates.peak_experts if moe else rates.peak_linear, rates.peak_bf16)
+        return cls(machine, hardware, peak, power_cap_w)
 
     def at_clock(self, factor: Array) -> Engine:
         """The same engine at a share of the boost clock."""
@@ -103,7 +109,27 @@ class Engine:
         numbers: dict[str, Any] = {f.name: rows(getattr(self.hardware, f.name)) for f in fields(Hardware)}
         numbers["peak_flop_s"] = {k: rows(v) for k, v in self.hardware.peak_flop_s.items()}
         machine = self.machine._replace(rates=rates, hbm_bytes=rows(self.machine.hbm_bytes))
-        return replace(self, machine=machine, hardware=Hardware(**numbers), peak_flop_s=rows(self.peak_flop_s))
+        return Engine(machine, Hardware(**numbers), rows(self.peak_flop_s), rows(self.power_cap_w))
+
+    def operate(self, requests: Requests, c: ServingConfigurations) -> Operation:
+        """`operate` at the clock that the power cap leaves."""
+        point = operate(self.machine, requests, c)
+        if self.power_cap_w is None:
+            return point
+        return operate(self._slowed(*self.utilisation(point)).machine, requests, c)
+
+    def slowed(self, phase: Phase) -> Engine:
+        """The engine at the clock that the power cap leaves for accelerators that do nothing but this phase."""
+        if self.power_cap_w is None:
+            return self
+        compute = phase.flop / phase.seconds / self.peak_flop_s
+        return self._slowed(
+            compute, phase.hbm_bytes / phase.seconds / np.asarray(self.hardware.hbm_bandwidth_bytes_s)
+        )
+
+    def _slowed(self, compute: Any, memory: Any) -> Engine:
+        demand = demand_power_w(self.hardware, compute, memory)
+        return self.at_clock(clock_factor(self.hardware, np.asarray(self.power_cap_w), demand, memory))
 
     def utilisation(self, point: Operation) -> tuple[Any, Any]:
         """Achieved FLOP/s over dense peak and HBM bytes/s over bandwidth, mean over the accelerators in use."""
@@ -167,8 +193,9 @@ def evaluate(
         speculation=speculation,
         parameters=parameters,
         chunk_tokens=chunk_tokens,
+        power_cap_w=power_cap_w,
     )
-    result = run(engine, traffic, configurations, power_cap_w)
+    result = run(engine, traffic, configurations)
     low, high = _interval(parameters, hardware, software)
     return replace(result, low=low, high=high)
 
@@ -197,13 +224,14 @@ def _check(c: ServingConfigurations) -> None:
 def run(
     engine: Engine, traffic: Traffic, configurations: ServingConfigurations, power_cap_w: Array | None = None
 ) -> ServingResults:
-    """Evaluate in blocks; memory stays flat however many configurations there are."""
+    """Evaluate in blocks, under the cap given or else the engine's; memory stays flat however many configurations there are."""
+    if power_cap_w is not None:
+        engine = replace(engine, power_cap_w=power_cap_w)
     n = len(configurations)
     blocks = []
     for start in range(0, n, _CHUNK):
         rows = slice(start, min(start + _CHUNK, n))
-        cap = power_cap_w[rows] if isinstance(power_cap_w, np.ndarray) and power_cap_w.ndim == 1 else power_cap_w
-        blocks.append(_block(engine.take(rows), traffic, configurations.take(rows), cap))
+        blocks.append(_block(engine.take(rows), traffic, configurations.take(rows)))
     return _concatenate(blocks, configurations)
 
 
@@ -237,17 +265,10 @@ def requests_of(traffic: Traffic) -> Requests:
     )
 
 
-def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations, cap_w: Array | None) -> ServingResults:
-    requests = requests_of(traffic)
-    point = operate(engine.machine, requests, c)
-    rated = engine
-    if cap_w is not None:
-        compute, memory = engine.utilisation(point)
-        demand = demand_power_w(engine.hardware, compute, memory)
-        engine = engine.at_clock(clock_factor(engine.hardware, cap_w, demand, memory))
-        point = operate(engine.machine, requests, c)
+def _block(engine: Engine, traffic: Traffic, c: ServingConfigurations) -> ServingResults:
+    point = engine.operate(requests_of(traffic), c)
     hardware = engine.hardware
-    power = active_power_w(hardware, *rated.utilisation(point), cap_w)
+    power = active_power_w(hardware, *engine.utilisation(point), engine.power_cap_w)
     whole = system_power_w(hardware, power) / hardware.accelerators
     per_gpu = point.requests_per_s / point.accelerators
     if traffic.longest and traffic.rate is None and traffic.concurrency is None:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.perf.inference.evaluate import Engine, run
+from gigaforge.perf.inference.operate import prefills
 from gigaforge.perf.inference.results import ServingConfigurations
 from gigaforge.perf.inference.shapes import Layout
 from gigaforge.perf.inference.space import Space, with_batches
-from gigaforge.perf.inference.steady import decode_phase, prefill_phase
+from gigaforge.perf.inference.steady import decode_phase
 from gigaforge.perf.inference.traffic import Traffic
 
 __all__ = ["PREFILL_LOAD", "PrefillWorkers", "decode_rate", "match", "paired", "prefill_workers", "worker_counts"]
@@ -115,6 +116,9 @@ def decode_rate(engine: Engine, traffic: Traffic, c: ServingConfigurations) -> A
     context = traffic.input_len + 0.5 * traffic.output_len * (1.0 + traffic.output_spread**2)
     ranks = c.batch / c.attention_data_parallel
     step = decode_phase(m.shapes, m.rates, layout, m.effects, ranks, context, m.drafting)
+    if engine.power_cap_w is not None:
+        rates = engine.slowed(step).machine.rates
+        step = decode_phase(m.shapes, rates, layout, m.effects, ranks, context, m.drafting)
     # An answer of one token leaves nothing to decode; the step bounds how fast its worker turns requests over.
     return c.batch / (traffic.output_len * step.seconds)
 
@@ -131,14 +135,10 @@ def prefill_workers(engine: Engine, traffic: Traffic, space: Space) -> PrefillWo
     layout = Layout(some.accelerators, some.attention_data_parallel, some.expert_parallel, 1.0)
     new, past = traffic.input_len * (1.0 - traffic.prefix_hit), traffic.input_len * traffic.prefix_hit
     m = engine.machine
-    many, alone = (
-        np.asarray(
-            prefill_phase(
-                m.shapes, m.rates, layout, m.effects, new, past, batched=b, chunk_tokens=m.chunk_tokens
-            ).seconds
-        )
-        for b in (True, False)
-    )
+    full, single = prefills(m, layout, new, past)
+    if engine.power_cap_w is not None:
+        full, single = prefills(engine.slowed(full).machine, layout, new, past)
+    many, alone = np.asarray(full.seconds), np.asarray(single.seconds * some.attention_data_parallel)
     best, keep = np.inf, []
     for k in np.lexsort((alone, many * some.accelerators)):
         if alone[k] < best * 0.999:

@@ -88,16 +88,17 @@ def search(
         speculation=speculation,
         parameters=parameters,
         chunk_tokens=chunk_tokens,
+        power_cap_w=power_cap_w,
     )
     start = time.perf_counter()
     space = layouts(transformer, hardware, min(total, _WIDEST * max(int(hardware.nvlink_domain), 1)))
     candidates = _at_rate if traffic.rate is not None else _at_load
-    parts = [run(engine, traffic, c, power_cap_w) for c in candidates(engine, traffic, space, total, modes)]
+    parts = [run(engine, traffic, c) for c in candidates(engine, traffic, space, total, modes)]
     if not parts and modes == ("disaggregated",) and total < 2:
         raise InputError("disaggregation needs at least two accelerators", "modes")
     # Nothing to try is an answer too: no rows.
     nothing = ServingConfigurations.aggregated(space.accelerators[:1], 1.0)
-    result = _join(parts) if parts else run(engine, traffic, nothing, power_cap_w).take(slice(0, 0))
+    result = _join(parts) if parts else run(engine, traffic, nothing).take(slice(0, 0))
     if traffic.rate is None:
         result = _over_all(result, hardware, total)
     low, high = _interval(parameters, hardware, software)

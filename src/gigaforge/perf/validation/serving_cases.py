@@ -85,7 +85,10 @@ class Cases:
         drafts = column("draft_tokens")
         drafting = Drafting(drafts, np.where(drafts > 0, _ACCEPTED, 1.0), np.where(drafts > 0, _DRAFT_COST, 0.0))
         machine = _machine(rows, condition, drafting)._replace(
-            chunk_tokens=column("chunk_tokens"), admission_steps=column("admission_steps")
+            chunk_tokens=column("chunk_tokens"),
+            admission_steps=column("admission_steps"),
+            slots=column("slots"),
+            workers=column("replicas") * column("decode_workers"),
         )
         return cls(
             rows.conditions,
@@ -114,6 +117,8 @@ class Cases:
             drafting=Drafting(*(np.asarray(x)[index] for x in m.drafting)),
             chunk_tokens=np.asarray(m.chunk_tokens)[index],
             admission_steps=np.asarray(m.admission_steps)[index],
+            slots=np.asarray(m.slots)[index],
+            workers=np.asarray(m.workers)[index],
         )
         q = self.requests
         return Cases(
@@ -316,8 +321,10 @@ def _splits(c: Condition) -> list[list[float]]:
 
 
 def _benchmark_layouts(c: Condition, t: Transformer, h: Hardware) -> list[tuple[float, float, float, float]]:
-    """Layouts that benchmark submitters choose from: powers of two and the whole domain, at most two stages."""
+    """Layouts that benchmark submitters choose from: powers of two and the whole domain, at most two stages; or the known one."""
     total = int(c.total)
+    if c.tensor_parallel:
+        return [(c.tensor_parallel, 1.0, 1.0, 1.0)]
     space = layouts(t, h, min(total, max(int(h.nvlink_domain), 1) * 2))
     keep = []
     for size, data, expert, stages in zip(*space, strict=True):

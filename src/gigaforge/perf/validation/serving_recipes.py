@@ -18,14 +18,24 @@ __all__ = ["Recipe", "recipe_of"]
 
 
 class Recipe(NamedTuple):
-    """Settings of a run: mean over printed length, tokens of a prefill pass, decode steps that a request waits to be admitted."""
+    """Settings of a run: mean over printed length, tokens of a prefill pass, decode steps that a request waits to be admitted,
+    tensor parallel degree of a benchmark's replica (zero: not known).
+    """
 
     length_share: float = 1.0
     chunk_tokens: float = CHUNK_TOKENS
     admission_steps: float = 0.0
+    tensor_parallel: float = 0.0
 
 
-_SETTINGS: Final = ("length_share", "chunk_tokens", "chunk_prompts", "polled_steps", "batching_steps")
+_SETTINGS: Final = (
+    "length_share",
+    "chunk_tokens",
+    "chunk_prompts",
+    "polled_steps",
+    "batching_steps",
+    "tensor_parallel",
+)
 _PROMPT_ROOM: Final = 64.0
 """Tokens that scripts leave beyond the prompts of a pass."""
 
@@ -55,7 +65,7 @@ def recipe_of(run: Mapping[str, Any]) -> Recipe:
         chunk = prompts * float(run["input_len"]) + _PROMPT_ROOM
     # A poll comes at any moment of its interval; a batch that waits for company waits until its time is up.
     steps = 0.5 * said.get("polled_steps", 0.0) + said.get("batching_steps", 0.0)
-    return Recipe(said.get("length_share", 1.0), chunk, steps)
+    return Recipe(said.get("length_share", 1.0), chunk, steps, said.get("tensor_parallel", 0.0))
 
 
 def _fits(entry: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
