@@ -24,7 +24,21 @@ from gigaforge.ledger.keys import read_key
 from gigaforge.ledger.statement import unsigned
 from gigaforge.ledger.statement_signing import check_statement, sign_statement, write_statement
 from gigaforge.perf.validation.runs import run_of
-from tests.ledger.world import ANN, BOB, CHO, COUNTED_W, DAN, RACK_W, approved, deliver, new_ledger, parties, ready
+from tests.ledger.world import (
+    ANN,
+    BOB,
+    CHO,
+    COUNTED_W,
+    DAN,
+    RACK_W,
+    accept,
+    approved,
+    deliver,
+    new_ledger,
+    parties,
+    racks,
+    ready,
+)
 
 ALLIANCE = Path("scenarios/alliance-10gw.yaml")
 
@@ -141,6 +155,22 @@ def test_a_statement_holds_until_anybody_changes_it(ledger: Ledger, tmp_path: Pa
     ]
 
 
+def test_a_statement_says_what_was_taken_back_since(ledger: Ledger, tmp_path: Path) -> None:
+    deliver(ledger, *racks(4))
+    accept(ledger, *racks(3))
+    test = accept(ledger, "R00003")
+    claim = approved(ledger)
+    ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+    before = write_statement(ledger, 1, tmp_path / "before", [])[0].read_bytes()
+    correction = ledger.append(actions.correction(ledger, ANN, test.seq, "wrong meter"))
+    told = check_statement(before, "before", ledger)
+    assert (told.findings, told.remarks) == ([], [f"paid, now lacks 250 kW: correction in event {correction.seq}"])
+    page = write_statement(ledger, 1, tmp_path / "after", [])[1].read_text(encoding="utf-8")
+    assert f"taken back (event {correction.seq})" in page
+    assert f"takes back event {test.seq}; wrong meter" in page
+    assert "None<" not in page
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{}", b'{"statement": 1, "signatures": [], "sha256": ""}', b"[" * 100_000, b"\xff"]
 )
@@ -196,12 +226,28 @@ def test_the_command_line_from_init_to_verify(
     assert (tmp_path / "l.db").stat().st_mode & 0o777 == 0o600
     power = run(capsys, "record", "energisation", "site=abilene", "power_w=200 MW", "--as", "openai/ann")
     assert power["data"]["power_w"] == 200_000_000
+    order = run(capsys, "record", "order", "order=17", "supplier=nvidia", "system=gb300-nvl72", "racks=1,000", "amount_cents=$4M",
+                "--as", "openai/ann")  # fmt: skip
+    assert order["data"] == {
+        "order": "17",
+        "supplier": "nvidia",
+        "system": "gb300-nvl72",
+        "racks": 1000,
+        "amount_cents": 400_000_000,
+    }
+    for word, said in (("racks=many", "'many' is not a whole number"), ("racks=2.5", "'2.5' is not a whole number"),
+                       ("amount_cents=-$4M", "'-$4M' is negative")):  # fmt: skip
+        told = run(
+            capsys, "record", "order", "order=18", "supplier=nvidia", "system=gb300-nvl72", word, "--as", "openai/ann"
+        )
+        assert (told["code"], said in told["error"]) == (2, True), told
     kept, copy = tmp_path / "kept.json", tmp_path / "copy.jsonl"
     run(capsys, "checkpoint", "--as", "openai/ann", "--key", str(keys / "openai.key"), "--out", str(kept))
     run(capsys, "export", "--out", str(copy))
-    assert run(capsys, "verify", "--checkpoint", str(kept), "--copy", str(copy))["sound"]
+    held = run(capsys, "verify", "--checkpoint", str(kept), "--copy", str(copy))
+    assert (held["sound"], held["checkpoints"], held["copies"], len(held["agreeing"])) == (True, 1, 1, 2)
     assert run(capsys, "state")["kinds"]["delivery"] == 1
     run(capsys, "backup", "--out", str(tmp_path / "b.zip"))
-    assert run(capsys, "restore", str(tmp_path / "b.zip"), "--ledger", str(tmp_path / "r.db"))["events"] == 7
+    assert run(capsys, "restore", str(tmp_path / "b.zip"), "--ledger", str(tmp_path / "r.db"))["events"] == 8
     copy.write_bytes(copy.read_bytes().replace(b"abilene", b"abileme", 1))
     assert run(capsys, "verify", "--ledger", str(copy))["code"] == 1

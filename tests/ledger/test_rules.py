@@ -7,7 +7,7 @@ import pytest
 from gigaforge.errors import InputError
 from gigaforge.ledger import Actor, HeadMovedError, Ledger, RefusedError, actions, verify
 from gigaforge.ledger.keys import new_key, read_key
-from gigaforge.ledger.overview import overview
+from gigaforge.ledger.overview import overview, rack_row
 from tests.ledger.world import (
     AMOUNT,
     ANN,
@@ -20,6 +20,8 @@ from tests.ledger.world import (
     agree,
     approved,
     deliver,
+    parties,
+    racks,
     ready,
     terms,
 )  # fmt: skip
@@ -344,3 +346,74 @@ def test_whoever_decides_on_an_old_state_is_told(ledger: Ledger) -> None:
 def test_wrong_input_names_the_field(kind: str, data: dict, field: str) -> None:
     with pytest.raises(InputError, match=field):
         actions.draft(kind, ANN, data)
+
+
+def test_a_paid_tranche_that_falls_short_is_told_and_made_up_by_the_next(ledger: Ledger) -> None:
+    deliver(ledger, *racks(9))
+    accept(ledger, *racks(3))
+    last = accept(ledger, "R00003")
+    claim = approved(ledger)
+    ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+    assert overview(ledger.state())["notices"] == []
+    correction = ledger.append(actions.correction(ledger, ANN, last.seq, "the meter was wrong"))
+    told = overview(ledger.state())
+    words = f"paid, now lacks 250 kW: correction in event {correction.seq}"
+    assert (told["claims"][0]["lacks_w"], told["released_usd"]) == (250_000, 10_000_000.0)
+    assert words in told["claims"][0]["words"]
+    assert told["notices"][0]["events"] == [correction.seq, claim.seq]
+    accept(ledger, *racks(5, 4))
+    second = ledger.append(actions.claim(ledger, ANN))
+    assert second.data["racks"] == racks(5, 4)  # a megawatt, and what the first lacks
+    assert overview(ledger.state())["notices"][0]["claim"] == claim.seq
+    ledger.append(actions.approval(ledger, BOB, second.seq))
+    ledger.append(actions.approval(ledger, CHO, second.seq))
+    assert overview(ledger.state())["notices"] == []
+
+
+def test_everything_about_a_rack_stays_in_its_life(ledger: Ledger) -> None:
+    deliver(ledger, "A")
+    first = accept(ledger, "A")
+    dispute = ledger.append(actions.dispute(CHO, first.seq, "not measured"))
+    settled = ledger.append(actions.dispute(CHO, first.seq, "seen", "settled"))
+    correction = ledger.append(actions.correction(ledger, ANN, first.seq, "wrong meter"))
+    again = accept(ledger, "A")
+    told = rack_row(ledger.rack("A"), ledger.state())
+    assert told["events"][1:] == [first.seq, dispute.seq, settled.seq, correction.seq, again.seq]
+    assert told["taken_back"] == {str(first.seq): correction.seq}
+    assert (told["status"], told["disputes"]) == ("accepted", [])
+    assert verify(ledger.engine).sound
+
+
+def test_more_accepted_than_energised_is_told(ledger: Ledger) -> None:
+    ready(ledger)
+    power = {"site": "abilene", "power_w": 900_000}
+    event = ledger.append(actions.draft("energisation", ANN, power))
+    told = overview(ledger.state())["notices"]
+    assert [(n["site"], n["events"]) for n in told] == [("abilene", [event.seq])]
+    assert "need 1 MW of facility power by nameplate, only 900 kW is recorded as energised" in told[0]["words"]
+    ledger.append(actions.draft("energisation", ANN, {**power, "power_w": 1_000_000}))
+    assert overview(ledger.state())["notices"] == []
+
+
+def test_a_signed_ledger_asks_for_the_first_signature_too(where: str, tmp_path) -> None:
+    """Whoever holds the file cannot put the first terms in force, with or without the rule in the terms themselves."""
+    kinds = ["commitment", "claim", "approval", "release"]
+    with Ledger.create(where, "Small", parties(tmp_path), ANN, signed=kinds) as ledger:
+        keys = {party: read_key(tmp_path / f"{party}.key") for party in ("openai", "nvidia")}
+        put = actions.draft("commitment", ANN, {"terms": terms()})  # these ask for no signature
+        with refused("unsigned"):
+            ledger.append(put)
+        event = ledger.append(actions.signed(ledger, put, keys["openai"]))
+        for who in (BOB, CHO):
+            agreed = actions.approval(ledger, who, event.seq)
+            with refused("unsigned"):
+                ledger.append(agreed)
+            ledger.append(actions.signed(ledger, agreed, keys[who.party]))
+        state = ledger.state()
+        assert state.commitments[str(event.seq)]["signed_by"] == ["openai", "nvidia"]
+        assert overview(state)["terms"]["agreed"] == "signed by openai/bob and nvidia/cho"
+        assert verify(ledger.engine).sound
+
+
+def test_terms_agreed_without_a_key_are_said_so(ledger: Ledger) -> None:
+    assert overview(ledger.state())["terms"]["agreed"].startswith("unsigned by openai/bob and nvidia/cho")

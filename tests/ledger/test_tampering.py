@@ -17,7 +17,7 @@ from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.keys import read_key
 from gigaforge.ledger.storage import events, evidence, projection, racks
-from tests.ledger.world import ANN, CHO, DAN, agree, approved, deliver, new_ledger, ready
+from tests.ledger.world import ANN, BOB, CHO, DAN, agree, approved, deliver, new_ledger, parties, ready, terms
 
 
 @pytest.fixture
@@ -37,6 +37,23 @@ def change(ledger: Ledger, table: sa.Table, column: str, where: sa.ColumnElement
     """Write past the ledger, as an intruder with the database would."""
     with ledger.engine.begin() as connection:
         connection.execute(sa.update(table).where(where).values({column: value}))
+
+
+def write_past(ledger: Ledger, content: dict) -> Event:
+    """Add an event without the rules, every hash mended."""
+    last = list(ledger.all_events())[-1]
+    forged = Event.of(last.seq + 1, last.hash, last.recorded_at, content)
+    row = {
+        "seq": forged.seq,
+        "hash": forged.hash,
+        "kind": forged.kind,
+        "party": forged.actor.party,
+        "key": None,
+        "body": forged.body,
+    }
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.insert(events).values(row))
+    return forged
 
 
 def checkpoint(ledger: Ledger, folder: Path) -> Path:
@@ -201,18 +218,24 @@ def test_an_event_written_past_the_rules_is_found(full: Ledger) -> None:
     state = full.state()
     content = {"ledger": state.ledger, "kind": "claim", "actor": {"party": "openai", "person": "ann"},
                "data": {"tranche": 2, "racks": ["R00000", "R00001", "R00002", "R00003"]}}  # fmt: skip
-    forged = Event.of(state.seq + 1, state.head, state.recorded_at, content)
-    with full.engine.begin() as connection:
-        row = {
-            "seq": forged.seq,
-            "hash": forged.hash,
-            "kind": "claim",
-            "party": "openai",
-            "key": None,
-            "body": forged.body,
-        }
-        connection.execute(sa.insert(events).values(row))
+    write_past(full, content)
     assert "carries the claim" in verify(full.engine).findings[0].problem
+
+
+@pytest.mark.parametrize("forged", ["commitment", "approval"])
+def test_first_terms_forged_in_a_signed_ledger_are_found(forged: str, tmp_path: Path) -> None:
+    """By whoever holds the file and no key: neither terms nor agreement to them stand without a signature."""
+    kinds = ["commitment", "approval"]
+    with Ledger.create(str(tmp_path / "l.db"), "Small", parties(tmp_path), ANN, signed=kinds) as ledger:
+        name = ledger.state().ledger
+        put = actions.draft("commitment", ANN, {"terms": terms()})
+        if forged == "commitment":
+            write_past(ledger, put.content(name))
+        else:
+            event = ledger.append(actions.signed(ledger, put, read_key(tmp_path / "openai.key")))
+            for who in (BOB, CHO):
+                write_past(ledger, actions.approval(ledger, who, event.seq).content(name))
+        assert f"asks for a signed {forged}" in verify(ledger.engine).findings[0].problem
 
 
 def test_backup_and_restore_across_databases(full: Ledger, where: str, tmp_path: Path) -> None:

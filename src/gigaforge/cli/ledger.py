@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,12 +19,15 @@ from gigaforge.cli.ledger_options import (
     act,
     actor_of,
     attach,
-    data_from,
     out_json,
     show_event,
 )
+from gigaforge.cli.ledger_values import data_from
 from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from
 from gigaforge.errors import InputError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 __all__ = ["register"]
 
@@ -66,7 +69,10 @@ def init(
     ] = None,
     signed: Annotated[
         bool,
-        typer.Option("--signed", help="Terms, claims, approvals and releases must be signed with a party's key."),
+        typer.Option(
+            "--signed",
+            help="Terms, claims, approvals and releases must be signed with a party's key, from these terms on.",
+        ),
     ] = False,
     before_test: Annotated[
         str,
@@ -74,12 +80,14 @@ def init(
             "--before-test", help="What a rack must have been through before its test: installation or energisation."
         ),
     ] = "",
+    key: KeyFile = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a ledger: its parties with a key each, and the scenario's terms, put forward for approval.
 
-    Hand each key file to its party and keep no copy. The terms are in force once both investor and recipient approve.
+    Hand each key file to its party and keep no copy. The terms are in force once both investor and recipient approve. With
+    --signed they are signed with the key of --as, made here or, where that party made its own, given with --key.
 
     Example: gigaforge ledger init scenarios/alliance-10gw.yaml --as openai/ann
     """
@@ -91,11 +99,13 @@ def init(
     kinds = ["commitment", "claim", "approval", "release"] if signed else []
     terms = terms_from(scenario, books, model=model or ACCEPTANCE_MODEL, signed=kinds, before_test=before_test)
     rows = _parties([terms.recipient, terms.investor], party or [], keys, books.partners)
+    signer = _signer(actor.party, rows, keys, key) if signed else None
     from gigaforge.scenario import load_scenario
 
-    with Ledger.create(where, load_scenario(scenario).title, rows, actor) as ledger:
+    with Ledger.create(where, load_scenario(scenario).title, rows, actor, kinds) as ledger:
         data = {"terms": terms.model_dump(mode="json", exclude_none=True)}
-        event = ledger.append(actions.draft("commitment", actor, data))
+        draft = actions.draft("commitment", actor, data)
+        event = ledger.append(draft if signer is None else actions.signed(ledger, draft, signer))
         if as_json:
             out_json({"ledger": ledger.state().ledger, "parties": rows, "commitment": event.seq, "hash": event.hash})
             return
@@ -104,6 +114,20 @@ def init(
     print(f"terms of {terms.scenario} wait for approval as event {event.seq}:")
     for name in terms.approvers:
         print(f"  gigaforge ledger approve {event.seq} --ledger {where} --as {name}/PERSON --key {keys / name}.key")
+
+
+def _signer(party: str, rows: list[dict[str, str]], folder: Path, given: Path | None) -> Ed25519PrivateKey:
+    """The key that signs the first terms: made here, or the party's own."""
+    from gigaforge.ledger.keys import public_of, read_key
+
+    public = next((row["public_key"] for row in rows if row["name"] == party), None)
+    made = folder / f"{party}.key"
+    for path in [made, *([given] if given is not None else [])]:
+        if path.exists() and public_of(found := read_key(path)) == public:
+            return found
+    raise InputError(
+        f"the terms must be signed with the key of {party}, which is not here; give it with --key", "--signed"
+    )
 
 
 def _parties(needed: list[str], given: list[str], folder: Path, partners: object) -> list[dict[str, str]]:
@@ -160,14 +184,14 @@ def commit(
         standing = state.in_force()
         terms = terms_from(
             scenario, catalog_from(catalog), model=model or ACCEPTANCE_MODEL, number=number,
-            signed=list(standing.signed) if standing else None, before_test=standing.before_test if standing else "",
+            signed=list(standing.signed if standing else state.signed), before_test=standing.before_test if standing else "",
         )  # fmt: skip
         data = {"terms": terms.model_dump(mode="json", exclude_none=True)}
         draft = actions.draft("commitment", actor_of(who), data)
         if key is not None:
             act(ledger, draft, key, as_json)
         else:
-            show_event(ledger.append(draft), as_json)
+            show_event(ledger, ledger.append(draft), as_json)
 
 
 def record(
@@ -200,7 +224,7 @@ def record(
     if kind not in RECORDED:
         raise InputError(f"{kind!r} is not recorded so; known: {', '.join(RECORDED)}. Terms, claims, decisions, payments, corrections, "
                          "disputes, keys and checkpoints have commands of their own", "KIND")  # fmt: skip
-    content = {**_file(data), **data_from(fields or [])}
+    content = {**_file(data), **data_from(kind, fields or [])}
     actor = actor_of(who)
     actions.draft(kind, actor, content, happened_on=on, key=once)  # wrong input stores no evidence
     with Ledger.open(where) as ledger:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
-from collections.abc import Iterable
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gigaforge.ledger import Actor, Draft, Event, Evidence, Ledger
 
 __all__ = [
-    "As", "Day", "EvidenceFiles", "Idempotency", "KeyFile", "Where", "act", "actor_of", "attach", "data_from", "out_json",
-    "show_event",
+    "As", "Day", "EvidenceFiles", "Idempotency", "KeyFile", "Where", "act", "actor_of", "attach", "out_json",
+    "show_event", "tell_notices", "wrapped",
 ]  # fmt: skip
 
 Where = Annotated[
@@ -38,8 +38,8 @@ Idempotency = Annotated[
     str, typer.Option("--once", help="Idempotency key: the same event sent twice is recorded once.")
 ]
 
-_UNITS = {"_w": ("power", 1.0), "_cents": ("money", 100.0), "_j": ("energy", 1.0)}
-_LISTS = ("racks",)
+
+_LOOKED_AFTER = ("acceptance", "correction", "energisation")
 
 
 def actor_of(text: str) -> Actor:
@@ -47,33 +47,6 @@ def actor_of(text: str) -> Actor:
     from gigaforge.ledger import Actor
 
     return Actor.parse(text)
-
-
-def data_from(pairs: Iterable[str]) -> dict[str, Any]:
-    """Read ``field=value`` words: JSON where it parses, lists of racks by comma, powers and money with their unit."""
-    out: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise InputError(f"{pair!r} is not field=value, e.g. site=abilene", "FIELDS")
-        out[name] = _value(name, text)
-    return out
-
-
-def _value(name: str, text: str) -> Any:
-    if name in _LISTS:
-        return [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    suffix = next((s for s in _UNITS if name.endswith(s)), None)
-    if suffix is None:
-        return text
-    from gigaforge.cli.options import quantity
-
-    dimension, factor = _UNITS[suffix]
-    return round(quantity(text, dimension, name) * factor)
 
 
 def attach(ledger: Ledger, files: list[Path] | None) -> tuple[Evidence, ...]:
@@ -97,31 +70,41 @@ def act(ledger: Ledger, draft: Draft, key: Path | None, as_json: bool) -> Event:
 
         draft = signed(ledger, draft, read_key(key))
     event = ledger.append(draft)
-    show_event(event, as_json)
+    show_event(ledger, event, as_json)
     return event
 
 
-def show_event(event: Event, as_json: bool) -> None:
-    """Print an event."""
+def show_event(ledger: Ledger, event: Event, as_json: bool) -> None:
+    """Print an event in people's units, and what in the record it now gives reason to look at."""
     if as_json:
         out_json(event.row())
         return
-    print(f"event {event.seq}  {event.kind}  {event.happened_on}  by {event.actor}")
-    for name, value in event.data.items():
-        print(f"  {name.replace('_', ' ')}: {_short(value)}")
+    from gigaforge.ledger.attention import notices
+    from gigaforge.report.ledger_words import event_facts, event_line
+
+    state = ledger.state()
+    system = ledger.rack(event.data["racks"][0]).system if event.kind == "acceptance" else ""
+    print(f"event {event.seq}, {event.happened_on}, by {event.actor}: {event_line(event, state).what}")
+    for name, text in event_facts(event, state, system):
+        print(wrapped(f"{name}: {text}"))
     for item in event.parts.get("evidence") or []:
         print(f"  evidence: {item['name']} ({item['size_bytes']:,} bytes, sha256 {item['sha256'][:16]}...)")
     print(f"  hash {event.hash}")
+    if event.kind in _LOOKED_AFTER:
+        tell_notices([notice.words for notice in notices(state)])
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, list) and len(value) > 6:
-        return f"{', '.join(map(str, value[:3]))}, ... {value[-1]} ({len(value):,})"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return json.dumps(value)[:200]
-    return str(value)
+def tell_notices(words: list[str]) -> None:
+    """Say on stderr what deserves a look."""
+    for text in words:
+        print(f"look: {text}", file=sys.stderr)
+
+
+def wrapped(text: str) -> str:
+    """A line of at most 100 columns, indented under its heading."""
+    import textwrap
+
+    return textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
 
 
 def out_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gigaforge.cli.ledger_options import Where, out_json
+from gigaforge.cli.ledger_options import Where, out_json, show_event, wrapped
 from gigaforge.cli.options import JsonOption
 from gigaforge.errors import NoAnswerError
 
@@ -63,6 +63,9 @@ def _print_overview(told: dict[str, Any]) -> None:
         f"{format_quantity(told['released_usd'], 'money')} released of {format_quantity(told['ceiling_usd'], 'money')}, "
         f"{format_quantity(told['due_usd'], 'money')} approved and due{held}"
     )
+    console.print(f"terms of event {told['terms']['event']}: {told['terms']['agreed']}")
+    for notice in told["notices"]:
+        console.print(f"look: {notice['words']}", style="yellow")
     console.print(told["next"]["words"] if told["next"] else "every tranche of these terms is claimed")
     if told["standing"]:
         console.print(_standing(told["standing"]))
@@ -130,8 +133,7 @@ def show(
     from gigaforge.ledger import Ledger
 
     with Ledger.open(where) as ledger:
-        event, state = ledger.event(number), ledger.state()
-        system = ledger.rack(event.data["racks"][0]).system if event.kind == "acceptance" else ""
+        event = ledger.event(number)
         files = event.parts.get("evidence") or []
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -140,23 +142,7 @@ def show(
                 name = f"{item['sha256'][:12]}-{Path(item['name']).name}"
                 (out / name).write_bytes(ledger.evidence(item["sha256"]))
                 print(f"{out / name}", file=sys.stderr)
-    if as_json:
-        out_json(event.row())
-        return
-    from gigaforge.report.ledger_words import event_facts, event_line
-
-    print(f"event {event.seq}, {event.happened_on}, by {event.actor}: {event_line(event, state).what}")
-    for name, text in event_facts(event, state, system):
-        print(_wrapped(f"{name}: {text}"))
-    for item in files:
-        print(f"  evidence: {item['name']} ({item['size_bytes']:,} bytes, sha256 {item['sha256'][:16]}...)")
-    print(f"  hash {event.hash}")
-
-
-def _wrapped(text: str) -> str:
-    import textwrap
-
-    return textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+        show_event(ledger, event, as_json)
 
 
 def rack(
@@ -172,16 +158,18 @@ def rack(
     from gigaforge.ledger.overview import rack_row
 
     with Ledger.open(where) as ledger:
-        found = rack_row(ledger.rack(name))
+        record = ledger.state()
+        found = rack_row(ledger.rack(name), record)
         lives = [ledger.event(seq) for seq in found["events"]]
     if as_json:
         out_json(found)
         return
     print(f"{found['rack']}: {found['system']} at {found['site']}, {found['status']}", end="")
     print(f", carries the claim of event {found['claim']}" if found["claim"] else "")
+    from gigaforge.report.ledger_words import event_line
+
     for event in lives:
-        said = event.data.get("verdict", "")
-        print(f"  {event.happened_on}  {event.kind} {said} (event {event.seq}, {event.actor})")
+        print(wrapped(f"{event.happened_on}  {event_line(event, record).what} (event {event.seq}, {event.actor})"))
 
 
 def verify(
@@ -215,6 +203,8 @@ def verify(
 
 
 def _tell(result: Verification, as_json: bool) -> None:
+    from gigaforge.ledger.attention import agreed_words
+
     if as_json:
         out_json(result.to_dict())
         if not result.sound:
@@ -225,7 +215,15 @@ def _tell(result: Verification, as_json: bool) -> None:
         raise NoAnswerError(f"{result.events:,} events read; the record does not hold:", found)
     signed = result.state.kinds.get("checkpoint", 0)
     print(
-        f"sound: {result.events:,} events, {result.evidence_files:,} evidence files, {signed:,} checkpoints recorded; checked "
-        f"against {result.checkpoints} kept by a party"
+        f"sound: {result.events:,} events, {result.evidence_files:,} evidence files, {signed:,} checkpoints recorded"
     )
+    agreed = agreed_words(result.state, result.state.terms_seq)
+    if agreed:
+        print(f"terms of event {result.state.terms_seq}: {agreed}")
+    for words in result.agreeing:
+        print(f"agrees with {words}")
+    if not result.agreeing:
+        print(
+            "held against nothing that a party kept: --checkpoint and --copy also find a cut tail or a record written anew"
+        )
     print(f"head {result.head}")

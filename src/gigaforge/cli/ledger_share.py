@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gigaforge.cli.ledger_options import Where, actor_of, out_json
+from gigaforge.cli.ledger_options import Where, actor_of, out_json, tell_notices
 from gigaforge.cli.options import JsonOption
 from gigaforge.errors import InputError, NoAnswerError
 
@@ -108,13 +108,16 @@ def check(
     with Ledger.open(where) as ledger:
         told = check_statement(content, str(file), ledger)
     if as_json:
-        out_json({"holds": not told.findings, "signers": told.signers, "findings": told.findings})
+        out_json(
+            {"holds": not told.findings, "signers": told.signers, "findings": told.findings, "remarks": told.remarks}
+        )
         if told.findings:
             raise typer.Exit(1)
         return
     if told.findings:
         raise NoAnswerError(f"{file} does not hold:", told.findings)
     print(f"{file} holds, signed by {', '.join(told.signers) or 'nobody yet'}")
+    tell_notices([f"tranche {told.tranche} is {remark}" for remark in told.remarks])
 
 
 def actuals(

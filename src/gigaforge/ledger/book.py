@@ -86,8 +86,15 @@ class Ledger:
         return ledger
 
     @classmethod
-    def create(cls, where: str, title: str, parties: Sequence[dict[str, Any]], actor: Actor) -> Self:
-        """Make a new ledger with its first event.
+    def create(
+        cls,
+        where: str,
+        title: str,
+        parties: Sequence[dict[str, Any]],
+        actor: Actor,
+        signed: Sequence[str] = (),
+    ) -> Self:
+        """Make a new ledger with its first event; events of the kinds in `signed` must carry their party's signature.
 
         Raises
         ------
@@ -96,7 +103,7 @@ class Ledger:
 
         """
         name = uuid.uuid4().hex
-        data = {"title": title, "ledger": name, "parties": list(parties)}
+        data = {"title": title, "ledger": name, "parties": list(parties), "signed": list(signed)}
         k.check_data("opened", data)
         engine = open_engine(where)
         migrate(engine)

@@ -39,7 +39,7 @@ def correct(state: State, event: Event, data: k.Correction, register: Register) 
     elif isinstance(content, k.Meter):
         _meter(state, content)
     else:
-        _racks(state, wrong, content, register)
+        _racks(state, event.seq, wrong, content, register)
     if isinstance(content, k.Energisation):
         state.energised[content.site] = [e for e in state.energised.get(content.site, []) if e[0] != wrong.seq]
     if isinstance(content, k.Acceptance) and content.verdict is not None:
@@ -67,7 +67,7 @@ def _quarter(day: str) -> str:
     return f"{day[:4]}-Q{(int(day[5:7]) + 2) // 3}"
 
 
-def _racks(state: State, wrong: Event, content: k.Part, register: Register) -> None:
+def _racks(state: State, seq: int, wrong: Event, content: k.Part, register: Register) -> None:
     names: list[str] = getattr(content, "racks", None) or []
     register.prefetch(names)
     racks = [register.get(name) for name in names]
@@ -75,7 +75,13 @@ def _racks(state: State, wrong: Event, content: k.Part, register: Register) -> N
         if rack is None or rack.last != wrong.seq:
             later = rack.last if rack else 0
             raise RefusedError("order-of-events", f"event {later} came after it; correct that first")
+    lessened = set()
     for rack in racks:
         assert rack is not None
         # The claim stays with the rack: what once carried a tranche never carries another.
-        state.move(register, rack, rack.undo())
+        before = rack.undo()
+        if rack.claim and before.counted_w < rack.counted_w:
+            lessened.add(rack.claim)
+        state.move(register, rack, before.noted(wrong.seq, seq))
+    for claim in lessened:
+        state.claims[str(claim)]["corrections"].append(seq)

@@ -90,7 +90,7 @@ def _opened(state: State, event: Event, data: k.Opened, register: Register) -> N
     del register
     if event.parts.get("ledger") != data.ledger:
         raise RefusedError("other-ledger", "the first event names two ledgers")
-    state.ledger, state.title = data.ledger, data.title
+    state.ledger, state.title, state.signed = data.ledger, data.title, list(data.signed)
     for party in data.parties:
         _join(state, event.seq, party)
     if event.actor.party not in state.parties:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from gigaforge.ledger import kinds as k
@@ -13,7 +12,7 @@ from gigaforge.ledger.keys import fingerprint, signature_holds
 from gigaforge.ledger.racks import ACCEPTED, RETIRED, Rack, Register
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
-from gigaforge.units import format_at_least
+from gigaforge.units import format_at_least, format_at_most
 
 __all__ = [
     "approve",
@@ -21,6 +20,7 @@ __all__ = [
     "commit",
     "dispute",
     "held_back",
+    "lacks_since_paid",
     "needed_for",
     "release",
     "settle_signature",
@@ -36,10 +36,9 @@ def settle_signature(state: State, event: Event) -> None:
     signature = event.parts.get("signature")
     party = event.actor.party
     if signature is None:
-        terms = state.in_force()
-        if terms is not None and event.kind in terms.signed:
+        if event.kind in state.asked_signatures():
             raise RefusedError(
-                "unsigned", f"the terms ask for a signed {event.kind}; sign it with the key of {party}"
+                "unsigned", f"this ledger asks for a signed {event.kind}; sign it with the key of {party} (--key)"
             )
         return
     current = state.parties[party]["keys"][-1]["public"]
@@ -80,7 +79,7 @@ def commit(state: State, event: Event, data: k.Commitment, register: Register) -
         raise RefusedError("cap", "what was claimed and released already exceeds the ceiling of these terms")
     state.commitments[str(event.seq)] = {
         "seq": event.seq, "hash": event.hash, "version": terms.version, "status": "pending",
-        "by": {"party": event.actor.party, "person": event.actor.person}, "approvals": [],
+        "by": {"party": event.actor.party, "person": event.actor.person}, "approvals": [], "signed_by": [],
         "terms": data.model_dump(mode="json", exclude_none=True)["terms"],
     }  # fmt: skip
 
@@ -120,14 +119,15 @@ def claim(state: State, event: Event, data: k.Claim, register: Register) -> None
     if live_w < needed:
         raise RefusedError(
             "too-little",
-            f"tranche {data.tranche} needs {needed:,} W more of accepted racks; these {len(racks)} are {live_w:,} W",
+            f"tranche {data.tranche} needs {format_at_least(needed, 'power')} more of accepted racks; these {len(racks):,} are "
+            + format_at_most(live_w, "power"),
         )
     for rack in racks:
-        register.put(replace(rack, claim=event.seq))
+        register.put(rack.noted(event.seq, claim=event.seq))
     state.claims[str(event.seq)] = {
         "seq": event.seq, "hash": event.hash, "tranche": data.tranche, "status": "pending", "racks": len(racks),
         "claimed_w": live_w, "live_w": live_w, "amount_cents": terms.amount_cents, "approvals": [], "disputes": [],
-        "by": {"party": event.actor.party, "person": event.actor.person}, "happened_on": event.happened_on,
+        "corrections": [], "by": {"party": event.actor.party, "person": event.actor.person}, "happened_on": event.happened_on,
         "terms": state.terms_seq,
     }  # fmt: skip
 
@@ -146,6 +146,33 @@ def held_back(state: State, terms: Terms, claim: dict[str, Any]) -> str:
         return f"event {claim['disputes'][0]} disputes it"
     short = needed_for(state, terms, claim["tranche"])
     return f"after corrections it lacks {format_at_least(short, 'power')} of accepted racks" if short else ""
+
+
+def lacks_since_paid(state: State, claim: dict[str, Any]) -> tuple[int, list[int]]:
+    """What a paid tranche no longer reaches by the terms that it was claimed under, and the corrections that took it.
+
+    What is paid stays paid; the next claim must make up for it, since all racks up to a tranche must reach its threshold, and
+    once a later tranche is agreed on enough nothing lacks any more.
+
+    Returns
+    -------
+    (int, list of int)
+        Power [W], 0 where it stands or is not paid; numbers of events.
+
+    """
+    if claim["status"] != "released":
+        return 0, []
+    standing = sorted((c for c in state.claims.values() if c["status"] in _STANDING), key=lambda c: c["tranche"])
+    short, total_w = 0, 0
+    for one in standing:
+        total_w += one["live_w"]
+        lacking = one["tranche"] * state.commitments[str(one["terms"])]["terms"]["per_w"] - total_w
+        if one["tranche"] == claim["tranche"]:
+            short = max(lacking, 0)
+        elif one["tranche"] > claim["tranche"] and one["status"] != "pending" and lacking <= 0:
+            short = 0
+    behind = [c for c in standing if c["tranche"] <= claim["tranche"]]
+    return (short, sorted({n for c in behind for n in c["corrections"]})) if short else (0, [])
 
 
 def approve(state: State, event: Event, data: k.Approval, register: Register) -> None:
@@ -172,9 +199,11 @@ def approve(state: State, event: Event, data: k.Approval, register: Register) ->
         subject["status"] = "rejected"
         subject["rejected"] = {"party": party, "person": person, "seq": event.seq}
         if "tranche" in subject:
-            _free(register, data.subject)
+            _free(register, data.subject, event.seq)
         return
     subject["approvals"].append({"party": party, "person": person, "seq": event.seq})
+    if "signed_by" in subject and "signature" in event.parts:
+        subject["signed_by"].append(party)
     if "tranche" in subject:
         if len(subject["approvals"]) >= rule.approvals:
             subject["status"] = "approved"
@@ -192,7 +221,7 @@ def _standing_approvers(state: State) -> list[str]:
     return [] if terms is None else terms.approvers
 
 
-def _free(register: Register, claim_seq: int) -> None:
+def _free(register: Register, claim_seq: int, seq: int) -> None:
     event = register.event(claim_seq)
     assert event is not None
     racks = [k.rack_name(name) for name in event.data["racks"]]
@@ -200,7 +229,7 @@ def _free(register: Register, claim_seq: int) -> None:
     for name in racks:
         rack = register.get(name)
         if rack is not None and rack.claim == claim_seq:
-            register.put(replace(rack, claim=0))
+            register.put(rack.noted(seq, claim=0))
 
 
 def release(state: State, event: Event, data: k.Release, register: Register) -> None:
@@ -222,7 +251,8 @@ def release(state: State, event: Event, data: k.Release, register: Register) -> 
     short = needed_for(state, terms, found["tranche"])
     if short:
         raise RefusedError(
-            "too-little", f"after corrections tranche {found['tranche']} lacks {short:,} W of accepted racks"
+            "too-little",
+            f"after corrections tranche {found['tranche']} lacks {format_at_least(short, 'power')} of accepted racks",
         )
     if data.amount_cents != found["amount_cents"]:
         raise RefusedError(
@@ -250,7 +280,7 @@ def dispute(state: State, event: Event, data: k.Dispute, register: Register) -> 
         raise RefusedError("disputed", f"{event.actor.party!r} disputes event {data.subject} already")
     claims = set()
     for rack in _racks_of(subject, register):
-        register.put(replace(rack, disputes=(*rack.disputes, event.seq)))
+        register.put(rack.noted(event.seq, disputes=(*rack.disputes, event.seq)))
         if rack.claim:
             claims.add(rack.claim)
     if str(data.subject) in state.claims:
@@ -288,4 +318,4 @@ def _settle(state: State, event: Event, data: k.Dispute, register: Register) -> 
             found["disputes"].remove(int(number))
     subject = register.event(data.subject)
     for rack in _racks_of(subject, register) if subject else []:
-        register.put(replace(rack, disputes=tuple(d for d in rack.disputes if d != int(number))))
+        register.put(rack.noted(event.seq, disputes=tuple(d for d in rack.disputes if d != int(number))))

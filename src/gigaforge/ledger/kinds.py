@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, Validati
 from pydantic_core import ErrorDetails
 
 from gigaforge.errors import InputError
-from gigaforge.ledger.terms import Cents, Name, Part, Terms, Watts
+from gigaforge.ledger.terms import Cents, Name, Part, Signable, Terms, Watts
 
 __all__ = [
     "KINDS",
@@ -101,11 +101,12 @@ class Party(Part):
 
 
 class Opened(Part):
-    """The first event: which ledger this is and who takes part."""
+    """The first event: which ledger this is, who takes part, and what must be signed from the first terms on."""
 
     title: Words
     ledger: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     parties: Annotated[list[Party], Field(min_length=2, max_length=100)]
+    signed: Annotated[list[Signable], Field(default_factory=list)]
 
     @model_validator(mode="after")
     def _check(self) -> Opened:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gigaforge.ledger.investment import held_back, needed_for
+from gigaforge.ledger.attention import agreed_words, energised_w, notices, shortfall_words
+from gigaforge.ledger.investment import held_back, lacks_since_paid, needed_for
 from gigaforge.ledger.racks import IN_PLACE, Rack
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
@@ -23,8 +24,8 @@ def overview(state: State) -> dict[str, Any]:
     -------
     dict
         ``ledger, title, events, head, recorded_at, terms, commitment_w, accepted_w, claimed_w, ceiling_usd, released_usd,
-        due_usd, held_usd, next{tranche, needed_w, free_w, missing_w, words}, claims[], commitments[], disputes[], standing[],
-        quarters[], energised_w{}, tests{}, parties{}, checkpoints{}, kinds{}``. Powers in W, money in USD.
+        due_usd, held_usd, next{tranche, needed_w, free_w, missing_w, words}, claims[], notices[], commitments[], disputes[],
+        standing[], quarters[], energised_w{}, tests{}, parties{}, checkpoints{}, kinds{}``. Powers in W, money in USD.
 
     """
     terms = state.in_force()
@@ -37,7 +38,13 @@ def overview(state: State) -> dict[str, Any]:
         "recorded_at": state.recorded_at,
         "terms": None
         if terms is None
-        else {"event": state.terms_seq, "version": terms.version, "scenario": terms.scenario},
+        else {
+            "event": state.terms_seq,
+            "version": terms.version,
+            "scenario": terms.scenario,
+            "agreed": agreed_words(state, state.terms_seq),
+            "signed": state.asked_signatures(),
+        },
         "basis": terms.basis if terms else None,
         "commitment_w": terms.commitment_w if terms else 0,
         "milestones": [m.model_dump() for m in terms.milestones] if terms else [],
@@ -49,11 +56,12 @@ def overview(state: State) -> dict[str, Any]:
         "held_usd": sum(c["amount_usd"] for c in claims if c["status"] == "approved" and c["held_back"]),
         "next": _next(state, terms),
         "claims": claims,
+        "notices": [notice.__dict__ for notice in notices(state)],
         "commitments": [{n: v for n, v in c.items() if n != "terms"} for c in state.commitments.values()],
         "disputes": [{"seq": int(n), **d} for n, d in state.disputes.items()],
         "standing": standing_rows(state),
         "quarters": _quarters(state),
-        "energised_w": {site: steps[-1][2] for site, steps in sorted(state.energised.items()) if steps},
+        "energised_w": {site: watts for site, (watts, _) in energised_w(state).items()},
         "tests": {name: state.tests.get(name, 0) for name in ("pass", "doubtful", "fail")},
         "parties": {n: {"label": p["label"], "role": p["role"], "keys": p["keys"]} for n, p in state.parties.items()},
         "checkpoints": state.checkpoints,
@@ -75,9 +83,15 @@ def _claim_row(state: State, claim: dict[str, Any], terms: Terms | None) -> dict
         words = words.replace("waits to be released", f"held back: {held}")
     elif claim["disputes"]:
         words += f"; disputed (event {', '.join(map(str, claim['disputes']))})"
+    short = shortfall_words(state, claim)
+    if short:
+        words += f"; {short}"
     amount = format_quantity(claim["amount_cents"] / 100, "money")
     words = f"{amount} on {claim['racks']:,} racks, {format_at_most(claim['live_w'], 'power')}: {words}"
-    return {**claim, "amount_usd": claim["amount_cents"] / 100, "words": words, "held_back": held}
+    lacks_w = lacks_since_paid(state, claim)[0]
+    return {
+        **claim, "amount_usd": claim["amount_cents"] / 100, "words": words, "held_back": held, "lacks_w": lacks_w,
+    }  # fmt: skip
 
 
 def _next(state: State, terms: Terms | None) -> dict[str, Any] | None:
@@ -126,8 +140,8 @@ def _quarters(state: State) -> list[dict[str, Any]]:
     return rows
 
 
-def rack_row(rack: Rack) -> dict[str, Any]:
-    """One rack as JSON output shows it, with the events that made it so."""
+def rack_row(rack: Rack, state: State) -> dict[str, Any]:
+    """One rack as JSON output shows it, with all events about it and those that were taken back: event → its correction."""
 
     def quarter(index: int) -> str | None:
         return str(Quarter(index)) if index >= 0 else None
@@ -136,5 +150,6 @@ def rack_row(rack: Rack) -> dict[str, Any]:
         "rack": rack.rack, "system": rack.system, "site": rack.site, "status": rack.status,
         "delivered": quarter(rack.delivered), "online": quarter(rack.online), "accepted": quarter(rack.accepted),
         "retired": quarter(rack.retired), "counted_w": rack.counted_w, "claim": rack.claim or None,
-        "disputes": list(rack.disputes), "events": [entry[0] for entry in rack.history],
+        "disputes": list(rack.disputes), "events": rack.events,
+        "taken_back": {str(n): state.voided[str(n)] for n in rack.events if str(n) in state.voided},
     }  # fmt: skip

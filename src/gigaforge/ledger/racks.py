@@ -40,6 +40,9 @@ class Rack:
     history : tuple
         ``(seq, what stood before, day)`` of every event about it, so that a correction can take the last one back; the day is
         when the event happened [days of `date.toordinal`].
+    beside : tuple of int
+        Events about it that are no step of its way: steps that were taken back, what took them back, disputes and their end,
+        claims and their rejection.
 
     """
 
@@ -55,6 +58,7 @@ class Rack:
     claim: int = 0
     disputes: tuple[int, ...] = ()
     history: tuple[tuple[int, str, int, int, int, int, int, int], ...] = ()
+    beside: tuple[int, ...] = ()
 
     def step(self, seq: int, day: int, **changes: Any) -> Rack:
         """The rack after an event of a day."""
@@ -68,6 +72,15 @@ class Rack:
             self, status=status, delivered=delivered, online=online, accepted=accepted, retired=retired,
             counted_w=counted, history=self.history[:-1],
         )  # fmt: skip
+
+    def noted(self, *seqs: int, **changes: Any) -> Rack:
+        """The rack with events beside its way, and what they changed."""
+        return replace(self, beside=(*self.beside, *seqs), **changes)
+
+    @property
+    def events(self) -> list[int]:
+        """Numbers of all events about it, in order."""
+        return sorted({*(step[0] for step in self.history), *self.beside})
 
     @property
     def last(self) -> int:
@@ -85,7 +98,7 @@ class Rack:
             "rack": self.rack, "system": self.system, "site": self.site, "status": self.status,
             "delivered": self.delivered, "online": self.online, "accepted": self.accepted, "retired": self.retired,
             "counted_w": self.counted_w, "claim": self.claim, "disputes": json.dumps(self.disputes),
-            "history": _WRITE(self.history), "last_seq": self.last,
+            "history": _WRITE(self.history), "last_seq": self.last, "beside": _WRITE(self.beside),
         }  # fmt: skip
 
     @classmethod
@@ -93,13 +106,14 @@ class Rack:
         """From the register's columns; `BrokenLedgerError` where somebody wrote there what no rack is."""
         try:
             disputes, history = tuple(json.loads(row.disputes)), tuple(tuple(h) for h in json.loads(row.history))
+            beside = tuple(json.loads(row.beside))
         except (TypeError, ValueError):
             raise BrokenLedgerError(
                 f"the register's row of rack {row.rack} was changed; `gigaforge ledger verify` says more, `rebuild` folds it anew"
             ) from None
         return cls(
             row.rack, row.system, row.site, row.status, row.delivered, row.online, row.accepted, row.retired,
-            row.counted_w, row.claim, disputes, history,
+            row.counted_w, row.claim, disputes, history, beside,
         )  # fmt: skip
 
 

@@ -33,6 +33,8 @@ class State:
         By the number of their event.
     tests : dict
         Verdict → tests.
+    signed : list of str
+        Kinds of events that must carry their party's signature since the ledger was opened; the terms may add others.
 
     """
 
@@ -57,6 +59,7 @@ class State:
     tests: dict[str, int] = field(default_factory=dict)
     checkpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     voided: dict[str, int] = field(default_factory=dict)
+    signed: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
     _read: Terms | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -80,6 +83,11 @@ class State:
         if self._read is None:
             self._read = Terms.model_validate(self.terms)
         return self._read
+
+    def asked_signatures(self) -> list[str]:
+        """Kinds of events that must carry the signature of their party's key now."""
+        terms = self.in_force()
+        return list(dict.fromkeys([*self.signed, *(terms.signed if terms is not None else [])]))
 
     def put_in_force(self, seq: int, terms: dict[str, Any]) -> None:
         """Terms that hold from now on."""

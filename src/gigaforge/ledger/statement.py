@@ -31,7 +31,7 @@ def statement(ledger: Ledger, tranche: int) -> dict[str, Any]:
     racks, after = [], ""
     while True:
         page = ledger.racks(claim=found["seq"], after=after, limit=_PAGE)
-        racks += [rack_row(rack) for rack in page]
+        racks += [rack_row(rack, state) for rack in page]
         if len(page) < _PAGE:
             break
         after = page[-1].rack
@@ -60,12 +60,40 @@ def statement(ledger: Ledger, tranche: int) -> dict[str, Any]:
 
 
 def _brief(event: Any) -> dict[str, Any]:
-    keep = ("verdict", "throughput", "power_w", "reference", "decision", "amount_cents")
+    keep = (
+        "verdict",
+        "throughput",
+        "power_w",
+        "reference",
+        "decision",
+        "amount_cents",
+        "corrects",
+        "subject",
+        "state",
+        "reason",
+    )
     return {
         "hash": event.hash, "kind": event.kind, "happened_on": event.happened_on, "by": str(event.actor),
         "data": {n: v for n, v in event.data.items() if n in keep},
         "evidence": [item["sha256"] for item in event.parts.get("evidence") or []],
     }  # fmt: skip
+
+
+def _said(data: dict[str, Any]) -> str:
+    """What an event says, in people's units."""
+    parts = []
+    for name, value in data.items():
+        if name == "amount_cents":
+            parts.append(format_quantity(value / 100, "money"))
+        elif name == "power_w":
+            parts.append(format_quantity(value, "power"))
+        elif name == "throughput":
+            parts.append(f"{value:,.0f} tokens/s per accelerator")
+        elif name in ("corrects", "subject"):
+            parts.append(f"event {value}" if name == "subject" else f"takes back event {value}")
+        else:
+            parts.append(str(value))
+    return "; ".join(parts)
 
 
 def unsigned(content: dict[str, Any]) -> dict[str, Any]:
@@ -94,5 +122,6 @@ def render(whole: dict[str, Any]) -> str:
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page.filters["power"] = lambda value: format_at_most(value, "power")
     page.filters["money"] = lambda value: format_quantity(value, "money")
+    page.filters["said"] = _said
     template = (files("gigaforge.ledger") / "templates" / "statement.html.j2").read_text(encoding="utf-8")
     return page.from_string(template).render(**whole, places=places_of(whole["statement"]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from gigaforge.errors import InputError
+from gigaforge.ledger.attention import shortfall_words
 from gigaforge.ledger.book import Ledger
 from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.errors import UnknownError
@@ -38,12 +39,15 @@ class StatementCheck:
         What does not hold; empty where all does.
     signers : list of str
         Whose signatures hold, as party/person.
+    remarks : list of str
+        What whoever relies on it should know, though every word of it holds: the tranche fell short since.
 
     """
 
     tranche: int
     findings: list[str] = field(default_factory=list)
     signers: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def write_statement(ledger: Ledger, tranche: int, folder: Path, signers: list[Signer]) -> tuple[Path, Path]:
@@ -194,6 +198,8 @@ def check_statement(content: bytes, where: str, ledger: Ledger) -> StatementChec
         if _hash_of(ledger, seq) != head:
             out.findings.append(f"event {seq} is not the one in the ledger")
     out.findings += _claim_findings(said, state, ledger)
+    recorded = state.claims.get(str(said["claim"]["seq"]))
+    out.remarks = [shortfall_words(state, recorded)] if recorded and shortfall_words(state, recorded) else []
     return out
 
 

@@ -74,6 +74,7 @@ racks = sa.Table(
     sa.Column("disputes", sa.Text, nullable=False),
     sa.Column("history", sa.Text, nullable=False),
     sa.Column("last_seq", sa.BigInteger, nullable=False),
+    sa.Column("beside", sa.Text, nullable=False, server_default="[]"),
     sa.Index("racks_place", "site", "system", "status", "rack"),
     sa.Index("racks_claim", "claim", "status", "last_seq", "rack"),
 )  # fmt: skip
@@ -127,7 +128,7 @@ _SCHEME: Final = re.compile(r"^[a-z][a-z0-9+]*://")
 _BUSY_S: Final = 60.0
 _LOCK: Final = 0x6769676166
 _TURNS: Final[WeakKeyDictionary[Engine, threading.Lock]] = WeakKeyDictionary()
-_REVISION: Final = "0002"
+_REVISION: Final = "0003"
 """The migration that this version's tables need."""
 
 

@@ -9,12 +9,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["AcceptanceTest", "Band", "MilestoneTerm", "SiteTerms", "SystemTerms", "Terms"]
+__all__ = ["AcceptanceTest", "Band", "MilestoneTerm", "Signable", "SiteTerms", "SystemTerms", "Terms"]
 
 Watts = Annotated[int, Field(ge=0, le=10**15)]
 Cents = Annotated[int, Field(ge=0, le=10**18)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]{0,62}$")]
 Text = Annotated[str, Field(max_length=2000)]
+Signable = Literal["commitment", "claim", "approval", "release", "acceptance", "correction", "dispute"]
+"""Kinds of events that may have to carry the signature of their party's key."""
 
 
 class Part(BaseModel):
@@ -125,7 +127,7 @@ class Terms(Part):
     upfront_cents: Cents = 0
     approvers: list[Name]
     approvals: Annotated[int, Field(ge=2, le=10)] = 2
-    signed: list[Literal["commitment", "claim", "approval", "release", "acceptance", "correction", "dispute"]] = []
+    signed: list[Signable] = []
     before_test: Literal["", "installation", "energisation"] = ""
     systems: dict[Name, SystemTerms]
     sites: dict[Name, SiteTerms]

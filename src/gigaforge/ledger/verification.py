@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from gigaforge.errors import GigaforgeError, InputError
+from gigaforge.ledger.attention import agreed_words
 from gigaforge.ledger.canonical import ZERO_HASH, sha256
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.fold import apply
@@ -55,12 +56,14 @@ class Verification:
 
     Attributes
     ----------
-    events, evidence_files, checkpoints : int
-        How many were checked.
+    events, evidence_files, checkpoints, copies : int
+        How many were checked; checkpoints and copies are those that parties kept.
     head : str
         Hash of the last event.
     findings : list of Finding
         Empty where all fits.
+    agreeing : list of str
+        Which of the files that parties kept agree, and how far each reaches.
 
     """
 
@@ -69,6 +72,8 @@ class Verification:
     checkpoints: int = 0
     head: str = ZERO_HASH
     findings: list[Finding] = field(default_factory=list)
+    copies: int = 0
+    agreeing: list[str] = field(default_factory=list)
     state: State = field(default_factory=State, repr=False)
 
     @property
@@ -85,7 +90,8 @@ class Verification:
         """As JSON output shows it."""
         return {
             "sound": self.sound, "events": self.events, "evidence_files": self.evidence_files, "head": self.head,
-            "checkpoints": self.checkpoints, "findings": [f.__dict__ for f in self.findings],
+            "checkpoints": self.checkpoints, "copies": self.copies, "agreeing": self.agreeing,
+            "terms": agreed_words(self.state, self.state.terms_seq), "findings": [f.__dict__ for f in self.findings],
         }  # fmt: skip
 
 
@@ -291,6 +297,8 @@ def _check_checkpoint(path: Path, out: Verification, hashes: list[str]) -> None:
         out.add(where, f"{party} signed {count} events; the ledger has {len(hashes)}: its tail was cut off")
     elif hashes[count - 1] != head:
         out.add(where, f"event {count} is not the one that {party} signed: history was rewritten")
+    else:
+        out.agreeing.append(f"{where}: {party} signed the first {count:,} events")
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -305,6 +313,7 @@ def _lines(path: Path) -> list[bytes]:
 
 def _check_copy(path: Path, out: Verification, hashes: list[str]) -> None:
     copied = [sha256(line) for line in _lines(path)]
+    out.copies += 1
     where = f"copy {path.name}"
     for n, (mine, theirs) in enumerate(zip(hashes, copied, strict=False), 1):
         if mine != theirs:
@@ -312,3 +321,7 @@ def _check_copy(path: Path, out: Verification, hashes: list[str]) -> None:
             return
     if len(copied) > len(hashes):
         out.add(where, f"the copy has {len(copied)} events, the ledger {len(hashes)}: its tail was cut off")
+    elif not copied:
+        out.add(where, "is empty: it holds no event to agree with")
+    else:
+        out.agreeing.append(f"{where}: its {len(copied):,} events are the ledger's first {len(copied):,}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gigaforge.ledger.attention import agreed_words
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import AcceptanceTest, Band, Terms
@@ -152,7 +153,11 @@ def event_facts(event: Event, state: State, system: str = "") -> list[tuple[str,
 
     """
     if event.kind == "commitment":
-        return [*terms_facts(Terms.model_validate(event.data["terms"]), state)]
+        agreed = agreed_words(state, event.seq)
+        return [
+            *terms_facts(Terms.model_validate(event.data["terms"]), state),
+            *([("agreement", agreed)] if agreed else []),
+        ]
     test = _test_at(state, event.seq, system) if event.kind == "acceptance" else None
     out = []
     for name, value in event.data.items():
@@ -203,7 +208,7 @@ def terms_facts(terms: Terms, state: State) -> list[tuple[str, str]]:
 
     steps = "; ".join(f"{power(m.power_w)} by {m.by}" for m in terms.milestones) or "none"
     upfront = f", of which {money(terms.upfront_cents / 100)} by date" if terms.upfront_cents else ""
-    signed = f"; signed with each party's key: {', '.join(terms.signed)}" if terms.signed else ""
+    signed = f"; to be signed with each party's key: {', '.join(terms.signed)}" if terms.signed else ""
     out = [
         ("version", f"{terms.version}, from scenario {terms.scenario}"),
         ("promised", f"{power(terms.commitment_w)} of {'facility' if terms.basis == 'facility' else 'IT'} power"),

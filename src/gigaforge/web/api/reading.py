@@ -97,15 +97,19 @@ def racks(
     del who
     if any("\x00" in (text or "") for text in (site, system, status, after)):
         raise ProblemError(422, "input", "a name has no zero bytes")
+    state = ledger.state()
     found = ledger.racks(site=site, system=system, status=status, claim=claim, after=after, limit=limit)
-    return {"racks": [rack_row(rack) for rack in found], "next": found[-1].rack if len(found) == limit else None}
+    return {
+        "racks": [rack_row(rack, state) for rack in found],
+        "next": found[-1].rack if len(found) == limit else None,
+    }
 
 
 @router.get("/racks/{rack:path}", summary="Read one rack's life")
 def rack(rack: Annotated[str, Path(max_length=64)], who: Reader, ledger: Book) -> dict[str, Any]:
-    """One rack's life."""
+    """One rack's life: where it stands, every event about it, and which of them were taken back."""
     del who
-    return rack_row(ledger.rack(rack))
+    return rack_row(ledger.rack(rack), ledger.state())
 
 
 @router.get(

@@ -97,7 +97,7 @@ def _tranches(work: Workplace, ledger: Ledger, request: Request, who: Identity, 
     frame = work.frame(request, "tranches", f"{money(released)} of {money(terms.ceiling_cents / 100)} released", span=span, state=state,
                        message=message, message_kind=kind)  # fmt: skip
     lines = tranche_lines(state, terms, who)
-    return render("tranches.html.j2", page=frame, lines=[line for line in lines if line.claim or line.acts], signed=terms.signed,
+    return render("tranches.html.j2", page=frame, lines=[line for line in lines if line.claim or line.acts], signed=state.asked_signatures(),
                   bar=shares(state, terms), left=_left(terms), ahead=_ahead(work, [line for line in lines if not line.claim and not line.acts]),
                   may_read=who.may("read-evidence"))  # fmt: skip
 

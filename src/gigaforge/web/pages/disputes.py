@@ -67,5 +67,4 @@ def dispute_act(event: Event, state: State, who: Identity) -> Act | None:
 
 
 def _signed(state: State, who: Identity, words: str) -> str:
-    terms = state.in_force()
-    return command_of(f'{words} --reason "..."', who) if terms is not None and "dispute" in terms.signed else ""
+    return command_of(f'{words} --reason "..."', who) if "dispute" in state.asked_signatures() else ""

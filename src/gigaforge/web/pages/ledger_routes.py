@@ -74,7 +74,7 @@ def ledger_pages(work: Workplace, ledger: Ledger, jobs: Jobs) -> APIRouter:
         named = {found.data.get(k) for k in ("subject", "claim", "corrects")} | {state.voided.get(str(seq))}
         related = [event_line(ledger.event(n), state) for n in sorted(n for n in named if isinstance(n, int))]
         pending = state.commitments.get(str(seq), {})
-        acts = agreement_acts(pending, state.in_force(), who) if pending.get("status") == "pending" else []
+        acts = agreement_acts(pending, state, who) if pending.get("status") == "pending" else []
         frame = work.frame(request, "deployments", line.what, state=state)
         system = ledger.rack(found.data["racks"][0]).system if found.kind == "acceptance" else ""
         return render("event.html.j2", page=frame, line=line, fields=event_facts(found, state, system), event_hash=found.hash, acts=acts,
@@ -107,7 +107,7 @@ def ledger_pages(work: Workplace, ledger: Ledger, jobs: Jobs) -> APIRouter:
         del who
         state = ledger.state()
         found = or_404(lambda: ledger.rack(name.replace("\x00", "")[:100]))
-        steps = {seq: ledger.event(seq) for seq in dict.fromkeys(step[0] for step in found.history)}
+        steps = {seq: ledger.event(seq) for seq in found.events}
         frame = work.frame(request, "deployments", f"{found.rack}: {found.status}", state=state)
         lines = [event_line(e, state) for e in steps.values()][::-1]
         return render("rack.html.j2", page=frame, table=racks_table([found], steps), lines=lines)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gigaforge.ledger.attention import notices
 from gigaforge.ledger.investment import held_back, needed_for
 from gigaforge.ledger.racks import DELIVERED, DOUBTFUL, ENERGISED, FAILED, INSTALLED
 from gigaforge.ledger.state import State
@@ -53,6 +54,8 @@ class Overview:
         Racks on the way there, by how far they are, and the address of each list.
     waiting : list of (str, str)
         What waits for somebody, and the address where it can be done.
+    look : list of (str, str)
+        What in the record deserves a look, and the address of what it rests on.
 
     """
 
@@ -64,6 +67,7 @@ class Overview:
     next_step: str = ""
     lacks: list[tuple[str, str]] = field(default_factory=list)
     waiting: list[tuple[str, str]] = field(default_factory=list)
+    look: list[tuple[str, str]] = field(default_factory=list)
 
 
 def accepted_by_quarter(state: State, until: Quarter) -> dict[str, float]:
@@ -122,6 +126,10 @@ def overview(
         next_step=_next_step(state, terms),
         lacks=_lacks(state, terms),
         waiting=_waiting(state, terms),
+        look=[
+            (n.words[:1].upper() + n.words[1:], f"/tranches#claim-{n.claim}" if n.claim else f"/events/{n.events[0]}")
+            for n in notices(state)
+        ],
     )
 
 

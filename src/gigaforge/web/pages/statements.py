@@ -11,6 +11,8 @@ from fastapi.responses import HTMLResponse, Response
 from gigaforge.errors import InputError
 from gigaforge.ledger import Ledger
 from gigaforge.ledger.access import Identity, log_read
+from gigaforge.ledger.attention import shortfall_words
+from gigaforge.ledger.investment import lacks_since_paid
 from gigaforge.ledger.statement import places_of, statement, unsigned
 from gigaforge.ledger.statement import render as render_statement
 from gigaforge.ledger.statement_signing import StatementCheck, check_statement
@@ -92,6 +94,10 @@ def _page(
             Link(f"{claim['racks']:,} racks, {power(claim['live_w'])} accepted", f"/racks?claim={claim['seq']}"),
         )
     )
+    short = shortfall_words(state, state.claims[str(claim["seq"])])
+    if short:
+        events = lacks_since_paid(state, state.claims[str(claim["seq"])])[1]
+        facts.append(("Falls short", Link(short, f"/events/{events[0] if events else claim['seq']}")))
     rows: list[list[Cell]] = [
         [_site(terms, p["site"]), _system(terms, p["system"]), f"{p['racks']:,}", power(p["counted_w"])] for p in places_of(content)
     ]  # fmt: skip

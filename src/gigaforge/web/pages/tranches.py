@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gigaforge.ledger.access import Identity
+from gigaforge.ledger.attention import shortfall_words
 from gigaforge.ledger.investment import held_back
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
@@ -56,6 +57,8 @@ class TrancheLine:
     lacking : str
         Power that must still be accepted before it can be claimed.
     acts : list of Act
+    trouble : str
+        What a paid tranche no longer reaches.
 
     """
 
@@ -67,6 +70,7 @@ class TrancheLine:
     claim: dict[str, Any] | None = None
     acts: list[Act] = field(default_factory=list)
     lacking: str = "nothing"
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,24 +119,33 @@ def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine
             amount = money(claim["amount_cents"] / 100)
             note = _claim_note(claim, terms, state)
             lines.append(
-                TrancheLine(index, threshold, amount, claim["status"], note, claim, _acts(claim, terms, state, who))
+                TrancheLine(
+                    index,
+                    threshold,
+                    amount,
+                    claim["status"],
+                    note,
+                    claim,
+                    _acts(claim, terms, state, who),
+                    trouble=_trouble(claim, state),
+                )
             )
             continue
         lacking = index * terms.per_w - state.accepted_w
         short = format_at_least(lacking, "power") if lacking > 0 else "nothing"
         note = f"{short} more must be accepted" if lacking > 0 else "Can be claimed"
         mine = next_one and lacking <= 0 and who.actor.party == terms.recipient and who.may("claim")
-        acts = [_claim_act(index, terms, who)] if mine else []
+        acts = [_claim_act(index, state, who)] if mine else []
         lines.append(TrancheLine(index, threshold, money(terms.amount_cents / 100), "open", note, None, acts, short))
         next_one = False
     return lines
 
 
-def agreement_acts(pending: dict[str, Any], terms: Terms | None, who: Identity) -> list[Act]:
+def agreement_acts(pending: dict[str, Any], state: State, who: Identity) -> list[Act]:
     """What this reader may do about terms that wait for agreement."""
     if not who.may("approve") or any(a["party"] == who.actor.party for a in pending.get("approvals", [])):
         return []
-    command = command_of(f"approve {pending['seq']}", who) if terms is not None and "approval" in terms.signed else ""
+    command = command_of(f"approve {pending['seq']}", who) if "approval" in state.asked_signatures() else ""
     return [
         Act("approve", "Agree", "Agree to these terms for your party?", command=command),
         Act("reject", "Reject", "Reject these terms?", "Reason", danger=True, command=command.replace("approve", "reject")),
@@ -144,8 +157,8 @@ def command_of(words: str, who: Identity) -> str:
     return f"gigaforge ledger {words} --as {who.actor} --key {who.actor.party}.key"
 
 
-def _claim_act(index: int, terms: Terms, who: Identity) -> Act:
-    command = command_of(f"claim --tranche {index}", who) if "claim" in terms.signed else ""
+def _claim_act(index: int, state: State, who: Identity) -> Act:
+    command = command_of(f"claim --tranche {index}", who) if "claim" in state.asked_signatures() else ""
     return Act(
         "claim", f"Claim tranche {index}", f"Claim tranche {index} on the earliest free racks?", command=command
     )
@@ -163,6 +176,15 @@ def _claim_note(claim: dict[str, Any], terms: Terms, state: State) -> str:
     return f"{said}; held back: {held}" if held else said
 
 
+def _trouble(claim: dict[str, Any], state: State) -> str:
+    short = shortfall_words(state, claim)
+    return (
+        f"{short[:1].upper()}{short[1:]}. What is paid stays paid; the next claim must make up for it"
+        if short
+        else ""
+    )
+
+
 def _label(state: State, party: str) -> str:
     return str(state.parties.get(party, {}).get("label") or party)
 
@@ -175,7 +197,7 @@ def _acts(claim: dict[str, Any], terms: Terms, state: State, who: Identity) -> l
     if claim["status"] == "pending" and party in terms.approvers:
         if any(a["person"] == person or a["party"] == party for a in claim["approvals"]):
             return []
-        signed = "approval" in terms.signed
+        signed = "approval" in state.asked_signatures()
         return [
             Act("approve", f"Approve tranche {index}", f"Approve tranche {index}?", command=command_of(f"approve {seq}", who) if signed else ""),
             Act("reject", f"Reject tranche {index}", f"Reject tranche {index}? Its racks become free again.", "Reason", danger=True,
@@ -183,7 +205,9 @@ def _acts(claim: dict[str, Any], terms: Terms, state: State, who: Identity) -> l
         ]  # fmt: skip
     if claim["status"] == "approved" and party == terms.investor and not held_back(state, terms, claim):
         amount = money(claim["amount_cents"] / 100)
-        command = command_of(f"release {seq} --reference REFERENCE", who) if "release" in terms.signed else ""
+        command = (
+            command_of(f"release {seq} --reference REFERENCE", who) if "release" in state.asked_signatures() else ""
+        )
         return [
             Act("release", "Record payment", f"Record that {amount} was paid?", "Payment reference", command=command)
         ]

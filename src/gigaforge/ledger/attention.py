@@ -1,0 +1,110 @@
+"""What in the record deserves a look although no rule forbids it: paid tranches that fell short, sites beyond their power."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gigaforge.ledger.investment import lacks_since_paid
+from gigaforge.ledger.racks import ACCEPTED
+from gigaforge.ledger.state import State
+from gigaforge.ledger.terms import Terms
+from gigaforge.units import format_at_least, format_at_most, format_quantity
+
+__all__ = ["Notice", "agreed_words", "energised_w", "notices", "shortfall_words"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to look at.
+
+    Attributes
+    ----------
+    words : str
+        A sentence without its full stop.
+    events : list of int
+        What it rests on, the most telling first.
+    site : str
+        Of a notice about a site.
+    claim : int
+        Of a notice about a tranche: the number of its claim.
+
+    """
+
+    words: str
+    events: list[int]
+    site: str = ""
+    claim: int = 0
+
+
+def notices(state: State) -> list[Notice]:
+    """All of them, money first; none before terms are in force."""
+    terms = state.in_force()
+    return [] if terms is None else [*_short(state), *_beyond(state, terms)]
+
+
+def shortfall_words(state: State, claim: dict[str, Any]) -> str:
+    """What a paid tranche lacks since, and why; empty where it stands or is not paid."""
+    short_w, events = lacks_since_paid(state, claim)
+    if not short_w:
+        return ""
+    named = ", ".join(map(str, events))
+    why = (
+        f": correction in event {named}" if len(events) == 1 else f": corrections in events {named}" if events else ""
+    )
+    return f"paid, now lacks {format_at_least(short_w, 'power')}{why}"
+
+
+def _short(state: State) -> list[Notice]:
+    out = []
+    for claim in state.claims.values():
+        words = shortfall_words(state, claim)
+        if words:
+            amount = format_quantity(claim["amount_cents"] / 100, "money")
+            events = [*lacks_since_paid(state, claim)[1], claim["seq"]]
+            said = f"tranche {claim['tranche']}, {amount}, is {words}; the next claim must make up for it"
+            out.append(Notice(said, events, claim=claim["seq"]))
+    return out
+
+
+def energised_w(state: State) -> dict[str, tuple[int, int]]:
+    """Facility power that each site can draw by the latest statement [W], and the event that says so."""
+    return {site: (steps[-1][2], steps[-1][0]) for site, steps in sorted(state.energised.items()) if steps}
+
+
+def _beyond(state: State, terms: Terms) -> list[Notice]:
+    """Sites whose accepted racks in place need more, by nameplate and design PUE, than was recorded as energised there."""
+    out = []
+    for site, (limit_w, event) in energised_w(state).items():
+        found = terms.sites.get(site)
+        if found is None:
+            continue
+        need_w = found.pue * sum(
+            by_status.get(ACCEPTED, 0) * terms.systems[system].rack_w
+            for system, by_status in state.standing.get(site, {}).items()
+            if system in terms.systems
+        )
+        if need_w > limit_w:
+            label = (found.label or site).split(" (")[0]
+            out.append(
+                Notice(
+                    f"{label}: accepted racks in place need {format_at_least(need_w, 'power')} of facility power by nameplate, "
+                    f"only {format_at_most(limit_w, 'power')} is recorded as energised (event {event})",
+                    [event],
+                    site=site,
+                )
+            )
+    return out
+
+
+def agreed_words(state: State, seq: int) -> str:
+    """Who agreed to the terms of an event, and whether each signed it with their party's key; empty where nobody did."""
+    found = state.commitments.get(str(seq))
+    if not found or not found["approvals"]:
+        return ""
+    signed = found["signed_by"]
+    bare = [f"{a['party']}/{a['person']}" for a in found["approvals"] if a["party"] not in signed]
+    kept = [f"{a['party']}/{a['person']}" for a in found["approvals"] if a["party"] in signed]
+    parts = [f"signed by {' and '.join(kept)}"] if kept else []
+    parts += [f"unsigned by {' and '.join(bare)}: no key vouches for it"] if bare else []
+    return "; ".join(parts)
