@@ -42,7 +42,8 @@ def fleet_of(racks, sites=5, windows=4):
         here = [(RACK, each)]
         places.append(Site(
             f"site{i}", np.full(windows, each * 165e3), np.full(windows, 1.15), np.full(windows, each * 132e3),
-            climate_at(30 + 3 * i), 30 + 3 * i, technicians=default_technicians(TABLE, here), parts=default_parts(TABLE, here),
+            climate_at(30 + 3 * i), 30 + 3 * i, technicians=np.full(windows, default_technicians(TABLE, here)),
+            parts=np.full(windows, default_parts(TABLE, here)),
         ))  # fmt: skip
         large, small, serve = int(each * 0.45), int(each * 0.05), int(each * 0.4)
         shares = (
@@ -55,7 +56,8 @@ def fleet_of(racks, sites=5, windows=4):
             cohorts = tuple([Cohort(0, count, -365 * DAY)] for _ in range(windows))
             workload = "chat" if kind == "serving" else f"{name}{i}"
             groups.append(Group(
-                f"{name}{i}", i, RACK, kind, workload, np.full(windows, count), np.full(windows, 1e6), 132e3, 40e3, cohorts, policy,
+                f"{name}{i}", i, RACK, kind, workload, np.full(windows, count), np.full(windows, 1e6),
+                np.full(windows, 132e3), np.full(windows, 40e3), cohorts, (policy,) * windows,
             ))  # fmt: skip
     chat = ServingWorkload("chat", np.full(windows, 0.55 * sites * int(each * 0.4) * 1e6))
     return Fleet(f"{racks} racks", Quarter.parse("2028-Q1"), tuple(places), tuple(groups), (chat,), TABLE)

@@ -36,9 +36,7 @@ def test_time_energy_and_tokens_are_conserved(seed, hot, power, mode, scaling, d
     ]
     if storage:
         sites[0] = replace(sites[0], storage=Storage(1e11, 1e7))
-    groups = tuple(
-        replace(g, policy=replace(g.policy, mode=mode)) if g.kind == "training" else g for g in fleet.groups
-    )
+    groups = tuple(replace(g, policies=tuple(replace(p, mode=mode) for p in g.policies)) for g in fleet.groups)
     serving = tuple(
         replace(w, demand=np.full(1, demand * 1e6), policy=replace(w.policy, autoscale=scaling))
         for w in fleet.serving

@@ -63,8 +63,8 @@ def site_of_two(share):
     rack, count = RackClass("nv", 72, 4), np.full(1, 256, dtype=np.int64)
     site = Site("s", np.full(1, 1e18), np.full(1, 1.1), np.full(1, 1.0), climate_at(None), share_spares=share)
     groups = tuple(
-        Group(f"run{i}", 0, rack, "training", f"run{i}", count, np.ones(1), 1.0, 0.3, ([Cohort(0, 256, -1e9)],),
-              TrainingPolicy("synchronous"))
+        Group(f"run{i}", 0, rack, "training", f"run{i}", count, np.ones(1), np.ones(1), np.full(1, 0.3),
+              ([Cohort(0, 256, -1e9)],), (TrainingPolicy("synchronous"),))
         for i in range(3)
     )  # fmt: skip
     table = replace(default_failures(), outages=(), degraded_rate=0.0)
@@ -86,6 +86,6 @@ def test_a_pool_needs_fewer_spares_and_waits_no_more():
 
 def test_given_spares_are_kept():
     fleet = site_of_two(True)
-    first = replace(fleet.groups[0], policy=replace(fleet.groups[0].policy, spares=17))
+    first = replace(fleet.groups[0], policies=(TrainingPolicy("synchronous", spares=17),))
     shapes = site_shapes(replace(fleet, groups=(first, *fleet.groups[1:])), [0, 1, 2], 0)
     assert shapes[0].spares == 17

@@ -27,7 +27,11 @@ _TOLERANCE: Final = 1e-9
 
 @dataclass
 class GroupBook:
-    """One group's totals. [rack s], [token], [J]"""
+    """One group's totals. [rack s], [token], [J]
+
+    ``stretches``: windows in which a run kept its size and its way: ``first, last, racks, spares, interval_s, rack_s,
+    productive_s``.
+    """
 
     rack_s: float = 0.0
     down_s: float = 0.0
@@ -44,6 +48,7 @@ class GroupBook:
     jobs: int = 0
     waited_s: float = 0.0
     stops: dict[str, list[int]] = field(default_factory=dict)
+    stretches: list[dict[str, float]] = field(default_factory=list)
     accounts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_ACCOUNTS, 0.0))
 
 
@@ -211,6 +216,8 @@ class Books:
             have = book.stops.setdefault(kind, [0, 0])
             have[:] = [a + b for a, b in zip(have, counts, strict=True)]
         book.interval_s, book.spares, book.racks = found.interval_s, found.spares, max(book.racks, found.racks)
+        if found.group.kind == "training":
+            _stretch(book, found, window, found.racks * length)
         if found.accounts:
             balance(sum(found.accounts.values()), found.racks * length, f"time of {found.group.name}")
             for name, value in found.accounts.items():
@@ -219,6 +226,21 @@ class Books:
             raise NoAnswerError(
                 f"{found.group.name}: racks down {found.down_rack_s:g} of {found.racks * length:g} rack-s"
             )
+
+
+def _stretch(book: GroupBook, found: GroupWindow, window: int, rack_s: float) -> None:
+    """Lengthen the stretch before, where nothing changed, or begin another."""
+    policies = found.group.policies
+    now = {"racks": found.racks, "spares": found.spares, "interval_s": found.interval_s}
+    last = book.stretches[-1] if book.stretches else None
+    if last is None or last["last"] != window - 1 or any(last[k] != v for k, v in now.items()) or (
+        policies[window] != policies[window - 1]
+    ):  # fmt: skip
+        last = {"first": window, **now, "rack_s": 0.0, "productive_s": 0.0}
+        book.stretches.append(last)
+    last["last"] = window
+    last["rack_s"] += rack_s
+    last["productive_s"] += found.accounts["productive"]
 
 
 def _planned(fleet: Fleet, window: int) -> float | None:

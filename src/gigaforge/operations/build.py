@@ -12,6 +12,7 @@ from gigaforge.errors import InputError
 from gigaforge.operations.closed_form import best_policy
 from gigaforge.operations.failures import Cohort
 from gigaforge.operations.fleet import Fleet, Group, GroupKind, ServingWorkload, Site, last_window_s
+from gigaforge.operations.intervals import Array
 from gigaforge.operations.modes import FailureTable, Outage, RackClass, Repair, default_failures
 from gigaforge.operations.policy import CheckpointPolicy, RestartStages, Tier, TrainingPolicy
 from gigaforge.operations.power import PowerPolicy, Storage
@@ -115,6 +116,9 @@ def fleet_of(spec: FleetSpec) -> Fleet:
     index = {site.name: i for i, site in enumerate(spec.sites)}
     groups: list[Group] = []
 
+    def always(value: float) -> Array:
+        return np.full(windows, value, dtype=np.float64)
+
     def add(name: str, kind: GroupKind, site: str, system: str, workload: str, count: int, tokens: float,
             policy: TrainingPolicy | None = None, ttft_s: float = math.nan, tpot_s: float = math.nan,
             step_s: float = 0.0) -> None:  # fmt: skip
@@ -122,8 +126,9 @@ def fleet_of(spec: FleetSpec) -> Fleet:
         idle = s.power * IDLE_SHARE if s.idle_power is None else s.idle_power
         cohorts = tuple([Cohort(0, count, 0.0)] for _ in range(windows))
         groups.append(Group(
-            name, index[site], racks[system], kind, workload, np.full(windows, count, dtype=np.int64), np.full(windows, tokens),
-            s.power, idle, cohorts, policy or TrainingPolicy(), spec.research.use, ttft_s, tpot_s, jobs, step_s,
+            name, index[site], racks[system], kind, workload, always(count).astype(np.int64), always(tokens), always(s.power),
+            always(idle), cohorts, () if policy is None else (policy,) * windows, spec.research.use, always(ttft_s), always(tpot_s),
+            jobs, always(step_s),
         ))  # fmt: skip
 
     asked = spec.research
@@ -212,8 +217,8 @@ def _site(site: SiteSpec, spec: FleetSpec, racks: dict[str, RackClass], table: F
         price_daily=site.price_swing,
         carbon_g_per_j=site.carbon_intensity * 1e3,  # kg to g
         carbon_daily=site.carbon_swing,
-        technicians=site.technicians or default_technicians(table, here),
-        parts=site.spare_parts or default_parts(table, here),
+        technicians=np.full(windows, site.technicians or default_technicians(table, here)),
+        parts=np.full(windows, site.spare_parts or default_parts(table, here)),
         pod_racks=site.pod_racks,
         hall_racks=site.hall_racks,
         power=PowerPolicy(floor=site.throttle_floor) if response is None else PowerPolicy(

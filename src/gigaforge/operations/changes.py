@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+
 from gigaforge.errors import InputError
 from gigaforge.operations.fleet import Fleet
 
@@ -70,7 +72,7 @@ def with_policy(fleet: Fleet, **changes: Any) -> Fleet:
             policy = replace(policy, checkpoint=replace(policy.checkpoint, interval_s=changes["interval_s"]))
         return replace(policy, **own)
 
-    groups = tuple(replace(g, policy=changed(g.policy)) if g.kind == "training" else g for g in fleet.groups)
+    groups = tuple(replace(g, policies=tuple(changed(p) for p in g.policies)) for g in fleet.groups)
     return replace(fleet, groups=groups)
 
 
@@ -98,13 +100,14 @@ def with_changes(fleet: Fleet, text: str) -> Fleet:
     served = (
         tuple(replace(w, policy=replace(w.policy, **serving)) for w in fleet.serving) if serving else fleet.serving
     )
+    site = {k: v if isinstance(v, bool) else np.full(fleet.windows, v) for k, v in site.items()}
     sites = tuple(replace(s, **site) for s in fleet.sites) if site else fleet.sites
     return replace(fleet, serving=served, sites=sites)
 
 
 def policies(fleet: Fleet, names: Iterable[str]) -> str:
     """What a fleet does now about some fields: ``mode=elastic, spares=8``; several values where its parts differ."""
-    training = [g.policy for g in fleet.groups if g.kind == "training"]
+    training = [p for g in fleet.groups for p, n in zip(g.policies, g.racks, strict=False) if n > 0]
     said = []
     for name in names:
         if name == "interval_s":
@@ -114,6 +117,7 @@ def policies(fleet: Fleet, names: Iterable[str]) -> str:
         else:
             parts = [w.policy for w in fleet.serving] if name in SERVING else fleet.sites
             found = [getattr(p, name) for p in parts]
+            found = [n for f in found for n in (f.tolist() if isinstance(f, np.ndarray) else [f])]
         said.append(f"{name}={'/'.join(dict.fromkeys(_word(v) for v in found)) or 'none'}")
     return ", ".join(said)
 

@@ -69,7 +69,7 @@ def fresh_state(fleet: Fleet) -> RunState:
     """The state before the first window: all up, batteries full."""
     return RunState(
         window=0,
-        crews=[Crew.fresh(s.technicians, s.parts) for s in fleet.sites],
+        crews=[Crew.fresh() for _ in fleet.sites],
         gangs=[GangState() for _ in fleet.groups],
         pools=[PoolState() for _ in fleet.groups],
         charge_j=[s.storage.energy_j if s.storage else 0.0 for s in fleet.sites],
@@ -147,12 +147,12 @@ def _serve(
     fleet: Fleet, workload: ServingWorkload, groups: list[GroupWindow | None], window: int, seed: int
 ) -> ServingWindow:
     bins = round(fleet.length_s(window) / fleet.step_s)
-    start = fleet.start.start.weekday() * 86400.0 + window * fleet.window_s
-    factor = demand_factor(stream(seed, "demand", workload.name, window), workload.shape, start, bins, fleet.step_s)
+    rng = stream(seed, "demand", workload.name, fleet.key(window))
+    factor = demand_factor(rng, workload.shape, fleet.since_monday_s(window), bins, fleet.step_s)
     mine = pools(fleet, workload.name, groups)
     up = np.array([found.up for g in mine if (found := groups[g]) is not None]).reshape(len(mine), bins)
     rate = np.array([fleet.groups[g].tokens_per_s[window] for g in mine])
-    full = np.array([fleet.groups[g].full_w for g in mine])
+    full = np.array([fleet.groups[g].full_w[window] for g in mine])
     policy, target = _at_points(fleet, workload, mine, window)
     racks = np.array([float(fleet.groups[g].racks[window]) for g in mine])
     return serve(workload.demand[window] * factor, up, rate, full, full, policy, fleet.step_s, target, racks)
@@ -167,8 +167,7 @@ def _at_points(
     weight = racks * np.array([g.tokens_per_s[window] for g in groups])
     if not mine or weight.sum() <= 0.0:
         return workload.policy.at_point(math.nan, math.nan, 0.0)
-    ttft = float(np.average([g.ttft_s for g in groups], weights=weight))
-    tpot = float(np.average([g.tpot_s for g in groups], weights=weight))
+    ttft, tpot = np.average([g.latency_s(window) for g in groups], axis=0, weights=weight).tolist()
     return workload.policy.at_point(ttft, tpot, float(weight.sum() / racks.sum()))
 
 
@@ -182,7 +181,7 @@ def _power(fleet: Fleet, s: int, groups: list[GroupWindow | None], serving: list
     for workload, result in serving:
         for row, g in enumerate(pools(fleet, workload.name, groups)):
             if fleet.groups[g].site == s:
-                lent = fleet.groups[g].full_w * result.backfill[row]
+                lent = fleet.groups[g].full_w[window] * result.backfill[row]
                 drawn[g] = {"backfill": lent, "serving": result.power_w[row] - lent}
     halls = None
     if fleet.sites[s].feeder_w is not None:

@@ -113,6 +113,7 @@ def draw_window(
     rack: RackClass,
     *,
     window_index: int,
+    since_s: float | None = None,
     first_rack: int = 0,
     group: int = 0,
 ) -> Events:
@@ -132,6 +133,8 @@ def draw_window(
         What one rack is.
     window_index : int
         Names the random stream.
+    since_s : float, optional
+        Start of the window on the clock that planned visits keep; default that of ``window`` [s].
     first_rack, group : int
         Offset of the group's racks at its site, and its number.
 
@@ -160,8 +163,9 @@ def draw_window(
         else np.zeros(0, dtype=np.int64)
     )
     found = _attributes(rng, table, time, first_rack + number, mode, np.concatenate(excess), group)
+    clock = window if since_s is None else (since_s, since_s + window[1] - window[0])
     services = [
-        _services(seed, key, window, cohorts, float(everything[m]), int(m))
+        _services(seed, key, clock, cohorts, float(everything[m]), int(m))
         for m in np.flatnonzero(planned & (everything > 0.0))
     ]
     if not services:
@@ -175,7 +179,7 @@ def draw_window(
 
 def _services(seed: int, key: tuple[str | int, ...], window: tuple[float, float], cohorts: list[Cohort], rate: float,
               mode: int) -> tuple[Array, IntArray, IntArray]:  # fmt: skip
-    """Planned visits in a window: each rack in turn, at even intervals since the simulation began."""
+    """Planned visits in a window of the clock: each rack in turn, at even intervals."""
     count = sum(c.count for c in cohorts)
     phase = float(stream(seed, "rota", *key, mode).random())
     pace = count * rate  # visits to the group per second

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -27,9 +27,21 @@ from gigaforge.operations.traffic import DemandShape
 from gigaforge.operations.weather import Climate
 from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 
-__all__ = ["STEP_S", "Fleet", "Group", "ServingWorkload", "Site", "gang_shape", "hall_shares", "last_window_s"]
+__all__ = [
+    "STEP_S",
+    "Fleet",
+    "Group",
+    "ServingWorkload",
+    "Site",
+    "gang_shape",
+    "hall_shares",
+    "last_window_s",
+    "part_of",
+]
 
 STEP_S: Final = 300.0
+_EPOCH: Final = Quarter.parse("2000-Q1")  # of the clock that all windows share; a Saturday
+_SATURDAY_S: Final = 5 * 86400.0
 GroupKind = Literal["training", "serving", "research"]
 
 
@@ -45,8 +57,8 @@ class Site:
         IT power that cooling was built for [W].
     price_usd_per_j, carbon_g_per_j : float
         Means [USD/J], [g/J]; ``price_daily`` and ``carbon_daily`` are the amplitudes of the day's course [fraction].
-    technicians, parts : int or None
-        People on shift at once and spare parts on the shelf; None for no limit.
+    technicians, parts : (window,) arrays of int, or None
+        People on shift at once and spare parts on the shelf, from 1; None for no limit.
     pod_racks, hall_racks : int
         Racks that share a scale-out pod, and a hall's feeds and loop.
     solar_w, firm_w : float
@@ -70,8 +82,8 @@ class Site:
     price_daily: float = 0.0
     carbon_g_per_j: float = 390.0 / 3.6e6
     carbon_daily: float = 0.0
-    technicians: int | None = None
-    parts: int | None = None
+    technicians: IntArray | None = None
+    parts: IntArray | None = None
     pod_racks: int = 8
     hall_racks: int = 128
     cooling: Cooling = field(default_factory=Cooling)
@@ -95,16 +107,20 @@ class Group:
         Allocated, hot spares included.
     tokens_per_s : (window,) array
         Of one rack at full use.
-    full_w, idle_w : float
+    full_w, idle_w : (window,) arrays
         IT power of one rack at work and idle [W].
     cohorts : tuple of lists
         Racks by date of delivery, for each window.
+    policies : tuple of TrainingPolicy
+        One for each window (training; empty elsewhere): a run that grows changes its way.
     use, jobs : float, ResearchPolicy
         Share of racks that submitted jobs would keep busy, and these jobs (research). [fraction]
-    ttft_s, tpot_s : float
-        Mean latency of the operating point at full batch (serving); NaN where unknown. [s]
-    step_s : float
-        A training step of the operating point; 0 where unknown. [s]
+    ttft_s, tpot_s : (window,) arrays or None
+        Mean latency of the operating point at full batch (serving); None or NaN where unknown. [s]
+    step_s : (window,) array or None
+        A training step of the operating point; None or 0 where unknown. [s]
+    first_rack : int or None
+        Number of the first rack at its site; None: after the racks of the groups before it.
 
     """
 
@@ -115,15 +131,21 @@ class Group:
     workload: str
     racks: IntArray
     tokens_per_s: Array
-    full_w: float
-    idle_w: float
+    full_w: Array
+    idle_w: Array
     cohorts: tuple[list[Cohort], ...]
-    policy: TrainingPolicy = field(default_factory=TrainingPolicy)
+    policies: tuple[TrainingPolicy, ...] = ()
     use: float = 0.9
-    ttft_s: float = math.nan
-    tpot_s: float = math.nan
+    ttft_s: Array | None = None
+    tpot_s: Array | None = None
     jobs: ResearchPolicy = field(default_factory=ResearchPolicy)
-    step_s: float = 0.0
+    step_s: Array | None = None
+    first_rack: int | None = None
+
+    def latency_s(self, window: int) -> tuple[float, float]:
+        """Mean time to first token and per token at full batch; NaN where unknown [s]."""
+        first = math.nan if self.ttft_s is None else float(self.ttft_s[window])
+        return first, math.nan if self.tpot_s is None else float(self.tpot_s[window])
 
 
 @dataclass(frozen=True)
@@ -178,14 +200,69 @@ class Fleet:
         last = window == self.windows - 1 and self.last_s is not None
         return self.last_s if last and self.last_s is not None else self.window_s
 
+    def key(self, window: int) -> int:
+        """Name of a window's random numbers: its quarter, whatever quarter the simulation begins with."""
+        return self.start.index + window
+
+    def since_s(self, window: int) -> float:
+        """Start of a window since the beginning of 2000, UTC, all quarters alike [s]."""
+        return (self.start - _EPOCH) * SECONDS_PER_QUARTER + window * self.window_s
+
+    def since_monday_s(self, window: int) -> float:
+        """Start of a window since a Monday 00:00 UTC [s]."""
+        return self.since_s(window) + _SATURDAY_S
+
     def offsets(self) -> IntArray:
         """First rack number of each group at its site, shape (group,)."""
         used = dict.fromkeys(range(len(self.sites)), 0)
         out = []
         for group in self.groups:
-            out.append(used[group.site])
-            used[group.site] += int(group.racks.max(initial=0))
+            first = used[group.site] if group.first_rack is None else group.first_rack
+            out.append(first)
+            used[group.site] = first + int(group.racks.max(initial=0))
         return np.array(out, dtype=np.int64)
+
+
+def part_of(fleet: Fleet, first: int, windows: int, last_s: float | None = None) -> Fleet:
+    """Some windows of a fleet, with what works in them: each is the same window of the whole fleet.
+
+    Parameters
+    ----------
+    fleet : Fleet
+        The whole.
+    first, windows : int
+        First window, and how many.
+    last_s : float, optional
+        Length of the last one where it is not a whole one [s].
+
+    """
+    some = slice(first, first + windows)
+    numbers = fleet.offsets().tolist()
+    alive = [(n, g) for n, g in zip(numbers, fleet.groups, strict=True) if g.racks[some].any()]
+    used = sorted({g.site for _, g in alive})
+    groups = tuple(
+        replace(
+            g, site=used.index(g.site), first_rack=number, racks=g.racks[some], tokens_per_s=g.tokens_per_s[some],
+            full_w=g.full_w[some], idle_w=g.idle_w[some], policies=g.policies[some], ttft_s=_cut(g.ttft_s, some),
+            tpot_s=_cut(g.tpot_s, some), step_s=_cut(g.step_s, some),
+            cohorts=tuple([replace(c, born_s=c.born_s - first * fleet.window_s) for c in each] for each in g.cohorts[some]),
+        )
+        for number, g in alive
+    )  # fmt: skip
+    sites = tuple(
+        replace(s, limit_w=s.limit_w[some], pue_mean=s.pue_mean[some], built_w=s.built_w[some],
+                technicians=_cut(s.technicians, some), parts=_cut(s.parts, some))
+        for s in (fleet.sites[i] for i in used)
+    )  # fmt: skip
+    names = {g.workload for g in groups if g.kind == "serving"}
+    serving = tuple(
+        replace(w, demand=w.demand[some], planned=_cut(w.planned, some)) for w in fleet.serving if w.name in names
+    )
+    return replace(fleet, start=fleet.start + first, sites=sites, groups=groups, serving=serving, last_s=last_s)
+
+
+def _cut(values: Any, some: slice) -> Any:
+    return None if values is None else values[some]
 
 
 def hall_shares(fleet: Fleet, site: int, window: int) -> dict[tuple[tuple[int, float], ...], int]:
@@ -214,9 +291,9 @@ def last_window_s(years: float | None, windows: int) -> float | None:
     return None if steps * STEP_S >= SECONDS_PER_QUARTER else steps * STEP_S
 
 
-def gang_shape(group: Group, racks: int, table: FailureTable) -> GangShape:
-    """Spares of a run: given, or the fewest that cover the policy's share of time."""
-    policy = group.policy
+def gang_shape(group: Group, window: int, table: FailureTable) -> GangShape:
+    """Spares of a run in a window: given, or the fewest that cover the policy's share of time."""
+    policy, racks = group.policies[window], int(group.racks[window])
     if policy.spares is not None:
         if policy.spares >= racks > 0:
             raise InputError(f"{policy.spares} spares of {racks} racks leave none to work", group.name)

@@ -47,11 +47,11 @@ def single_job_fleet(rack: RackClass, racks: int, duration_s: float, policy: Tra
         np.full(windows, 1.1),
         np.full(windows, 1.0),
         climate_at(None),
-        technicians=technicians,
+        technicians=None if technicians is None else np.full(windows, technicians),
     )
     aged = [Cohort(0, racks, -365.25 * 86400.0)]  # a year: past infancy, little wear
-    group = Group("job", 0, rack, "training", "job", np.full(windows, racks, dtype=np.int64), np.full(windows, 1.0), 1.0, 0.3,
-                  tuple(aged for _ in range(windows)), policy)  # fmt: skip
+    group = Group("job", 0, rack, "training", "job", np.full(windows, racks, dtype=np.int64), np.full(windows, 1.0),
+                  np.full(windows, 1.0), np.full(windows, 0.3), (aged,) * windows, (policy,) * windows)  # fmt: skip
     return Fleet("job", Quarter.parse("2027-Q1"), (site,), (group,), (), table, window, _STEP_S)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,8 @@ from gigaforge.errors import InputError
 from gigaforge.operations.build import IDLE_SHARE, default_parts, default_technicians
 from gigaforge.operations.closed_form import best_policy
 from gigaforge.operations.failures import Cohort
-from gigaforge.operations.fleet import Fleet, Group, GroupKind, ServingWorkload, Site, last_window_s
+from gigaforge.operations.fleet import Fleet, Group, GroupKind, ServingWorkload, Site, last_window_s, part_of
+from gigaforge.operations.intervals import Array, IntArray
 from gigaforge.operations.modes import FailureTable, RackClass, default_failures
 from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.serving import ServingPolicy
@@ -96,30 +96,41 @@ def fleet_of_plan(folder: Path | str, *, years: float | None = None, first: str 
     except json.JSONDecodeError as problem:
         raise InputError(f"is not JSON ({problem})", str(folder / "plan.json")) from None
     tables = {name: _read(folder, name) for name in _COLUMNS}
-    quarters = _quarters(tables["deployment"], plan, years, first, folder)
+    quarters = _quarters(tables["deployment"], plan, folder)
     rates = table or default_failures()
     known = load_catalog() if catalog is None else catalog
-    fleet = _Builder(folder, plan, tables, quarters, rates, known, policies or {}).fleet()
-    return replace(fleet, last_s=last_window_s(years, fleet.windows))
+    # the whole plan first, then the part asked for: nothing in a quarter may depend on how long the simulation is
+    whole = _Builder(folder, plan, tables, quarters, rates, known, policies or {}).fleet()
+    begin, windows = _horizon(quarters, tables["deployment"], years, first)
+    part = part_of(whole, begin, windows, last_window_s(years, windows))
+    if not part.groups:
+        raise InputError(f"has no racks online from {part.start} to {part.start + (windows - 1)}", "--from")
+    return part
 
 
-def _quarters(
-    deployment: pd.DataFrame, plan: dict[str, Any], years: float | None, first: str, folder: Path
-) -> list[Quarter]:
+def _quarters(deployment: pd.DataFrame, plan: dict[str, Any], folder: Path) -> list[Quarter]:
+    """All quarters of the plan, without a gap."""
     online = deployment.loc[deployment["racks_online"] > 0, "quarter"].astype(str)
     if online.empty:
         raise InputError(
             "has no racks online in any quarter; there is nothing to simulate", str(folder / "deployment.parquet")
         )
     known = [Quarter.parse(str(q)) for q in plan.get("quarters") or sorted(set(online))]
+    return [min(known) + i for i in range(max(known) - min(known) + 1)]
+
+
+def _horizon(quarters: list[Quarter], deployment: pd.DataFrame, years: float | None, first: str) -> tuple[int, int]:
+    """First quarter's place among a plan's, and how many are simulated."""
+    online = deployment.loc[deployment["racks_online"] > 0, "quarter"].astype(str)
     begin = Quarter.parse(first) if first else min(Quarter.parse(q) for q in online)
-    left = [q for q in known if q >= begin]
-    if not left:
-        raise InputError(f"the plan ends {known[-1]}, before {begin}", "--from")
+    if begin < quarters[0]:
+        raise InputError(f"the plan begins {quarters[0]}, after {begin}", "--from")
+    if begin > quarters[-1]:
+        raise InputError(f"the plan ends {quarters[-1]}, before {begin}", "--from")
     if years is not None and not years > 0:
         raise InputError(f"{years:g} years; more than 0 is needed", "--years")
-    count = len(left) if years is None else min(len(left), math.ceil(years * 4 - 1e-9))
-    return left[:count]
+    left = quarters[-1] - begin + 1
+    return begin - quarters[0], left if years is None else min(left, math.ceil(years * 4 - 1e-9))
 
 
 class _Builder:
@@ -177,7 +188,6 @@ class _Builder:
         joined = self.allocation.join(
             self.points[["kind", "tokens_per_s_per_rack", "it_power_w_per_rack"]], on="point", rsuffix="_point"
         )
-        unit = self.points["racks_per_unit"] if "racks_per_unit" in self.points.columns else None
         out = []
         for (site, system, workload), rows in joined.groupby(["site", "system", "workload"], sort=True):
             if str(site) not in self.site_names:
@@ -185,17 +195,16 @@ class _Builder:
             share = self._by_window(rows, rows["racks"])
             racks = np.floor(share + 1e-6).astype(np.int64)  # a programme may allocate parts of racks
             tokens = self._by_window(rows, rows["racks"] * self._rate(rows))
-            watts = float((rows["racks"] * rows["it_power_w_per_rack"]).sum() / rows["racks"].sum())
+            watts = self._mean_by_window(rows, rows["it_power_w_per_rack"])
             kind: GroupKind = "serving" if str(rows["kind"].iloc[0]) == "serving" else "training"
-            replica = int(max(1, unit.loc[rows["point"].iloc[-1]])) if unit is not None else 1
             rack = self.racks[str(system)]
             out.append(Group(
                 name=f"{workload}@{site}/{system}", site=self.site_names.index(str(site)), rack=rack, kind=kind,
                 workload=str(workload), racks=racks, tokens_per_s=np.divide(tokens, share, out=np.zeros(racks.size), where=racks > 0),
                 full_w=watts, idle_w=watts * IDLE_SHARE, cohorts=self._cohorts(str(site), str(system), racks),
-                policy=self._policy(str(workload), rack, int(racks.max()), replica) if kind == "training" else TrainingPolicy(),
-                ttft_s=self._mean(rows, "ttft_s"), tpot_s=self._mean(rows, "tpot_s"),
-                step_s=float(np.nan_to_num(self._mean(rows, "step_s"))),
+                policies=self._policies(str(workload), rack, racks, rows) if kind == "training" else (),
+                ttft_s=self._of_points(rows, "ttft_s"), tpot_s=self._of_points(rows, "tpot_s"),
+                step_s=np.nan_to_num(self._of_points(rows, "step_s")),
             ))  # fmt: skip
         return out
 
@@ -205,6 +214,20 @@ class _Builder:
             return math.nan
         values = self.points[column].reindex(rows["point"]).to_numpy(dtype=np.float64)
         return float(np.average(values, weights=rows["racks"].to_numpy(dtype=np.float64)))
+
+    def _of_points(self, rows: pd.DataFrame, column: str) -> Array:
+        """The same, by window."""
+        if column not in self.points.columns:
+            return np.full(len(self.quarters), math.nan)
+        return self._mean_by_window(rows, self.points[column].reindex(rows["point"]))
+
+    def _mean_by_window(self, rows: pd.DataFrame, values: Any) -> Array:
+        """Mean of a column over the points of each window, weighted by racks; where nothing works, as in the window before."""
+        racks = self._by_window(rows, rows["racks"])
+        total = self._by_window(rows, rows["racks"].to_numpy() * np.asarray(values, dtype=np.float64))
+        mean = np.divide(total, racks, out=np.zeros_like(total), where=racks > 0.0)
+        last = np.maximum.accumulate(np.where(racks > 0.0, np.arange(racks.size), int(np.argmax(racks > 0.0))))
+        return np.asarray(mean[last], dtype=np.float64)
 
     def _rate(self, rows: pd.DataFrame) -> Any:
         """Tokens/s of one rack, in the row's quarter where points change with time."""
@@ -222,9 +245,23 @@ class _Builder:
     def _by_window(self, rows: pd.DataFrame, values: Any) -> Any:
         return np.bincount(rows["window"], weights=np.asarray(values, dtype=np.float64), minlength=len(self.quarters))
 
-    def _policy(self, workload: str, rack: RackClass, racks: int, replica: int) -> TrainingPolicy:
-        given = self.policies.get(workload)
-        return given or best_policy(rack.accelerators, racks, replica_racks=replica, table=self.table)
+    def _policies(
+        self, workload: str, rack: RackClass, racks: IntArray, rows: pd.DataFrame
+    ) -> tuple[TrainingPolicy, ...]:
+        """A run's way with failures in each window: given, or the best for its size then."""
+        if (given := self.policies.get(workload)) is not None:
+            return (given,) * len(self.quarters)
+        units = self._of_points(rows, "racks_per_unit")
+        sizes = [
+            (int(n), int(np.clip(np.nan_to_num(u, nan=1.0), 1, max(n, 1)))) for n, u in zip(racks, units, strict=True)
+        ]
+        best = {
+            (n, unit): best_policy(rack.accelerators, n, replica_racks=unit, table=self.table)
+            if n
+            else TrainingPolicy()
+            for n, unit in dict.fromkeys(sizes)
+        }
+        return tuple(best[size] for size in sizes)
 
     def _cohorts(self, site: str, system: str, racks: Any) -> tuple[list[Cohort], ...]:
         """Racks by age: the site's deliveries of this system, oldest retired first, shared out in proportion."""
@@ -261,10 +298,11 @@ class _Builder:
                                  str(self.folder / "allocation.parquet"))  # fmt: skip
             left = np.maximum(online - used, 0)
             if left.any():
-                watts = [g.full_w for g in mine] or list(
-                    self.points.loc[self.points["system"] == system, "it_power_w_per_rack"]
+                known = float(self.points.loc[self.points["system"] == system, "it_power_w_per_rack"].max())
+                watts = (
+                    np.max([np.where(g.racks > 0, g.full_w, 0.0) for g in mine], axis=0, initial=0.0) if mine else 0.0
                 )
-                full = float(max(watts)) if watts else 0.0
+                full = np.where(np.asarray(watts) > 0.0, watts, np.nan_to_num(known)) + np.zeros(left.size)
                 out.append(Group(f"research@{site}/{system}", index, self.racks[str(system)], "research", "research",
                                  left.astype(np.int64), np.zeros(left.size), full, full * IDLE_SHARE,
                                  self._cohorts(str(site), str(system), left)))  # fmt: skip
@@ -279,8 +317,9 @@ class _Builder:
         entry = self.catalog.sites.get(name)
         online = self.deployment[self.deployment["site"] == name]
         power = online["it_power_w"] if "it_power_w" in online.columns else online["racks_online"] * 0.0
-        latest = online[online["window"] == online["window"].max()]
-        here = [(self.racks[str(s)], int(n)) for s, n in zip(latest["system"], latest["racks_online"], strict=True)]
+        here: list[list[tuple[RackClass, int]]] = [[] for _ in self.quarters]
+        for window, system, n in zip(online["window"], online["system"], online["racks_online"], strict=True):
+            here[int(window)].append((self.racks[str(system)], int(n)))
         latitude = entry.latitude if entry else None
         extra: dict[str, Any] = {}
         if entry is not None:
@@ -290,7 +329,8 @@ class _Builder:
         return Site(
             name=name, limit_w=limit, pue_mean=pue, built_w=np.maximum(self._by_window(online, power), 1.0),
             climate=climate_of(entry), latitude=38.0 if latitude is None else latitude,
-            technicians=default_technicians(self.table, here), parts=default_parts(self.table, here), **extra,
+            technicians=np.array([default_technicians(self.table, h) for h in here]),
+            parts=np.array([default_parts(self.table, h) for h in here]), **extra,
         )  # fmt: skip
 
     def _workload(self, name: str) -> ServingWorkload:

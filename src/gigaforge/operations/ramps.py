@@ -82,11 +82,12 @@ def ramp_need(site: Site, group: Group, active: int, window: int) -> RampNeed:
     active : int
         Racks that compute.
     window : int
-        For the PUE.
+        For its power then, and the PUE.
 
     """
     pue, storage = float(site.pue_mean[window]), site.storage or Storage(0.0, 0.0)
-    step_w = active * (group.full_w - group.idle_w) * pue
+    full_w, idle_w = float(group.full_w[window]), float(group.idle_w[window])
+    step_w = active * (full_w - idle_w) * pue
     rate = site.ramp_w_per_s
     needed_w = needed_j = ramp_s = reserve = fall = 0.0
     if rate is not None and step_w > 0.0:
@@ -95,10 +96,9 @@ def ramp_need(site: Site, group: Group, active: int, window: int) -> RampNeed:
         ramp_s = 0.5 * (step_w - carried) / rate
         reserve, fall = carried**2 / rate, (step_w - carried) / pue
     count = group.rack.accelerators
-    compute_w, exchange_w = step_phases(group.full_w, group.idle_w)
-    swing = synchronous_swing(
-        active * count, compute_w / count, exchange_w / count, group.step_s or SWING_STEP_S, SWING_EXCHANGE_SHARE
-    )
+    compute_w, exchange_w = step_phases(full_w, idle_w)
+    step_s = (0.0 if group.step_s is None else float(group.step_s[window])) or SWING_STEP_S
+    swing = synchronous_swing(active * count, compute_w / count, exchange_w / count, step_s, SWING_EXCHANGE_SHARE)
     after = max(0.0, swing.after_storage_w - 2.0 * _battery_w(storage, active * count * swing.needed_j))
     over = 0.0 if site.swing_limit_w is None else max(0.0, after - site.swing_limit_w / pue)
     return RampNeed(step_w, needed_w, needed_j, ramp_s, reserve, swing.high_w - swing.low_w, after,

@@ -10,7 +10,7 @@ the first change is final, and in practice a handful of passes suffice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,10 +51,19 @@ class Crew:
     down_mode: IntArray
 
     @classmethod
-    def fresh(cls, technicians: int | None, parts: int | None) -> Crew:
-        """Everybody and everything available."""
+    def fresh(cls, technicians: int | None = None, parts: int | None = None) -> Crew:
+        """Everybody and everything available, nothing broken."""
         none = np.empty(0, dtype=np.int64)
-        return cls([0.0] * (technicians or 0), [0.0] * (parts or 0), none, np.empty(0), np.empty(0), none, none)
+        return cls([], [], none, np.empty(0), np.empty(0), none, none).staffed(technicians, parts)
+
+    def staffed(self, technicians: int | None, parts: int | None) -> Crew:
+        """With so many people and shelf places from now on, None for no limit: new ones are free, free ones go first."""
+        return replace(self, technicians=_resized(self.technicians, technicians), parts=_resized(self.parts, parts))
+
+
+def _resized(free_s: Sequence[float], count: int | None) -> list[float]:
+    wanted = count or 0
+    return sorted([*free_s, *[0.0] * max(wanted - len(free_s), 0)])[max(len(free_s) - wanted, 0) :]
 
 
 @dataclass(frozen=True)

@@ -136,35 +136,31 @@ class SimulationResult:
     def _training(self, index: int) -> dict[str, Any]:
         book, group = self.books.groups[index], self.fleet.groups[index]
         total = max(book.rack_s, 1e-9)
-        active = max(book.racks - book.spares, 0)
-        ramp = ramp_need(self.fleet.sites[group.site], group, active, self.fleet.windows - 1)
-        estimate = expected_goodput(group.rack.accelerators, max(book.racks, 1), policy=group.policy, table=self.fleet.table,
-                                    tray=group.rack.tray)  # fmt: skip
+        stretches = [self._stretch(group, s) for s in book.stretches]
+        at = max(range(len(stretches)), key=lambda i: (stretches[i]["racks"], i))  # its largest, the last such
+        large, window = stretches[at], int(book.stretches[at]["last"])
+        active = max(large["racks"] - large["spares"], 0)
+        ramp = ramp_need(self.fleet.sites[group.site], group, active, window)
         return {
             "name": group.name,
             "workload": group.workload,
-            "mode": group.policy.mode,
-            "racks": book.racks,
+            "mode": large["mode"],
+            "racks": large["racks"],
             "accelerators_per_rack": group.rack.accelerators,
             "goodput": book.accounts["productive"] / total,
-            "expected_goodput": estimate.goodput,
+            "expected_goodput": sum(
+                s["expected_goodput"] * b["rack_s"] for s, b in zip(stretches, book.stretches, strict=True)
+            )
+            / total,
             "availability": 1.0 - book.down_s / total,
             "interruptions": book.interruptions,
             "mttf_s": self.books.time_s / book.interruptions if book.interruptions else None,
             "stops": {
                 kind: {"count": n, "rolled_back": back} for kind, (n, back) in sorted(book.stops.items(), key=_most)
             },
-            "phase_power_w": _phases(group, active),
-            "checkpoint_interval_s": book.interval_s,
-            "best_checkpoint_interval_s": self._best_interval_s(group, max(book.racks, 1)),
-            "spares": book.spares,
-            "best_spares": best_spares(
-                group.rack.accelerators,
-                max(book.racks, 1),
-                group.policy,
-                table=self.fleet.table,
-                tray=group.rack.tray,
-            ),
+            "phase_power_w": _phases(group, active, window),
+            **{k: large[k] for k in ("checkpoint_interval_s", "best_checkpoint_interval_s", "spares", "best_spares")},
+            "stretches": stretches,
             "tokens": book.tokens,
             "stop_step_w": ramp.stop_step_w,
             "ramp_storage_w": ramp.storage_w,
@@ -175,6 +171,27 @@ class SimulationResult:
             "swing_storage_j": ramp.swing_storage_j,
             "swing_hold_w": ramp.hold_w,
             "waterfall": {name: value / total for name, value in book.accounts.items()},
+        }
+
+    def _stretch(self, group: Group, found: dict[str, float]) -> dict[str, Any]:
+        """Quarters in which a run kept its size and its way with failures, beside the closed form's advice."""
+        window, racks = int(found["first"]), int(found["racks"])
+        policy, rack, table = group.policies[window], group.rack, self.fleet.table
+        free = replace(policy, checkpoint=replace(policy.checkpoint, interval_s=None))  # whatever interval was given
+        goodput, best = (
+            expected_goodput(rack.accelerators, racks, policy=p, table=table, tray=rack.tray) for p in (policy, free)
+        )
+        return {
+            "from": str(self.fleet.start + window),
+            "to": str(self.fleet.start + int(found["last"])),
+            "mode": policy.mode,
+            "racks": racks,
+            "spares": int(found["spares"]),
+            "best_spares": best_spares(rack.accelerators, racks, policy, table=table, tray=rack.tray),
+            "checkpoint_interval_s": found["interval_s"],
+            "best_checkpoint_interval_s": best.interval_s,
+            "goodput": found["productive_s"] / max(found["rack_s"], 1e-9),
+            "expected_goodput": goodput.goodput,
         }
 
     def _research(self, index: int) -> dict[str, Any]:
@@ -220,14 +237,6 @@ class SimulationResult:
             })  # fmt: skip
         return out
 
-    def _best_interval_s(self, group: Group, racks: int) -> float:
-        """The optimum, whatever interval the run was given [s]."""
-        free = replace(group.policy, checkpoint=replace(group.policy.checkpoint, interval_s=None))
-        rack = group.rack
-        return expected_goodput(
-            rack.accelerators, racks, policy=free, table=self.fleet.table, tray=rack.tray
-        ).interval_s
-
     def to_pandas(self) -> pd.DataFrame:
         """One row a group."""
         rows = []
@@ -258,11 +267,16 @@ def _most(item: tuple[str, list[int]]) -> tuple[int, str]:
     return -item[1][0], item[0]
 
 
-def _phases(group: Group, active: int) -> dict[str, float]:
+def _phases(group: Group, active: int, window: int) -> dict[str, float]:
     """IT power of a run while it computes, exchanges, saves a snapshot, and stands still [W]."""
-    compute, exchange = step_phases(group.full_w, group.idle_w)
-    return {"compute": active * compute, "exchange": active * exchange, "checkpoint": active * group.idle_w,
-            "stopped": active * group.idle_w}  # fmt: skip
+    idle = float(group.idle_w[window])
+    compute, exchange = step_phases(float(group.full_w[window]), idle)
+    return {
+        "compute": active * compute,
+        "exchange": active * exchange,
+        "checkpoint": active * idle,
+        "stopped": active * idle,
+    }
 
 
 def _serving(book: Any) -> dict[str, float | None]:

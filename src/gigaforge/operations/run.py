@@ -54,6 +54,8 @@ def load_fleet(path: Path | str, *, years: float | None = None, first: str = "",
         return fleet_of_plan(path, years=years, first=first, **options)
     if path.suffix.lower() in (".yaml", ".yml"):
         spec = load_fleet_spec(path)
+        if first:
+            raise InputError(f"is for plans; {path} says when it begins itself (start: {spec.start})", "--from")
         return fleet_of(spec if years is None else spec.model_copy(update={"years": _checked_years(years)}))
     if not path.exists():
         raise InputError("no such plan folder or fleet YAML", str(path))

@@ -14,9 +14,8 @@ from gigaforge.operations.power import dispatch_storage, pace_under_cap, price_f
 from gigaforge.operations.ramps import reserve_j
 from gigaforge.operations.streams import stream
 from gigaforge.operations.weather import Climate, dry_bulb_c, wet_bulb_c
-from gigaforge.quarters import SECONDS_PER_QUARTER
 
-__all__ = ["KINDS", "Loads", "SiteWindow", "run_site", "year_offset_s"]
+__all__ = ["KINDS", "Loads", "SiteWindow", "run_site"]
 
 _HOURS = 8766
 KINDS: Final = ("backfill", "research", "training", "serving")
@@ -62,11 +61,6 @@ class SiteWindow:
     solar_j: float
     firm_j: float
     feeder_cut_j: float = 0.0
-
-
-def year_offset_s(fleet: Fleet, window: int) -> float:
-    """Start of a window since 1 January [s]."""
-    return (fleet.start.number - 1) * SECONDS_PER_QUARTER + window * fleet.window_s
 
 
 @cache
@@ -117,8 +111,8 @@ def run_site(fleet: Fleet, index: int, window: int, seed: int, loads: Loads, cha
     site, step = fleet.sites[index], fleet.step_s
     it = loads.total
     bins = it.size
-    start = year_offset_s(fleet, window)
-    rng = stream(seed, "weather", site.name, window)
+    start = fleet.since_s(window)
+    rng = stream(seed, "weather", site.name, fleet.key(window))
     dry = dry_bulb_c(rng, site.climate, start, bins, step)
     wet = wet_bulb_c(dry, site.climate.humidity)
     built = max(float(site.built_w[window]), float(it.max(initial=0.0)), 1.0)

@@ -56,9 +56,9 @@ def site_shapes(fleet: Fleet, members: list[int], window: int) -> dict[int, Gang
     """
     shapes = {}
     for pool in pool_members(fleet, members, window):
-        alone = {g: gang_shape(fleet.groups[g], int(fleet.groups[g].racks[window]), fleet.table) for g in pool}
+        alone = {g: gang_shape(fleet.groups[g], window, fleet.table) for g in pool}
         shapes.update(alone)
-        free = [g for g in pool if fleet.groups[g].policy.spares is None]
+        free = [g for g in pool if fleet.groups[g].policies[window].spares is None]
         if len(free) < 2:
             continue
         wanted = {g: alone[g].spares for g in free}
@@ -72,8 +72,9 @@ def site_shapes(fleet: Fleet, members: list[int], window: int) -> dict[int, Gang
 def _together(fleet: Fleet, pool: list[int], window: int) -> int:
     """Spares of runs pooled: the cover of synchronous ones, the mean of the others."""
     down = {g: fleet.table.mean_down_s(fleet.groups[g].rack) * float(fleet.groups[g].racks[window]) for g in pool}
-    strict = [g for g in pool if fleet.groups[g].policy.mode == "synchronous"]
-    covered = max((fleet.groups[g].policy.spare_cover for g in strict), default=0.0)
+    policies = {g: fleet.groups[g].policies[window] for g in pool}
+    strict = [g for g in pool if policies[g].mode == "synchronous"]
+    covered = max((policies[g].spare_cover for g in strict), default=0.0)
     needed = spares_needed(sum(down[g] for g in strict), covered) if strict else 0
     return needed + round(sum(down[g] for g in pool if g not in strict))
 

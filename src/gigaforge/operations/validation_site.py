@@ -75,10 +75,10 @@ def _response(seed: int, depth: float = 0.25, hours: float = 3.0) -> SiteWindow:
         "w",
         np.ones(1, dtype=np.int64),
         np.ones(1),
-        1.0,
-        0.3,
+        np.ones(1),
+        np.full(1, 0.3),
         ([Cohort(0, 1, 0.0)],),
-        TrainingPolicy(),
+        (TrainingPolicy(),),
     )
     fleet = Fleet("dr", Quarter.parse("2027-Q3"), (site,), (group,), (), default_failures())
     flat = np.full(_BINS, 1e8)
@@ -139,8 +139,8 @@ def _gb200_mw(seed: int) -> float:
     """Facility power of 83,000 GPUs in 126 kW racks at full load, mean of a quarter [MW]."""
     racks = np.full(1, 83_000 // 72, dtype=np.int64)
     site = Site("site", np.full(1, 1e12), np.full(1, 1.08), np.full(1, float(racks[0]) * 126e3), climate_at(38.0))
-    group = Group("gb200", 0, RackClass("nvl72", 72, 4), "training", "w", racks, np.ones(1), 126e3, 40e3,
-                  ([Cohort(0, int(racks[0]), -1e9)],), TrainingPolicy(spares=8))  # fmt: skip
+    group = Group("gb200", 0, RackClass("nvl72", 72, 4), "training", "w", racks, np.ones(1), np.full(1, 126e3),
+                  np.full(1, 40e3), ([Cohort(0, int(racks[0]), -1e9)],), (TrainingPolicy(spares=8),))  # fmt: skip
     fleet = Fleet("gb200", Quarter.parse("2026-Q2"), (site,), (group,), (), default_failures())
     flat = np.full(_BINS, float(racks[0]) * 126e3)
     return float(run_site(fleet, 0, 0, seed, Loads(0 * flat, 0 * flat, flat, 0 * flat), 0.0).facility_w.mean() / 1e6)
@@ -159,10 +159,10 @@ def _ramp(seed: int) -> float:
         "run",
         racks,
         np.ones(1),
-        10.2e3,
-        3.0e3,
+        np.full(1, 10.2e3),
+        np.full(1, 3.0e3),
         ([Cohort(0, 2080, -1e9)],),
-        TrainingPolicy(spares=32),
+        (TrainingPolicy(spares=32),),
     )
     fleet = Fleet("ramp", Quarter.parse("2027-Q1"), (site,), (group,), (ServingWorkload("none", np.zeros(1)),),
                   replace(default_failures(), outages=()))  # fmt: skip

@@ -69,7 +69,7 @@ def climate_of(site: Site | None) -> Climate:
 
 
 def dry_bulb_c(rng: np.random.Generator, climate: Climate, start_s: float, bins: int, step_s: float) -> Array:
-    """Air temperature in each bin [°C]; ``start_s`` since 1 January 00:00 UTC."""
+    """Air temperature in each bin [°C]; ``start_s`` since a 1 January 00:00 UTC."""
     time: Array = start_s + (np.arange(bins, dtype=np.float64) + 0.5) * step_s
     local_h = time / 3600.0 + climate.utc_offset_h
     day = np.cos(2.0 * np.pi * (local_h - 15.0) / 24.0)

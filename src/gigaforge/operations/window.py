@@ -18,7 +18,8 @@ from gigaforge.operations.gang import (
     slow_members,
 )
 from gigaforge.operations.intervals import Array, IntArray, Mask, bin_integrals
-from gigaforge.operations.modes import FailureTable, lost_share
+from gigaforge.operations.modes import FailureTable, RackClass, lost_share
+from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.ramps import ramp_need
 from gigaforge.operations.repair import Crew, Down, mend
 from gigaforge.operations.research import Hits, PoolState, run_pool
@@ -96,14 +97,14 @@ class GroupWindow:
     waited_s: float = 0.0
 
 
-def best_interval(group: Group, shape: GangShape, table: FailureTable) -> float:
+def best_interval(rack: RackClass, policy: TrainingPolicy, shape: GangShape, table: FailureTable) -> float:
     """Work between snapshots: given, or the optimum at the rate of failures that roll the run back [s]."""
-    plan = group.policy.checkpoint
+    plan = policy.checkpoint
     if plan.interval_s is not None:
         return plan.interval_s
-    rate = table.interrupt_rate(group.rack) * shape.active
-    if group.policy.mode != "synchronous":
-        rate *= group.policy.fallback
+    rate = table.interrupt_rate(rack) * shape.active
+    if policy.mode != "synchronous":
+        rate *= policy.fallback
     return best_interval_s(rate, plan.blocking_s, plan.shortest_s, 6 * 3600.0)
 
 
@@ -113,21 +114,27 @@ def site_failures(
     """Draw, thin and repair one site's failures in one window."""
     site, table, length = fleet.sites[index], fleet.table, fleet.length_s(window)
     times = (window * fleet.window_s, window * fleet.window_s + length)
-    crew = _still_there(crew, fleet, members, offsets, window)
+    crew = _still_there(crew, fleet, members, offsets, window).staffed(
+        _at(site.technicians, window), _at(site.parts, window)
+    )
     parts = [
         draw_window(seed, (fleet.groups[g].name,), times, fleet.groups[g].cohorts[window], table, fleet.groups[g].rack,
-                    window_index=window, first_rack=int(offsets[g]), group=g)
+                    window_index=fleet.key(window), since_s=fleet.since_s(window), first_rack=int(offsets[g]), group=g)
         for g in members
     ]  # fmt: skip
     outages = draw_outages(
         seed, (site.name,), length, [(int(offsets[g]), int(fleet.groups[g].racks[window])) for g in members], table,
-        {"pod": site.pod_racks, "hall": site.hall_racks}, window_index=window,
+        {"pod": site.pod_racks, "hall": site.hall_racks}, window_index=fleet.key(window),
     )  # fmt: skip
     if outages.size:
         outages.group[:] = np.array(members, dtype=np.int64)[outages.group]
         parts.append(outages)
     down, technicians, shelf, cured = mend(concatenate(parts), crew, table.repair)
     return _with_carried(down, crew, fleet, members, offsets, technicians, shelf, cured, length)
+
+
+def _at(numbers: IntArray | None, window: int) -> int | None:
+    return None if numbers is None else int(numbers[window])
 
 
 def _still_there(crew: Crew, fleet: Fleet, members: list[int], offsets: IntArray, window: int) -> Crew:
@@ -214,11 +221,14 @@ def run_training(
     down = (failures.start_s[mine], failures.end_s[mine])
     events = failures.down.events
     own = np.flatnonzero(events.group == group_index)
-    rng = stream(seed, "restart", group.name, window)
-    interval = best_interval(group, shape, table)
-    policy = replace(group.policy, grid_ramp_s=ramp.ramp_s)
+    rng = stream(seed, "restart", group.name, fleet.key(window))
+    interval = best_interval(group.rack, group.policies[window], shape, table)
+    policy = replace(group.policies[window], grid_ramp_s=ramp.ramp_s)
     blocked = incomplete(lacks, policy)
-    changed = window > 0 and int(group.racks[window - 1]) not in (0, racks)
+    before = window - 1  # a run that changes its size, or its way with failures, stops for it
+    changed = window > 0 and group.racks[before] > 0 and (
+        int(group.racks[before]) != racks or group.policies[before] != group.policies[window]
+    )  # fmt: skip
     waiting = blocked[0].size > 0 and blocked[0][0] <= 0.0
     forced = np.zeros(1 if changed or waiting else 0)
     hits, struck = interruptions(
@@ -228,7 +238,7 @@ def run_training(
     gang = run_gang(
         length, hits, blocked, policy, interval, state,
         missing_replicas(length, hits, struck, lacks, shape, policy, _outages(failures, mine, table)),
-        slow_members(stream(seed, "slow", group.name, window), length, group.rack, shape.active, table),
+        slow_members(stream(seed, "slow", group.name, fleet.key(window)), length, group.rack, shape.active, table),
     )  # fmt: skip
     done = _on_grid(group, shape, gang, failures, group_index, window, edges, interval, lack,
                     (ramp.hold_w, ramp.burnt_j(hits.stall_s) / length))  # fmt: skip
@@ -259,10 +269,17 @@ def run_research(
     up, down_s = up_racks(failures, group_index, racks, edges, weighted=False)
     hits = _pool_hits(fleet.table, failures, group_index, first_rack)
     done = run_pool(
-        stream(seed, "jobs", group.name, window), edges, racks, site.pod_racks, group.use, hits, group.jobs, state
+        stream(seed, "jobs", group.name, fleet.key(window)),
+        edges,
+        racks,
+        site.pod_racks,
+        group.use,
+        hits,
+        group.jobs,
+        state,
     )
     busy = np.minimum(done.busy, up)
-    power = busy * group.full_w + (up - busy) * group.idle_w
+    power = busy * group.full_w[window] + (up - busy) * group.idle_w[window]
     accounts = {"productive": done.busy_s - done.rework_s - done.restart_s, "rework": done.rework_s,
                 "restart": done.restart_s, "repair": down_s, "idle": racks * float(edges[-1]) - down_s - done.busy_s}  # fmt: skip
     found = GroupWindow(group, racks, up, down_s, busy * fleet.step_s * group.tokens_per_s[window], power, busy / racks, accounts,
@@ -294,14 +311,15 @@ def _on_grid(group: Group, shape: GangShape, gang: GangWindow, failures: SiteFai
     here = np.maximum(up + bin_integrals(edges, net.start, net.end, net.value) / width, 0.0)  # with borrowed ones
     at_work = np.minimum(shape.active * running, here)
     held = smoothing_w[0] * running + smoothing_w[1]
-    saving = group.policy.checkpoint.blocking_s / (interval_s + group.policy.checkpoint.blocking_s)
-    busy_w = group.full_w * (1.0 - saving) + group.idle_w * saving
+    blocking_s, idle_w = group.policies[window].checkpoint.blocking_s, float(group.idle_w[window])
+    saving = blocking_s / (interval_s + blocking_s)
+    busy_w = float(group.full_w[window]) * (1.0 - saving) + idle_w * saving
     tokens = _spread(edges, gang.start_s, gang.end_s, gang.kept_s) * shape.active * group.tokens_per_s[window]
     length = float(edges[-1])
     accounts = {name: value * shape.active for name, value in gang.accounts.items()}
     accounts["idle"] = shape.spares * length
     return GroupWindow(
-        group, shape.racks, up, down_s, tokens, busy_w * at_work + group.idle_w * (here - at_work) + held, running, accounts,
+        group, shape.racks, up, down_s, tokens, busy_w * at_work + idle_w * (here - at_work) + held, running, accounts,
         shape.active, shape.spares, interval_s, gang.interruptions,
     )  # fmt: skip
 
