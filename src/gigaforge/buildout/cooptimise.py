@@ -128,14 +128,10 @@ def cooptimise(
         problem, points, jobs, tolerance=tolerance, options=options, watch=lambda r: tell(Stage(_words(r)))
     )
     tell(Stage("planning the sequential way"))
-    sequential = plan_problem(
-        restrict(problem, points, jobs, alone=True), catalog, options=options, watch=watch, dive=True
-    )
+    sequential = plan_problem(restrict(problem, points, jobs, alone=True), catalog, options=options, watch=watch)
     tell(Stage("planning with the points found"))
     chosen, trained = _used(exchange)
-    plan = plan_problem(
-        restrict(problem, chosen, trained, alone=True), catalog, options=options, watch=watch, dive=True
-    )
+    plan = plan_problem(restrict(problem, chosen, trained, alone=True), catalog, options=options, watch=watch)
     tell(Stage("asking what would change the plan"))
     summary = _summary(candidates, exchange, sequential, plan)
     summary["sensitivity"] = marginals(exchange.problem, options).to_dict()

@@ -16,7 +16,6 @@ from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.crosscheck import cross_checks
 from gigaforge.buildout.demand_basis import demand_basis
-from gigaforge.buildout.dive import first_plan
 from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, premises_of, problem_from
@@ -24,6 +23,7 @@ from gigaforge.buildout.programme import build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
 from gigaforge.buildout.reasons import reasons
 from gigaforge.buildout.replan import start_from
+from gigaforge.buildout.search import search
 from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.models import Choice
@@ -124,7 +124,6 @@ def plan_problem(
     standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
     watch: Callable[[Stage], None] | None = None,
     started: float | None = None,
-    dive: bool = True,
 ) -> Plan:
     """Plan what is stated as arrays; parameters and errors as `plan`.
 
@@ -134,8 +133,6 @@ def plan_problem(
         From `gigaforge.buildout.problem.problem_from`.
     started : float
         Clock (`time.perf_counter`) at which the work began. [s]
-    dive : bool
-        Begin with a first plan of `gigaforge.buildout.dive`.
 
     """
     tell = watch or (lambda _: None)
@@ -149,12 +146,15 @@ def plan_problem(
     if not relaxation.feasible:
         raise _infeasible(problem, tell)
     tell(Stage("searching for the best plan"))
+
+    def progress(so_far: Progress) -> None:
+        tell(Stage("searching for the best plan", so_far))
+
     start = start_from(programme, *standing) if standing else None
-    if dive and start is None:
-        start = first_plan(programme.model, options, relaxation)
-    solution = solve(
-        programme.model, options, start=start, progress=lambda p: tell(Stage("searching for the best plan", p))
-    )
+    if start is None:
+        solution = search(programme.model, options, progress=progress)
+    else:
+        solution = solve(programme.model, options, start=start, progress=progress)
     if solution.status == "infeasible":
         raise _infeasible(problem, tell)
     tell(Stage("checking the plan"))

@@ -17,7 +17,19 @@ from numpy.typing import NDArray
 
 from gigaforge.errors import GigaforgeError
 
-__all__ = ["Progress", "Relaxation", "Solution", "SolverOptions", "make_highs", "quiet_highs", "relax", "solve"]
+__all__ = [
+    "Progress",
+    "Relaxation",
+    "Solution",
+    "SolverOptions",
+    "in_background",
+    "make_highs",
+    "program_of",
+    "quiet_highs",
+    "relative_gap",
+    "relax",
+    "solve",
+]
 
 Array = NDArray[np.float64]
 Status = Literal["optimal", "time_limit", "interrupted", "infeasible"]
@@ -113,8 +125,8 @@ class Relaxation:
     basis: Any = None
 
 
-def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) -> tuple[Any, Any]:
-    """Pass the matrix to HiGHS without its banner."""
+def program_of(model: linopy.Model) -> tuple[Any, Any]:
+    """The matrix as HiGHS takes it, without whole numbers, and as linopy has it."""
     matrices: Any = model.matrices
     lp = highspy.HighsLp()
     a = matrices.A.tocsc()
@@ -128,6 +140,12 @@ def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) ->
     lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
     lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = a.indptr, a.indices, a.data
     lp.sense_ = highspy.ObjSense.kMaximize if model.objective.sense == "max" else highspy.ObjSense.kMinimize
+    return lp, matrices
+
+
+def make_highs(model: linopy.Model, options: SolverOptions, *, relaxed: bool) -> tuple[Any, Any]:
+    """Pass the matrix to HiGHS without its banner."""
+    lp, matrices = program_of(model)
     if not relaxed:
         # What is fixed need not be whole: racks of the past may be no whole blocks.
         choice = (np.asarray(matrices.vtypes) != "C") & (np.asarray(matrices.lb) != np.asarray(matrices.ub))
@@ -294,8 +312,13 @@ def solve(
     if status != highspy.HighsModelStatus.kOptimal:
         kind = "interrupted" if stopped else "time_limit"
     objective, bound = float(info.objective_function_value), float(info.mip_dual_bound)
-    gap = abs(bound - objective) / max(abs(objective), 1e-9)
+    gap = relative_gap(objective, bound)
     return Solution(kind, values, labels, objective, bound, gap, seconds, int(info.mip_node_count))
+
+
+def relative_gap(objective: float, bound: float) -> float:
+    """Distance of a plan's worth to the bound [fraction]; infinite without a plan."""
+    return abs(bound - objective) / max(abs(objective), 1e-9) if np.isfinite(objective) else np.inf
 
 
 def _report(highs: Any, progress: Callable[[Progress], None], started: float) -> None:
@@ -312,12 +335,11 @@ def _report(highs: Any, progress: Callable[[Progress], None], started: float) ->
 
 
 def _run(highs: Any) -> bool:
-    """Run HiGHS in a thread of its own; True where Ctrl-C stopped it. A second Ctrl-C gives up at once.
+    """Run HiGHS; True where Ctrl-C stopped it. A second Ctrl-C gives up at once.
 
-    Python delivers signals between byte codes of the main thread only, so the main thread waits in small steps. A
-    search that has no plan yet goes on to its first one, so that there is something to keep.
+    A search that has no plan yet goes on to its first one, so that there is something to keep.
     """
-    asked, given_up, done = threading.Event(), threading.Event(), threading.Event()
+    asked, given_up = threading.Event(), threading.Event()
 
     def stop(event: Any) -> None:
         if asked.is_set():
@@ -329,17 +351,33 @@ def _run(highs: Any) -> bool:
             event.interrupt()
 
     def work() -> None:
-        try:
-            highs.run()
-            highs.resetGlobalScheduler(True)  # HiGHS's own threads end with this one
-        finally:
-            done.set()
+        highs.run()
+        highs.resetGlobalScheduler(True)  # HiGHS's own threads end with this one
 
     highs.cbMipInterrupt.subscribe(stop_with_a_plan)
     if not highs.getLp().integrality_:
         highs.cbSimplexInterrupt.subscribe(stop)
         highs.cbIpmInterrupt.subscribe(stop)
-    threading.Thread(target=work, daemon=True).start()
+    in_background(work, asked, given_up)
+    return asked.is_set()
+
+
+def in_background(work: Callable[[], None], asked: threading.Event, given_up: threading.Event | None = None) -> None:
+    """Work in a thread of its own until it ends; Ctrl-C sets `asked`, a second one `given_up` and gives up.
+
+    Python delivers signals between byte codes of the main thread only, so the main thread waits in small steps.
+    """
+    given_up, done, failed = given_up or threading.Event(), threading.Event(), []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 (raised again where the work was asked for)
+            failed.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=guarded, daemon=True).start()
     # Not Thread.join: in Python 3.11 an interrupted join takes the thread for ended.
     while not done.is_set():
         try:
@@ -350,4 +388,5 @@ def _run(highs: Any) -> bool:
             (given_up if asked.is_set() else asked).set()
     if given_up.is_set():
         raise KeyboardInterrupt
-    return asked.is_set()
+    if failed:
+        raise failed[0]
