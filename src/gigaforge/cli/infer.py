@@ -108,13 +108,11 @@ def infer(
         transformer = Transformer.from_catalog(shape)
         return search(transformer, hardware, traffic, accelerators=accelerators, **settings)  # type: ignore[arg-type]
 
-    results = ask(gpus)
-    if not len(results):
-        none = NoAnswerError(
-            f"{model} in {chosen} does not fit: weights and one request need more memory than"
-            f" {gpus or machine.accelerators} x {float(hardware.hbm_bytes) / 1e9:.0f} GB in any layout"
-        )
-        raise none if rate is None or gpus is None else _more(none, ask(None), gpus, rate)
+    nothing = NoAnswerError(
+        f"{model} in {chosen} does not fit: weights and one request need more memory than"
+        f" {gpus or machine.accelerators} x {float(hardware.hbm_bytes) / 1e9:.0f} GB in any layout"
+    )
+    results = _found(ask, gpus, rate, nothing)
     answer = Answer.of(results, traffic, price, f"{model} on {system}, {chosen}, {software}")
     problem = _problem(answer, ask, gpus, rate)
     if figure is not None:
@@ -128,6 +126,16 @@ def infer(
     show(answer, hardware, top)
     if problem:
         raise problem
+
+
+def _found(
+    ask: Callable[[int | None], ServingResults], gpus: int | None, rate: float | None, nothing: NoAnswerError
+) -> ServingResults:
+    """What a search finds; for a rate on too few accelerators, how many would do."""
+    results = ask(gpus)
+    if not len(results):
+        raise nothing if rate is None or gpus is None else _more(nothing, ask(None), gpus, rate)
+    return results
 
 
 def _print_json(names: dict[str, str], answer: Answer, problem: NoAnswerError | None) -> None:

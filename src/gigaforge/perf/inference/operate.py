@@ -110,16 +110,7 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
     decoded = _decoded(q)
     step, tpot, felt = _decode(m, q, layout, split, running, context, many)
     wait = _burst_wait_s(m, q, c, layout, split, running, full)
-    own = (
-        m.effects.ttft_s
-        + m.effects.first * one.seconds * pool.attention_data_parallel
-        + np.where(
-            split,
-            m.effects.handoff_s + _transfer_s(m, q, c, layout),
-            np.where(c.attention_data_parallel > 1.0, m.effects.rank_wait, m.effects.admit) * tpot,
-        )
-        + m.admission_steps * tpot
-    )
+    own = _own_s(m, q, c, layout, pool, one, tpot)
     decoding = running
     if np.any(q.closed):
         share = decoded * tpot / (own + wait + decoded * tpot)
@@ -128,18 +119,11 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
         step, tpot, felt = _decode(m, q, layout, split, decoding, context, many)
     life = own + np.where(q.closed, wait, 0.0) + decoded * tpot
     rate = np.minimum(running / life, supply)
-    apart = split & q.closed
-    if np.any(apart):
-        taken = decoding
-        for _ in range(_ROUNDS):
-            # Those that neither prefill nor wait for it, and no more than prefill supplies.
-            behind = np.minimum(running - rate * (own + wait), supply * decoded * tpot)
-            decoding = np.where(apart, np.maximum(behind, 1e-9), decoding)
-            taken = np.where(apart, slots_taken(decoding, m.slots, m.workers), decoding)
-            step, tpot, felt = _decode(m, q, layout, split, np.maximum(taken, 1e-9), context, many)
-            rate = np.where(apart, np.minimum(taken / np.maximum(decoded * tpot, 1e-12), supply), rate)
-        decoding = taken
-        rate = np.minimum(rate, running / np.where(apart, own + wait + decoded * tpot, 1e-12))
+    if np.any(split & q.closed):
+        behind = _Behind(split & q.closed, running, own + wait, supply, decoding, rate)
+        decoding, rate = _decoding_apart(m, q, layout, behind, context)
+        step, tpot, felt = _decode(m, q, layout, split, np.maximum(decoding, 1e-9), context, many)
+        rate = np.minimum(rate, running / np.where(behind.apart, own + wait + decoded * tpot, 1e-12))
     load = np.clip(rate / supply, 0.0, _LOAD_LIMIT)
     ttft, ttft_p99 = _first_token(q, c, own, wait, running, rate, load, many, tpot)
     flop_s, bytes_s, total = _use(c, q, step, many, rate, decoding, split)
@@ -159,6 +143,57 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
         step.seconds,
         many.seconds,
         one.seconds,
+    )
+
+
+class _Behind(NamedTuple):
+    """Closed loops with pools of their own: which rows, requests in flight, seconds before decoding, requests/s that prefill
+    supplies; a first guess of the requests that decode, and of their rate.
+    """
+
+    apart: Any
+    running: Any
+    before_s: Any
+    supply: Any
+    decoding: Any
+    rate: Any
+
+
+def _decoding_apart(m: Machine, q: Requests, layout: Layout, b: _Behind, context: Any) -> tuple[Any, Any]:
+    """Requests that decode on one worker, and their rate, once both agree.
+
+    Those that neither prefill nor wait for it, and no more than prefill supplies; beyond the slots they wait for one.
+    """
+    decoded = _decoded(q)
+    taken, rate = b.decoding, b.rate
+    tpot = _step_s(m, layout, taken, context)
+    for _ in range(_ROUNDS):
+        behind = np.minimum(b.running - rate * b.before_s, b.supply * decoded * tpot)
+        taken = np.where(b.apart, slots_taken(np.maximum(behind, 1e-9), m.slots, m.workers), b.decoding)
+        tpot = _step_s(m, layout, taken, context)
+        rate = np.where(b.apart, np.minimum(taken / np.maximum(decoded * tpot, 1e-12), b.supply), b.rate)
+    return taken, rate
+
+
+def _step_s(m: Machine, layout: Layout, batch: Any, context: Any) -> Any:
+    """Seconds of a decode step that nothing interrupts."""
+    ranks = np.maximum(batch, 1e-9) / layout.attention_data_parallel
+    return decode_phase(m.shapes, m.rates, layout, m.effects, ranks, context, m.drafting).seconds
+
+
+def _own_s(
+    m: Machine, q: Requests, c: ServingConfigurations, layout: Layout, pool: Layout, one: Phase, tpot: Any
+) -> Any:
+    """Time to first token of a request alone: front end, its own prefill, hand-over or the scheduler's next look. [s]"""
+    return (
+        m.effects.ttft_s
+        + m.effects.first * one.seconds * pool.attention_data_parallel
+        + np.where(
+            c.disaggregated,
+            m.effects.handoff_s + _transfer_s(m, q, c, layout),
+            np.where(c.attention_data_parallel > 1.0, m.effects.rank_wait, m.effects.admit) * tpot,
+        )
+        + m.admission_steps * tpot
     )
 
 
