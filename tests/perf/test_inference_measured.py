@@ -308,13 +308,15 @@ def test_recipes_say_how_a_benchmark_was_launched() -> None:
 def test_separate_pools_are_read_as_their_published_configuration_sets_them() -> None:
     printed = Printed(1.0, 4.0, 4.0, 4.0, 8.0, 1.0)
     run = {
-        "gpu": "gb200", "model": "deepseek-v3", "precision": "nvfp4", "software": "trtllm", "date": "2026-03-23",
-        "input_len": 1024.0, "output_len": 1024.0, "concurrency": 192.0, "accelerators": 36.0, "drafts": 0.0,
+        "source": "SemiAnalysis InferenceX", "gpu": "gb200", "model": "deepseek-v3", "precision": "nvfp4",
+        "software": "trtllm", "date": "2026-03-23", "input_len": 1024.0, "output_len": 1024.0, "concurrency": 192.0,
+        "accelerators": 36.0, "drafts": 0.0,
     }  # fmt: skip
     pools = published_pools(run, printed)
     assert pools is not None
     assert (pools.slots, pools.drafts, pools.sizes) == (32.0, 0.0, printed)
     assert published_pools({**run, "concurrency": 193.0}, printed) is None
+    assert published_pools({**run, "source": ""}, printed) is None, "a run of one's own may be set otherwise"
     earlier = published_pools({**run, "concurrency": 564.0, "date": "2025-11-17"}, None)
     assert earlier is not None, "the sum of both pools finds a configuration where they are not printed"
     assert earlier.sizes.decode_workers * earlier.sizes.decode_size == 32.0

@@ -271,6 +271,7 @@ def _unlike(printed: Printed | None, pools: Pools) -> str:
 
 def _launch_key(row: Mapping[str, Any], subject: _Subject, load: _Load, drafts: float) -> dict[str, Any]:
     return {
+        "source": text(row, "source"),
         "gpu": subject.machine.chip,
         "model": subject.shape.name,
         "precision": subject.precision,

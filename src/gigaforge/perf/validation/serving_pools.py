@@ -87,19 +87,22 @@ def printed_pools(row: Mapping[str, Any]) -> Printed | None:
 
 
 def published_pools(run: Mapping[str, Any], printed: Printed | None) -> Pools | None:
-    """Configuration that a benchmark published for a run; None where none fits.
+    """Configuration that a benchmark published for a run of its own; None where none fits, and for runs of others.
 
     Of several that fit, one without drafted tokens (a row says so where it drafts), then the newest of the day, then the next.
 
     Parameters
     ----------
     run : mapping
-        ``gpu, model, precision, software, date`` as text; ``input_len, output_len`` [token] as printed, ``concurrency``,
+        ``source, gpu, model, precision, software, date`` as text; ``input_len, output_len`` [token] as printed, ``concurrency``,
         ``accelerators`` (in all), ``drafts`` as numbers.
     printed : Printed or None
         Pools as the row prints them; None where it prints the sum alone.
 
     """
+    table = _table()
+    if not re.search(table["runs"], str(run["source"]).lower()):
+        return None
     fits = [
         (entry, pools) for entry, pools in _entries() if _same_run(entry, run) and _same_pools(pools, run, printed)
     ]
@@ -135,10 +138,16 @@ def _same_pools(pools: Pools, run: Mapping[str, Any], printed: Printed | None) -
 
 
 @cache
+def _table() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(
+        (files("gigaforge.perf") / "data" / "serving_pools.json").read_text(encoding="utf-8")
+    )
+    return loaded
+
+
+@cache
 def _entries() -> tuple[tuple[dict[str, Any], Pools], ...]:
-    path = files("gigaforge.perf") / "data" / "serving_pools.json"
-    table = json.loads(path.read_text(encoding="utf-8"))
-    out = []
+    table, out = _table(), []
     for values in table["pools"]:
         entry = dict(zip(table["columns"], values, strict=True))
         sizes = Printed(*(float(entry[name]) for name in Printed._fields))
