@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from gigaforge.buildout.annual import annual_cost, capital_recovery, implied_rate
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.circular import traced
+from gigaforge.buildout.explain import shadow_prices
 from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.parties import measures
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import plan
 from gigaforge.buildout.problem import problem_from
-from gigaforge.buildout.solver import SolverOptions
+from gigaforge.buildout.programme import build
+from gigaforge.buildout.solver import SolverOptions, relax
 from gigaforge.buildout.tax import depreciation, tax_due
 from gigaforge.buildout.tranches import due_tranches, unmet_terms
 from gigaforge.errors import InputError
@@ -154,6 +156,23 @@ def test_tranches_wait_for_acceptance_conditions_and_end_at_the_long_stop(rich: 
     assert first["released"] == max(quarters[reached + 1], "2027-Q1")
     assert second["released"] is None or second["released"] > quarters[int(np.argmax(deployed >= 1e9))]
     assert third["released"] is None or third["released"] <= "2028-Q4"
+
+
+def test_a_dollar_of_cash_is_worth_something_only_where_the_purse_runs_empty() -> None:
+    """Without interest the price is the dual itself; interest that a full purse earns is no sign of scarcity."""
+    poor = problem_from(
+        scenario(**SHORT, finance={"discount_rate": "10 %", "opening_cash": "$0.1B"}), catalog(), points()
+    )
+    relaxed = relax(build(poor, tight=False).model)
+    prices = np.array(shadow_prices(poor, relaxed)["cash"])
+    assert prices.max() > 0.01
+    np.testing.assert_allclose(prices, np.abs(relaxed.duals["finance|cash"].values), atol=1e-6)
+    rich = problem_from(
+        scenario(**SHORT, finance=finance(opening_cash="$60B", interest_on_cash="4 %")), catalog(), points()
+    )
+    relaxed = relax(build(rich, tight=False).model)
+    assert np.abs(relaxed.duals["finance|cash"].values).max() > 0.01
+    assert max(shadow_prices(rich, relaxed)["cash"]) == 0
 
 
 TERMS = [

@@ -174,4 +174,11 @@ def test_a_diff_says_what_changed(standing: Plan) -> None:
     actual = edited(happened(standing), "accepted_w", -1e8)
     words = " ".join(diff_actuals(one, read_actuals(actual), ("standing", "what happened")).sentences)
     assert "behind standing" in words
+    blank = happened(standing).drop(columns="deployed_w", errors="ignore").assign(accepted_w=None)
+    assert diff_actuals(one, read_actuals(blank), ("standing", "real")).sentences == (
+        "What happened is what was planned.",
+    )
+    other = pd.DataFrame([["2026-Q3", "north", "rack-b", 10]], columns=["quarter", "site", "system", "racks_added"])
+    watts = diff_actuals(one, read_actuals(other), ("standing", "real")).power["second_w"]
+    assert watts.tolist() == [pytest.approx(10 * 600e3 * 1.25)]
     assert "100 MW" in words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,20 +77,43 @@ def diff_actuals(plan: tuple[Summary, Tables], actuals: pd.DataFrame, names: tup
     planned = tables["deployment"]
     over = sorted(set(actuals["quarter"]))
     deployment = _racks(planned[planned["quarter"].isin(over)], actuals)
-    watts = planned[["site", "system", "racks_added", "deployed_w"]]
-    per_rack = watts.groupby(["site", "system"]).sum()
-    each = (planned.groupby(["site", "system"])["deployed_w"].max() / per_rack["racks_added"]).dropna().to_dict()
-    installed = actuals.assign(w=[r.racks_added * each.get((r.site, r.system), np.nan) for r in actuals.itertuples()])
-    if "accepted_w" in actuals.columns:
-        real = actuals.groupby("quarter")["accepted_w"].sum()
-    else:
-        real = installed.groupby("quarter")["w"].sum().cumsum()
+    real, unknown = _accepted(actuals, over, _rack_w(summary, tables))
     power = _power(
         {q: w for q, w in _by_quarter(summary).items() if q in over}, {str(q): float(w) for q, w in real.items()}
     )
     empty = pd.DataFrame(columns=["figure", "first", "second", "change"])
     words = [*_words_power(power, names), *_words_racks(deployment)]
+    words += [f"The plan does not know the power of {name}: it is left out." for name in unknown]
     return PlanDiff(names, empty, deployment, power, tuple(words) or ("What happened is what was planned.",))
+
+
+def _rack_w(summary: Summary, tables: Tables) -> Callable[[str, str], float]:
+    """What a rack adds to deployed power at a site [W]: as planned, else nameplate; NaN where the plan knows neither."""
+    planned, supply, sites = (tables[name] for name in ("deployment", "supply", "sites"))
+    by = planned.groupby(["site", "system"])
+    each = (by["deployed_w"].max() / by["racks_added"].sum()).dropna().to_dict()
+    nameplate = supply.groupby("system")["rack_it_w"].first().to_dict() if "rack_it_w" in supply else {}
+    on_it = (summary.get("commitment") or {}).get("basis") == "it"
+    design = {} if on_it else sites.groupby("site")["pue"].max().to_dict()
+    return lambda site, system: float(
+        each.get((site, system), nameplate.get(system, np.nan) * (1.0 if on_it else design.get(site, np.nan)))
+    )
+
+
+def _accepted(
+    actuals: pd.DataFrame, over: list[str], rack_w: Callable[[str, str], float]
+) -> tuple[pd.Series, list[str]]:
+    """Power accepted by the end of each quarter [W], all that is installed where nothing is stated; systems not known."""
+    total, unknown = pd.Series(0.0, index=over), set()
+    for (site, system), rows in actuals.groupby(["site", "system"]):
+        mine = rows.set_index("quarter").reindex(over)
+        installed = mine["racks_added"].fillna(0.0).cumsum() * rack_w(str(site), str(system))
+        stated = mine["accepted_w"] if "accepted_w" in mine else pd.Series(np.nan, index=over)
+        accepted = stated.fillna(installed)
+        if accepted.isna().any():
+            unknown.add(str(system))
+        total += accepted.fillna(0.0)
+    return total, sorted(unknown)
 
 
 def _by_quarter(summary: Summary) -> dict[str, float]:

@@ -26,8 +26,8 @@ def shadow_prices(problem: Problem, relaxation: Relaxation) -> dict[str, Any]:
     -------
     dict
         ``power``: site -> USD per MW-quarter of energised facility power, by quarter; ``supply``: line -> USD per
-        system; ``cash``: USD today per extra USD available in the quarter (0 while cash is not scarce); ``demand``:
-        workload -> USD per output token of demand.
+        system; ``cash``: USD today that an extra USD in the quarter would let the plan do (0 while cash is not scarce;
+        what it would earn lying idle is not counted); ``demand``: workload -> USD per output token of demand.
 
     """
     p, duals, count = problem, relaxation.duals, len(problem.quarters)
@@ -37,12 +37,17 @@ def shadow_prices(problem: Problem, relaxation: Relaxation) -> dict[str, Any]:
         dual = duals.get(name)
         return np.zeros(count) if dual is None else np.abs(np.asarray(dual.values, dtype=float)).reshape(-1)
 
+    # An empty purse is a bound of cash: what it costs in a quarter, a dollar more in any earlier one would have saved.
+    bound = relaxation.reduced.get("cash")
+    purse = of("finance|cash")
+    if bound is not None:
+        purse = np.cumsum(np.abs(np.asarray(bound, dtype=float)).reshape(-1)[::-1])[::-1]
     return {
         "power": {s: (of(f"sites.{s}.power|energised") * unit / GW * 1e6).tolist() for s in p.sites},
         "supply": {
             line: (of(f"platforms.{line}.supply|supply") * unit / p.scenario.block).tolist() for line in p.lines
         },
-        "cash": (of("finance|cash") * unit / USD).tolist(),
+        "cash": (purse * unit / USD).tolist(),
         "demand": {w: (of(f"serving.{w}.demand|demand") * unit / PETA).tolist() for w in p.workloads},
     }
 
@@ -100,9 +105,8 @@ def _why(problem: Problem, decisions: Decisions, prices: dict[str, Any], t: int,
         scarce.append(
             f"{_list(full)} {are} full, with {format_at_most(float(p.energised_w[:, t].sum()), 'power')} energised"
         )
-    money = np.asarray(prices["cash"])[: t + 1]
-    if money.size and money.max() > 0.01:
-        scarce.append("cash is used up in the quarters before")
+    if max(prices["cash"][max(t - 1, 0) : t + 1], default=0.0) > 0.01:  # when a deposit and the rest fall due
+        scarce.append("cash is used up then")
     if left_w > 0.05 * missing_w:
         spare = [
             f"{offered[i] - taken[i]:,.0f} {p.lines[i]}"
@@ -155,7 +159,8 @@ def _unserved(problem: Problem, decisions: Decisions, prices: dict[str, Any]) ->
         why = "more systems would cost more than these tokens earn"
     earned = format_quantity(float((lost * p.token_usd).sum()), "money")
     share = 100 * lost.sum() / p.demand.sum()
-    worth = f"{share:.1f} % of the tokens demanded are not served; at their prices, less what a sale costs, they are worth"
+    told = f"{share:.1f} %" if share >= 0.05 else "Under 0.1 %"
+    worth = f"{told} of the tokens demanded are not served; at their prices, less what a sale costs, they are worth"
     return [f"{worth} {earned}. Most are missing in {p.quarters[worst]}: {why}."]
 
 

@@ -117,7 +117,7 @@ def environment(p: Problem, d: Decisions) -> dict[str, Any]:
 
 
 def supply_table(p: Problem) -> pd.DataFrame:
-    """Systems that a quarter's supply allows, whichever configuration of the line is bought, and their price [USD]."""
+    """Systems that a quarter's supply allows, whichever of its line is bought, their price [USD] and nameplate [W]."""
     rows = [
         {
             "quarter": str(q),
@@ -125,6 +125,7 @@ def supply_table(p: Problem) -> pd.DataFrame:
             "line": p.lines[p.line_of[k]],
             "racks_available": p.supply[p.line_of[k], t],
             "rack_price_usd": p.rack_price_usd[k, t],
+            "rack_it_w": p.rack_it_w[k],
         }
         for k, s in enumerate(p.systems)
         for t, q in enumerate(p.quarters)

@@ -211,17 +211,17 @@ def _because(p: Problem, accounts: RackAccounts, s: int, k: int, j: int, t: int)
 
 
 def _barred(p: Problem, s: int, k: int, t: int) -> str:
-    """Systems of other lines that cannot be there then, and why."""
+    """Systems that cannot be there then, and why."""
     out: list[str] = []
     told: set[int] = set()  # what holds for a whole line is said once
     for j, name in enumerate(p.systems):
-        if p.line_of[j] == p.line_of[k] or p.can_host[s, j, t]:
+        if j == k or p.can_host[s, j, t]:
             continue
         line = p.scenario.platforms[p.line_of[j]]
         unfit = next((u["why"] for u in p.unfit if u["site"] == p.sites[s] and u["system"] == name), "")
         if unfit:
             out.append(f"{name} {unfit}")
-        elif p.line_of[j] in told:
+        elif p.line_of[j] in told or p.line_of[j] == p.line_of[k]:
             continue
         elif p.quarters[t] < line.ships:
             out.append(f"{line.name} ships from {line.ships}")

@@ -114,7 +114,7 @@ def terms_sentences(plan: PlanView) -> list[str]:
     i = terms.get("investment") or {}
     if i.get("counts") == "accepted":
         out.append(
-            f"Power counts for a tranche once accepted, {i['acceptance_quarters']} quarter(s) after installation."
+            f"Power counts for a tranche once accepted, {_quarters(i['acceptance_quarters'])} after installation."
         )
     if i.get("long_stop"):
         out.append(f"Tranches not released by the end of {i['long_stop']} lapse.")
@@ -191,12 +191,16 @@ def months_table(plan: PlanView) -> Table | None:
         full = last.loc[share.idxmax()]
         warm = "–" if mine["air_c"].isna().all() else f"{mine['air_c'].max():.0f} °C"
         rows.append([plan.label(str(site)), *["–" if math.isnan(v) else f"{v:.2f}" for v in mine["pue_mean"]], warm,
-                     f"{mine['pue_peak'].max():.2f}", f"{full['month']}: {share.max():.0%}"])  # fmt: skip
+                     f"{mine['pue_peak'].max():.2f}", f"{full['month']}: {100 * share.max():.0f} %"])  # fmt: skip
     if not rows:
         return None
     head = ["Site", *months, "Warmest month", "PUE, hottest hour", "Fullest month of limit"]
     note = "Mean PUE by month, for energy, from the monthly weather of the place; the hottest hour is held against the limit."
     return Table("PUE by month", head, rows, note=note)
+
+
+def _quarters(count: int) -> str:
+    return "a quarter" if count == 1 else f"{count} quarters"
 
 
 def training_notes(plan: PlanView) -> list[str]:
@@ -205,7 +209,7 @@ def training_notes(plan: PlanView) -> list[str]:
     for r in plan.summary.get("training_runs") or []:
         if r.get("slipped_quarters"):
             out.append(
-                f"{plan.label(r['name'])} ends in {r['end']}, {r['slipped_quarters']} quarter(s) after its deadline "
+                f"{plan.label(r['name'])} ends in {r['end']}, {_quarters(r['slipped_quarters'])} after its deadline "
                 f"{r['deadline']}, priced at {money(r['slip_cost_usd'])}."
             )
         if r.get("span_efficiency", 1.0) < 1:

@@ -234,7 +234,7 @@ def cross_check_table(plan: PlanView) -> Table | None:
         span = (
             _quantity(low, unit)
             if low == high
-            else f"{_quantity(low, '' if unit != 'USD' else unit)} to {_quantity(high, unit)}"
+            else f"{_quantity(low, '$' if unit.startswith('USD') else '')} to {_quantity(high, unit)}"
         )
         source = str(c.get("source") or "")
         cell: Cell = Link(_host(source), source) if source.startswith("http") else source

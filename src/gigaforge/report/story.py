@@ -217,18 +217,25 @@ def _training_sentence(plan: PlanView) -> str:
     if not done:
         return f"None of {_count(len(runs), 'training run')} is carried out."
     biggest = max(done, key=lambda r: r["racks"])
+    late = [r for r in done if r.get("slipped_quarters")]
+    delay = "".join(f"; {plan.label(r['name'])} ends {_late(r['slipped_quarters'])}" for r in late)
     if len(runs) == 1:
         opening = f"The training run {plan.label(biggest['name'])}"
         return (
-            f"{opening} takes {biggest['racks']:,} racks of {plan.label(biggest['system'])}, ending {biggest['end']}."
+            f"{opening} takes {biggest['racks']:,} racks of {plan.label(biggest['system'])}, ending {biggest['end']}"
+            f"{', ' + _late(late[0]['slipped_quarters']) if late else ''}."
         )
     share = (
         f"All {len(runs)} training runs" if len(done) == len(runs) else f"{len(done)} of {len(runs)} training runs"
     )
     return (
         f"{share} are carried out; the largest, "
-        f"{plan.label(biggest['name'])}, takes {biggest['racks']:,} racks of {plan.label(biggest['system'])}."
+        f"{plan.label(biggest['name'])}, takes {biggest['racks']:,} racks of {plan.label(biggest['system'])}{delay}."
     )
+
+
+def _late(quarters: int) -> str:
+    return f"{'a quarter' if quarters == 1 else f'{quarters} quarters'} after its deadline"
 
 
 def _money_sentence(plan: PlanView) -> str:

@@ -124,6 +124,10 @@ class Investment(Part):
             raise ValueError("per must be above zero")
         if self.schedule and (self.per is not None or self.amount is not None):
             raise ValueError("schedule and per/amount state the tranches twice; keep one")
+        if self.per is None and not self.schedule and not self.upfront:
+            raise ValueError("pays nothing; state per and amount, a schedule, or sums on dates (upfront)")
+        if self.amount is not None and self.per is None:
+            raise ValueError("amount needs per: the power that releases it")
         for before, after in zip(self.schedule, self.schedule[1:], strict=False):
             if after.at <= before.at:
                 raise ValueError(
