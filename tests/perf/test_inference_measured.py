@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 
 from gigaforge.catalog import load_catalog
+from gigaforge.cli.calibrate_view import show_serving
 from gigaforge.errors import InputError, NoAnswerError
-from gigaforge.perf.calibration.inference import calibrate_inference, shipped_measurements
+from gigaforge.perf.calibration.inference import Calibration, calibrate_inference, shipped_measurements
 from gigaforge.perf.inference.effects import QUANTITIES, Effects, Group
 from gigaforge.perf.inference.known import canonical_model
 from gigaforge.perf.inference.rates import sustained
 from gigaforge.perf.inference.traffic import DATASETS
+from gigaforge.perf.parameters import load_parameters
 from gigaforge.perf.validation.inference import validate_inference
 from gigaforge.perf.validation.intervals import quantile_table
 from gigaforge.perf.validation.serving_names import (
@@ -216,6 +218,20 @@ def test_calibration_recovers_a_factor_that_was_put_in(shipped: pd.DataFrame, tm
     result.write(tmp_path / "mine.json")
     assert (tmp_path / "mine_folds.json").is_file()
     assert set(result.parameters["quantities"]) == set(QUANTITIES)
+
+
+def test_a_calibration_is_shown_with_its_errors_and_what_each_quantity_means(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shipped_fit = load_parameters("serving")
+    show_serving(Calibration(shipped_fit, {}, {"step_s||": 0.25}, 8286, 6594), None)
+    told = capsys.readouterr().out
+    assert "fitted to 6,594 of 8,286 rows" in told
+    assert "without their chip" in told
+    assert "[s]" in told, "units are not taken for markup"
+    assert all(name in told for name in QUANTITIES)
+    assert max(len(line) for line in told.splitlines()) <= 80
 
 
 def test_too_few_rows_to_fit_is_said(tmp_path: Path) -> None:

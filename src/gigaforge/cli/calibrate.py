@@ -118,6 +118,7 @@ def inference(
     as_json: Json = False,
 ) -> None:
     """Serving measurements: about ten CPU-minutes for the shipped rows."""
+    from gigaforge.cli.calibrate_view import show_serving
     from gigaforge.perf.calibration.inference import calibrate_inference
 
     def told(text: str) -> None:
@@ -130,7 +131,10 @@ def inference(
         result = calibrate_inference(file, catalog=books, workers=workers, progress=told)
     if out:
         result.write(out)
-    print(json.dumps(result.to_dict()) if as_json else "\n".join(f"{k}: {v}" for k, v in result.to_dict().items()))
+    if as_json:
+        print(json.dumps(result.to_dict()))
+    else:
+        show_serving(result, out)
 
 
 def _calibrate_recorded(rows: list[dict[str, Any]], workers: int, catalog: Catalog | None) -> Calibration:

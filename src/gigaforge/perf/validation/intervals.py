@@ -35,11 +35,11 @@ def quantile_table(
     table: dict[str, dict[str, list[float]]] = {}
     for kind in sorted(set(family)):
         rows = family == kind
-        table[kind] = {"": _quantiles(log_ratio[rows])}
+        table[str(kind)] = {"": _quantiles(log_ratio[rows])}
         for name in sorted(set(software[rows])):
             some = rows & (software == name)
             if some.sum() >= _ENOUGH:
-                table[kind][name] = _quantiles(log_ratio[some])
+                table[str(kind)][str(name)] = _quantiles(log_ratio[some])
     return table
 
 
