@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GigaforgeError", "InputError", "NoAnswerError"]
+__all__ = ["GigaforgeError", "InputError", "NoAnswerError", "StoppedError"]
 
 _LONGEST = 3000  # characters of a message: what a stranger sent is quoted, not repeated in full
 
@@ -53,3 +53,9 @@ class NoAnswerError(GigaforgeError):
         self.problem = problem
         self.reasons = reasons or []
         super().__init__("\n  - ".join([problem, *self.reasons]))
+
+
+class StoppedError(GigaforgeError):
+    """Whoever asked stopped it (Ctrl-C, exit 130): what is kept, and how to go on."""
+
+    exit_code = 130

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from gigaforge.operations.traces import sample_path
 
@@ -64,6 +65,24 @@ def plan_dir(tmp_path):
 @pytest.fixture
 def sample_yaml():
     return sample_path("fleet.yaml")
+
+
+@pytest.fixture
+def edit(sample_yaml, tmp_path):
+    def change(path, value):
+        data = yaml.safe_load(sample_yaml.read_text())
+        here = data
+        for key in path[:-1]:
+            here = here[key]
+        if value is None:
+            del here[path[-1]]
+        else:
+            here[path[-1]] = value
+        file = tmp_path / "fleet.yaml"
+        file.write_text(yaml.safe_dump(data))
+        return file
+
+    return change
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from gigaforge.cli import main
 from gigaforge.cli.simulate import register
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, StoppedError
 from gigaforge.operations import engine, validation
 from gigaforge.operations.traces import sample_path
 from gigaforge.operations.validation import CASES
@@ -103,7 +104,11 @@ def test_validation_and_replay(call, monkeypatch):
      (("SAMPLE", "--years", "-2"), "more than 0"), (("SAMPLE", "--compare", "faster"), "neither a fleet nor a policy"),
      (("SAMPLE", "--replications", "2", "--workers", "0"), "at least 1"), (("SAMPLE", "--replications", "0"), "at least 1"),
      (("SAMPLE", "--compare", "spares=-3"), "below zero"),
-     (("SAMPLE", "--compare", "spares=3", "--replications", "1"), "1; at least 2 is needed")],
+     (("SAMPLE", "--compare", "spares=3", "--replications", "1"), "1; at least 2 is needed"),
+     (("SAMPLE", "--compare", "technicians=0"), "technicians 0; at least 1"), (("SAMPLE", "--compare", "parts=0"), "parts 0; at least 1"),
+     (("SAMPLE", "--compare", "interval_s=nan"), "interval_s nan; a finite number"), (("SAMPLE", "--compare", "spares=1.5"), "not a whole number"),
+     (("SAMPLE", "--compare", "replica_racks=900"), "a replica of 900 racks, and the run has 640"),
+     (("SAMPLE", "--events"), "--events: writes failures.parquet into --out"), (("SAMPLE", "--from", "2040-Q1"), "start: 2027-Q1")],
 )  # fmt: skip
 def test_wrong_calls_are_explained(call, sample_yaml, args, message):
     with pytest.raises(InputError, match=message):
@@ -120,9 +125,9 @@ def test_a_run_stopped_by_hand_keeps_what_it_has(call, sample_yaml, tmp_path, mo
         return real(*args)
 
     monkeypatch.setattr(engine, "run_window", stopped)
-    done = call(sample_yaml, "--out", tmp_path / "o", "--json")
-    assert done.exit_code == 130
-    assert "continue" in done.stderr
+    with pytest.raises(StoppedError, match="keeps the quarters that are done, the same command continues") as stop:
+        call(sample_yaml, "--out", tmp_path / "o", "--json")
+    assert stop.value.exit_code == 130
     monkeypatch.setattr(engine, "run_window", real)
     rest = json.loads(call(sample_yaml, "--out", tmp_path / "o", "--json").stdout)
     whole = json.loads(call(sample_yaml, "--json").stdout)
@@ -157,6 +162,31 @@ def test_wrong_options_are_one_message(option, says, tmp_path):
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_has_one_message(monkeypatch, capsys, tmp_path):
+    """What is kept, and nothing that contradicts it."""
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    left = []
+    monkeypatch.setattr("gigaforge.operations.run.simulate", stopped)
+    monkeypatch.setattr("os._exit", left.append)
+    monkeypatch.setattr("sys.argv", ["gigaforge", "simulate", str(sample_path("fleet.yaml")), "--out", str(tmp_path)])
+    main()
+    assert left == [130]
+    assert (
+        capsys.readouterr().err
+        == f"interrupted; {tmp_path} keeps the quarters that are done, the same command continues\n"
+    )
+
+
+def test_a_site_above_its_limit_is_named_beside_the_figures(call, edit):
+    site = edit(["sites", 0, "power"], "1 MW")
+    said = " ".join(call(site, "--years", 0.02).stdout.split())
+    assert "abilene is above its limit for" in said
+    assert "1 MW allowed, although everything gave way that may" in said
 
 
 def test_a_hole_in_a_trace_is_named(call, tmp_path):

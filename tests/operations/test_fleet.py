@@ -139,7 +139,7 @@ def test_a_power_cap_costs_goodput_not_the_books():
     ("text", "message"),
     [
         ("mode=fast", "known: synchronous"),
-        ("spares=few", "not a number"),
+        ("spares=few", "not a whole number"),
         ("speed=3", "unknown field"),
         ("spares=-1", "below zero"),
     ],

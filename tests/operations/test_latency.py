@@ -85,3 +85,22 @@ def test_a_plan_hands_over_its_points_latency(plan_dir):
     assert fleet.serving[0].policy.output_tokens == 800.0
     row = simulate(replace(fleet, last_s=None), 1).summary()["serving"]["chat"]
     assert 0.0 < row["tpot_s"] <= 0.02
+
+
+def test_where_no_rack_serves_there_is_no_latency(plan_dir, tmp_path):
+    """A workload waits for its racks: null in the table, not centuries."""
+    path = plan_dir / "allocation.parquet"
+    allocation = pd.read_parquet(path)
+    allocation[(allocation["workload"] != "chat") | (allocation["quarter"] > "2027-Q1")].to_parquet(path)
+    points = pd.read_parquet(plan_dir / "operating_points.parquet").assign(ttft_s=0.4, tpot_s=0.02)
+    points.to_parquet(plan_dir / "operating_points.parquet")
+    asked = pd.DataFrame(
+        {"quarter": ["2027-Q1", "2027-Q2"], "workload": "chat", "tokens_demanded": 1e14, "tokens_served": 0.0}
+    )
+    asked.to_parquet(plan_dir / "demand.parquet")
+    simulate(fleet_of_plan(plan_dir, years=0.5), 1, out=tmp_path / "out")
+    table = pd.read_parquet(tmp_path / "out" / "serving.parquet")
+    first = table["time_s"] < 7889400
+    assert (table.loc[first, "demand_tokens_per_s"] > 0).all()
+    assert table.loc[first, ["ttft_s", "tpot_s"]].isna().all(axis=None)
+    assert table.loc[~first, "ttft_s"].between(0.1, 10.0).all()

@@ -14,25 +14,8 @@ from gigaforge.errors import InputError
 from gigaforge.operations.build import failure_table, fleet_of
 from gigaforge.operations.fleet import hall_shares
 from gigaforge.operations.modes import RackClass, default_failures
+from gigaforge.operations.run import simulate
 from gigaforge.operations.spec import FailureSpec, load_fleet_spec
-
-
-@pytest.fixture
-def edit(sample_yaml, tmp_path):
-    def change(path, value):
-        data = yaml.safe_load(sample_yaml.read_text())
-        here = data
-        for key in path[:-1]:
-            here = here[key]
-        if value is None:
-            del here[path[-1]]
-        else:
-            here[path[-1]] = value
-        file = tmp_path / "fleet.yaml"
-        file.write_text(yaml.safe_dump(data))
-        return file
-
-    return change
 
 
 @pytest.mark.parametrize(
@@ -60,6 +43,10 @@ def edit(sample_yaml, tmp_path):
         (["failures"], {"repair": {"part_lead": 7}}, "has no unit"),
         (["sites", 0, "racks"], {"unknown": 3}, "unknown system 'unknown'"),
         (["name"], None, "is missing"),
+        (["training", 0, "replica_racks"], 800, "a replica of 800 racks, and the run has 640"),
+        (["training", 0, "spares"], 640, "leave none to work"),
+        (["research"], {"sizes": {"1": "70 %", "2": "60 %"}}, "add up to 1.3 of the rack time"),
+        (["sites", 0, "technicians"], 0, "greater than or equal to 1"),
     ],
 )
 def test_wrong_fleets_are_explained(edit, path, value, message):
@@ -74,6 +61,15 @@ def test_a_file_that_is_not_a_fleet(tmp_path):
         file.write_text(text)
         with pytest.raises(InputError):
             load_fleet_spec(file)
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [{"modes": {"gpu": {"rate": "1e9 /year"}}}, {"outages": {"site": "1e9 /year"}}, {"modes": {"planned_maintenance": {"rate": "1e9 /year"}}}],
+)  # fmt: skip
+def test_more_failures_than_memory_holds_are_refused(edit, failures):
+    with pytest.raises(InputError, match="more than the 10,000,000 that can be simulated; check the rates"):
+        simulate(fleet_of(load_fleet_spec(edit(["failures"], failures))))
 
 
 def test_unknown_modes_are_named():

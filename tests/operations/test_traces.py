@@ -70,8 +70,16 @@ def test_requests_by_bin_add_up():
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2020-01-01,,3\n", "ContextTokens is blank"),
         (
             "job_id,submit_s,accelerators,duration_s\nx,0,100000,5\n",
-            "needs 100,000 accelerators; the cluster has 512",
+            "trace.csv: job x needs 100,000 accelerators; the cluster has 512",
         ),
+        ("job_id,submit_s,accelerators,duration_s\n", "has a head and no line below it"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n", "has a head and no line below it"),
+        ("", "is empty"),
+        ("name: x\nyears: 1\nsystems: [a, b, c]\n", "is not a CSV trace: line 3 has 3 fields, the head 1"),
+        ("job_id,submit_s,accelerators,duration_s\nx,0,inf,5\n", "accelerators is 'inf' on line 2"),
+        ("job_id,submit_s,accelerators,duration_s\nx,inf,1,5\n", "submit_s is 'inf' on line 2; a finite number"),
+        ("job_id,submit_s,accelerators,duration_s\nx,0,1.5,5\n", "accelerators is '1.5' on line 2; a whole number"),
+        ("job_id,submit_s,accelerators,duration_s\nx,0,0,5\n", "no job in it uses an accelerator"),
     ],
 )
 def test_broken_traces_are_explained(tmp_path, text, message):
@@ -79,6 +87,13 @@ def test_broken_traces_are_explained(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         replay(path)
+
+
+def test_jobs_without_accelerators_are_left_out_and_counted(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("job_id,submit_s,accelerators,duration_s\nx,0,0,5\ny,1,2,5\n")
+    summary, table = replay(path)
+    assert (summary["jobs"], summary["jobs_without_accelerators"], len(table)) == (1, 1, 1)
 
 
 def test_unknown_names(tmp_path):

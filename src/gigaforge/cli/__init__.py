@@ -10,7 +10,7 @@ from typing import Final
 
 import typer
 
-from gigaforge.errors import GigaforgeError, NoAnswerError
+from gigaforge.errors import GigaforgeError, NoAnswerError, StoppedError
 
 __all__ = ["app", "main"]
 
@@ -56,15 +56,17 @@ def main() -> None:
     _register_all()
     try:
         app(standalone_mode=True)
+    except StoppedError as end:
+        _leave(str(end))
     except GigaforgeError as problem:
         _complain(problem)
         sys.exit(problem.exit_code)
     except SystemExit as end:
         if end.code == 130:  # Typer's word for Ctrl-C; say what happened and leave a solver's threads behind
-            _leave_interrupted()
+            _leave("interrupted; nothing was written")
         raise
     except KeyboardInterrupt:
-        _leave_interrupted()
+        _leave("interrupted; nothing was written")
     except BrokenPipeError:  # the reader (head, less) went away
         sys.stderr.close()
         sys.exit(0)
@@ -77,8 +79,8 @@ def main() -> None:
         sys.exit(70)
 
 
-def _leave_interrupted() -> None:
-    sys.stderr.write("interrupted; nothing was written\n")
+def _leave(words: str) -> None:
+    sys.stderr.write(f"{words}\n")
     sys.stderr.flush()
     os._exit(130)  # a solver thread may still be running
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,10 +80,9 @@ def risk(
             (folder / "risk.json").write_text(json.dumps(result.summary, indent=1) + "\n", encoding="utf-8")
             write_page(risk_page(result.summary, result.samples), folder / "risk.html")
     except KeyboardInterrupt:
-        sys.stderr.write(
-            f"\ninterrupted; finished futures are kept in {folder}: the same command goes on from there\n"
-        )
-        raise typer.Exit(130) from None
+        raise StoppedError(
+            f"interrupted; finished futures are kept in {folder}: the same command goes on from there"
+        ) from None
     if as_json:
         sys.stdout.write(json.dumps(result.summary) + "\n")
     else:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, StoppedError
 from gigaforge.quarters import Quarter
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ def simulate(
     if plan is None:
         raise InputError("give a plan folder or a fleet YAML (or --validate, or --replay TRACE)", "simulate")
     _check_options(first, years, replications, 2 if compare else 1)
+    if events and out is None:
+        raise InputError("writes failures.parquet into --out; give a folder", "--events")
+    if workers is not None and workers < 1:
+        raise InputError(f"{workers}; at least 1 is needed", "--workers")
     figures = catalog_from(catalog) if catalog else None
     fleet = runs.load_fleet(plan, years=years, first=first, catalog=figures)
     if compare:
@@ -125,10 +129,11 @@ def _run(fleet: Fleet, seed: int, out: Path | None, events: bool, quiet: bool) -
             )
         except KeyboardInterrupt:
             kept = (
-                f"; {out} keeps the quarters that are done, run again with the same --out to continue" if out else ""
+                f"{out} keeps the quarters that are done, the same command continues"
+                if out
+                else "nothing was written"
             )
-            print(f"stopped{kept}", file=sys.stderr)
-            raise typer.Exit(130) from None
+            raise StoppedError(f"interrupted; {kept}") from None
 
 
 def _save(result: SimulationResult, out: Path) -> None:
@@ -228,7 +233,8 @@ def _replay(path: Path, form: str, racks: int, domain: int, seed: int, as_json: 
         table.to_parquet(out / "replay.parquet", index=False)
         table.reset_index(drop=True).to_feather(out / "replay.arrow")
     if as_json:
-        print(json.dumps(summary))
+        known = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
+        print(json.dumps(known))
         return
     from gigaforge.cli.simulate_print import replayed
 

@@ -89,6 +89,7 @@ def result(done: SimulationResult) -> None:
         falls.append(_fall(summary["serving_waterfall"], "serving rack time", spares=False))
     console.print(_facts(summary))
     console.print(Columns(falls, padding=(0, 2)))
+    _over_limit(console, summary)
     _runs(console, summary)
     _stops_by_kind(console, summary)
     _serving(console, summary)
@@ -130,6 +131,15 @@ def _facts(summary: dict[str, Any]) -> Any:
     return facts
 
 
+def _over_limit(console: Any, summary: dict[str, Any]) -> None:
+    """Sites that draw more than they may although everything gave way: what was served there is no fact."""
+    for name, site in summary["sites"].items():
+        if site["over_limit_s"] > 0.0:
+            console.print(f"[bold red]{name} is above its limit for {format_quantity(site['over_limit_s'], 'duration')}[/]: up to "
+                          f"{format_quantity(site['peak_grid_w'], 'power')} from the grid, {format_quantity(site['limit_w'], 'power')} "
+                          "allowed, although everything gave way that may; give it power, or fewer racks", highlight=False)  # fmt: skip
+
+
 def _stops(mttf_s: dict[str, float]) -> str:
     """Mean time between interruptions by size of job, past the first months."""
     sizes = {n: v for n, v in mttf_s.items() if int(n) > 8}
@@ -162,11 +172,18 @@ def _runs(console: Any, summary: dict[str, Any]) -> None:
             min_width=None if name == "run" else max(len(name), 6),
         )
     for run in sorted(summary["training"], key=lambda r: -r["racks"])[:_SHOWN]:
-        table.add_row(run["name"].partition("/")[0], _MODES[run["mode"]], f"{run['racks']:,}", f"{run['goodput']:.1%}",
+        sizes = [s["racks"] for s in run["stretches"]]
+        least, ways = min(sizes), dict.fromkeys(_MODES[s["mode"]] for s in run["stretches"])
+        racks = f"{least:,}-{run['racks']:,}" if least < run["racks"] else f"{run['racks']:,}"
+        table.add_row(run["name"].partition("/")[0], "/".join(ways), racks, f"{run['goodput']:.1%}",
                       f"{run['interruptions']:,}", f"{run['checkpoint_interval_s']:.0f} s",
                       f"{run['best_checkpoint_interval_s']:.0f}", str(run["spares"]), str(run["best_spares"]))  # fmt: skip
     console.print(table)
     _and_more(console, len(summary["training"]), "runs")
+    if any(len(r["stretches"]) > 1 for r in summary["training"]):
+        console.print(
+            "[dim]saves and spares are those of each run's largest size; all its sizes: --json, or the report[/]"
+        )
     large = max(summary["training"], key=lambda r: r["stop_step_w"])
     words = f"{large['name']}: a stop takes {format_quantity(large['stop_step_w'], 'power')} away at once"
     if large["ramp_storage_j"] > 0.0:

@@ -266,8 +266,8 @@ def _book_serving(book: ServingBook, result: ServingWindow, step: float, name: s
     book.late += float(((result.served_paid + result.served_free) * result.late).sum()) * step
     served = result.served_paid + result.served_free
     book.short += float(np.minimum(result.short, result.shed).sum()) * step
-    book.ttft_token_s += float((served * result.ttft_s).sum()) * step
-    book.tpot_token_s += float((served * result.tpot_s).sum()) * step
+    book.ttft_token_s += float(np.nansum(served * result.ttft_s)) * step
+    book.tpot_token_s += float(np.nansum(served * result.tpot_s)) * step
     book.active_s += float(result.active.sum()) * step
     book.needed_s += float(result.needed.sum()) * step
     book.backfill_s += float(result.backfill.sum()) * step

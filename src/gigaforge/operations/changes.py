@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
@@ -52,15 +53,29 @@ def policy_changes(text: str) -> dict[str, Any]:
         try:
             out[name] = kinds[name](value)
         except ValueError:
-            wanted = "yes or no" if kinds[name] is _whether else "a number"
+            wanted = {_whether: "yes or no", int: "a whole number"}.get(kinds[name], "a number")
             raise InputError(f"{name}: {value!r} is not {wanted}", "--compare") from None
         if name in _WORDS and out[name] not in _WORDS[name]:
             raise InputError(f"{name} {value!r}; known: {', '.join(_WORDS[name])}", "--compare")
-        if name not in _WORDS and out[name] < 0:
-            raise InputError(f"{name} {value} is below zero", "--compare")
-        if name == "interval_s" and out[name] <= 0:
-            raise InputError("interval_s 0; more than 0 is needed", "--compare")
+        if name not in _WORDS:
+            _in_range(name, out[name])
     return out
+
+
+def _in_range(name: str, value: float) -> None:
+    """The same bounds as a fleet file's."""
+    if not math.isfinite(value):
+        raise InputError(f"{name} {value}; a finite number is expected", "--compare")
+    if value < 0:
+        raise InputError(f"{name} {value} is below zero", "--compare")
+    least = {"interval_s": 1e-3, "technicians": 1, "parts": 1, "replica_racks": 1}.get(name, 0)
+    if value < least:
+        needed = "more than 0" if name == "interval_s" else f"at least {least}"
+        raise InputError(f"{name} {value:g}; {needed} is needed", "--compare")
+    if name in ("technicians", "parts") and value > 1_000_000:
+        raise InputError(f"{name} {value:,}; at most 1,000,000 are expected", "--compare")
+    if name == "fallback" and value > 1:
+        raise InputError(f"fallback {value:g}; a share from 0 to 1 is expected", "--compare")
 
 
 def with_policy(fleet: Fleet, **changes: Any) -> Fleet:

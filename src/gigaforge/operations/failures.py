@@ -13,13 +13,29 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from gigaforge.errors import InputError
 from gigaforge.operations.intervals import Array, IntArray, Mask
 from gigaforge.operations.modes import FailureTable, RackClass
 from gigaforge.operations.streams import stream
 
-__all__ = ["Cohort", "Events", "concatenate", "draw_outages", "draw_window"]
+__all__ = ["Cohort", "Events", "concatenate", "countable", "draw_outages", "draw_window"]
 
 _YEAR_S = 365.25 * 86400.0
+_MOST = 1e7
+
+
+def countable(expected: float, what: str, group: str) -> None:
+    """Refuse numbers of events that no memory holds.
+
+    Raises
+    ------
+    InputError
+        More than ten million are expected in one window of one group.
+
+    """
+    if not expected <= _MOST:
+        raise InputError(f"{expected:.3g} {what} in a quarter are more than the {_MOST:,.0f} that can be simulated; check the rates "
+                         "(a rate is of one accelerator, rack, pod, hall or site)", group)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +159,10 @@ def draw_window(
     planned = table.planned[: everything.size]
     rates = np.where(planned, 0.0, everything)
     total = float(rates.sum())
+    count = sum(c.count for c in cohorts) * (1.0 + table.infant_excess)
+    countable(
+        float(everything.sum()) * count * (window[1] - window[0]), "failures and services", "/".join(map(str, key))
+    )
     times, racks, excess = [np.empty(0)], [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.bool_)]
     rng = stream(seed, "failures", *key, window_index)
     # The mean over lemons and others is the table's rate: others fail at `base`, lemons at `multiple` times that.
@@ -246,6 +266,7 @@ def draw_outages(
     for index, outage in enumerate(table.outages):
         size = max(racks.size, 1) if outage.scope == "site" else scope_racks[outage.scope]
         domains = -(-racks.size // size)
+        countable(outage.rate * domains * length_s * size, f"racks struck by {outage.kind}", "/".join(map(str, key)))
         for _ in range(rng.poisson(outage.rate * domains * length_s)):
             begin = float(rng.random() * length_s)
             first = int(rng.integers(0, domains)) * size

@@ -189,6 +189,12 @@ class Fleet:
         counts = np.array([g.racks for g in self.groups])
         if (counts < 0).any():
             raise InputError("racks below zero", self.name)
+        for group in self.groups:
+            _check_replicas(group)
+        for site in self.sites:
+            for what, numbers in (("technicians", site.technicians), ("parts", site.parts)):
+                if numbers is not None and (numbers < 1).any():
+                    raise InputError(f"{numbers.min()} {what}; at least 1 is needed to repair anything", site.name)
 
     @property
     def windows(self) -> int:
@@ -221,6 +227,13 @@ class Fleet:
             out.append(first)
             used[group.site] = first + int(group.racks.max(initial=0))
         return np.array(out, dtype=np.int64)
+
+
+def _check_replicas(group: Group) -> None:
+    for racks, policy in zip(group.racks.tolist(), group.policies, strict=False):
+        if 0 < racks < policy.replica_racks:
+            raise InputError(f"a replica of {policy.replica_racks:,} racks, and the run has {racks:,}; "
+                             f"replica_racks of at most {racks:,} is expected", group.name)  # fmt: skip
 
 
 def part_of(fleet: Fleet, first: int, windows: int, last_s: float | None = None) -> Fleet:
@@ -297,6 +310,9 @@ def gang_shape(group: Group, window: int, table: FailureTable) -> GangShape:
     if policy.spares is not None:
         if policy.spares >= racks > 0:
             raise InputError(f"{policy.spares} spares of {racks} racks leave none to work", group.name)
+        if policy.mode != "synchronous" and racks > 0 and racks - policy.spares < policy.replica_racks:
+            raise InputError(f"{policy.spares} spares of {racks} racks leave {racks - policy.spares}, less than one replica of "
+                             f"{policy.replica_racks}", group.name)  # fmt: skip
         return GangShape(racks, policy.spares if racks else 0, policy.replica_racks)
     spares = min(spares_needed(table.mean_down_s(group.rack) * racks, policy.spare_cover), racks // 2)
     if policy.mode != "synchronous":

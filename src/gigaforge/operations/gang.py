@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from gigaforge.operations.failures import countable
 from gigaforge.operations.intervals import Array, IntArray, count_at, union
 from gigaforge.operations.modes import FailureTable, Mode, Outage, RackClass
 from gigaforge.operations.policy import RestartStages, TrainingPolicy
@@ -271,6 +272,7 @@ def slow_members(rng: np.random.Generator, length_s: float, rack: RackClass, act
         if rate * table.degraded_s * (levels - level) / levels > _ALWAYS:
             pieces.append((np.zeros(1), np.full(1, length_s), loss[level]))
             continue
+        countable(rate * length_s / levels, "degradations", rack.name)
         count = int(rng.poisson(rate * length_s / levels))
         start = rng.random(count) * length_s
         begin = np.concatenate((begin, start))

@@ -39,7 +39,10 @@ class LatencyTarget:
 
 @dataclass(frozen=True)
 class Latency:
-    """Mean time to first token, mean time per token, and the share of requests that miss a target, each (bin,)."""
+    """Mean time to first token, mean time per token, and the share of requests that miss a target, each (bin,).
+
+    Times are NaN where no rack serves or the operating point's own is unknown.
+    """
 
     ttft_s: Array
     tpot_s: Array
@@ -65,14 +68,14 @@ def latency(target: LatencyTarget, slots: Array, use: Array, request_s: float, p
     """
     busy = np.minimum(use, _BUSY)
     load = (FIXED_SHARE + (1.0 - FIXED_SHARE) * np.minimum(use, 1.0)) / np.maximum(pace, 1e-3)
-    first = load * (0.0 if math.isnan(target.ttft_s) else target.ttft_s)
-    token = load * (0.0 if math.isnan(target.tpot_s) else target.tpot_s)
+    first, token = load * target.ttft_s, load * target.tpot_s
     hold = request_s / np.maximum(pace, 1e-3)
     wait = delay_probability(slots, busy) * hold / np.maximum(slots * (1.0 - busy), 1e-9)
     patience = np.full_like(load, target.patience_s)
     if not math.isnan(target.ttft_target_s):
-        patience = np.maximum(target.ttft_target_s - first, 0.0)
+        patience = np.maximum(target.ttft_target_s - np.nan_to_num(first), 0.0)
     late = wait_exceeds(slots, busy, hold, patience)
     if not math.isnan(target.tpot_target_s):
         late = np.where(token > target.tpot_target_s * (1.0 + 1e-6), 1.0, late)
-    return Latency(first + wait, token, late)
+    serves = slots > 0.0
+    return Latency(np.where(serves, first + wait, math.nan), np.where(serves, token, math.nan), late)

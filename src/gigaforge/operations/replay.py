@@ -51,10 +51,16 @@ def replay(path: Path | str, form: str = "", *, racks: int = 64, domain: int = 8
     jobs = form in JOB_FORMATS if form else _looks_like_jobs(Path(path))
     if jobs:
         table = read_jobs(path, form)
-        outcome = replay_jobs(table, racks, RackClass("rack", domain), seed=seed)
+        if table.empty:
+            raise InputError("no job in it uses an accelerator; nothing to replay", str(path))
+        try:
+            outcome = replay_jobs(table, racks, RackClass("rack", domain), seed=seed)
+        except InputError as problem:
+            raise InputError(problem.problem, str(path)) from None
         submit = table["submit_s"]
         span = float(submit.max() - submit.min()) if len(table) else 0.0
-        return {**outcome.summary(), "span_s": span, "longest_gap_s": longest_gap_s(submit)}, outcome.jobs
+        left = {"jobs_without_accelerators": table.attrs["without"]} if table.attrs["without"] else {}
+        return {**outcome.summary(), **left, "span_s": span, "longest_gap_s": longest_gap_s(submit)}, outcome.jobs
     requests = read_requests(path, form)
     demand = replay_requests(requests, engine)
     bins = demand.to_pandas()

@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from gigaforge.operations.failures import countable
 from gigaforge.operations.intervals import Array, IntArray, Mask, bin_integrals
 
 __all__ = ["Block", "Hits", "PoolState", "PoolWindow", "ResearchPolicy", "cut_into_blocks", "run_pool"]
@@ -191,6 +192,7 @@ def run_pool(
     for number, block in enumerate(blocks):
         count = block.first.size
         old = before.queues[number] if number < len(before.queues) else _empty(block)
+        countable(use * count * length / policy.duration_s, "research jobs", f"{racks:,} racks left over")
         arrive = np.sort(rng.random(rng.poisson(use * count * length / policy.duration_s)) * length)
         work = policy.duration_s * np.exp(policy.spread * rng.standard_normal(arrive.size) - 0.5 * policy.spread**2)
         work = np.minimum(work, _LONGEST * policy.duration_s)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gigaforge.operations.books import RESEARCH_FALL, SERVING_FALL, WATERFALL, Books, balance
 from gigaforge.operations.closed_form import best_policy, best_spares, expected_availability, expected_goodput, mttf_s
-from gigaforge.operations.fleet import Fleet, Group
+from gigaforge.operations.fleet import Fleet, Group, Site
 from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.ramps import ramp_need, step_phases
 
@@ -118,7 +118,7 @@ class SimulationResult:
             "training": [self._training(i) for i, g in enumerate(self.fleet.groups) if g.kind == "training"],
             "serving": {name: _serving(w) for name, w in books.serving.items()},
             "research": [self._research(i) for i, g in enumerate(self.fleet.groups) if g.kind == "research"],
-            "sites": {s.name: _site(b) for s, b in zip(self.fleet.sites, books.sites, strict=True)},
+            "sites": {s.name: _site(b, s) for s, b in zip(self.fleet.sites, books.sites, strict=True)},
             "quarters": books.quarters,
             "mttf_s": {str(n): mttf_s(n, self.fleet.table) for n in (8, 1024, 16384, 131072)},
             "by_scale": self.by_scale(),
@@ -291,19 +291,20 @@ def _serving(book: Any) -> dict[str, float | None]:
         "late_share": book.late / book.demanded if book.demanded else 0.0,
         "slo_violations": (book.shed + book.late) / book.demanded if book.demanded else 0.0,
         "beyond_all_racks_share": book.short / book.demanded if book.demanded else 0.0,
-        "ttft_s": book.ttft_token_s / served if served > 0.0 and known else None,
+        "ttft_s": book.ttft_token_s / served if served > 0.0 and book.ttft_token_s > 0.0 else None,
         "tpot_s": book.tpot_token_s / served if served > 0.0 and known else None,
         "active_share": book.active_s / up,
         "backfill_rack_s": book.backfill_s,
     }
 
 
-def _site(book: Any) -> dict[str, float]:
+def _site(book: Any, site: Site) -> dict[str, float]:
     return {
         "energy_j": book.facility_j,
         "pue": book.facility_j / book.it_j if book.it_j else 1.0,
         "peak_power_w": book.peak_w,
         "peak_grid_w": book.peak_grid_w,
+        "limit_w": float(site.limit_w.max()),
         "cost_usd": book.cost_usd,
         "carbon_kg": book.carbon_g / 1e3,
         "over_limit_s": book.over_limit_s,

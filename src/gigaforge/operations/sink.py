@@ -220,6 +220,11 @@ def _f32(arrays: list[Any]) -> pa.Array:
     return pa.array(np.concatenate(arrays).astype(np.float32))
 
 
+def _known(arrays: list[Any]) -> pa.Array:
+    """Null where a value is unknown (NaN)."""
+    return pa.array(np.concatenate(arrays).astype(np.float32), from_pandas=True)
+
+
 def _site_table(fleet: Fleet, result: WindowResult, time: Any) -> pa.Table:
     sites = result.sites
     return pa.table({
@@ -246,8 +251,8 @@ def _serving_table(result: WindowResult, time: Any) -> pa.Table:
         "served_free_tokens_per_s": _f32([r.served_free for r in rows]),
         "shed_tokens_per_s": _f32([r.shed for r in rows]),
         "late_share": _f32([r.late for r in rows]),
-        "ttft_s": _f32([r.ttft_s for r in rows]),
-        "tpot_s": _f32([r.tpot_s for r in rows]),
+        "ttft_s": _known([r.ttft_s for r in rows]),
+        "tpot_s": _known([r.tpot_s for r in rows]),
         "needed_racks": _f32([r.needed for r in rows]),
         "active_racks": _f32([r.active.sum(axis=0) for r in rows]),
         "backfill_racks": _f32([r.backfill.sum(axis=0) for r in rows]),

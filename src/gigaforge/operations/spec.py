@@ -92,9 +92,14 @@ class SiteSpec(Part):
     price_swing: Share = Field(0.0, description="daily amplitude of the price")
     carbon_intensity: Carbon = 0.39 / 3.6e6
     carbon_swing: Share = Field(0.0, description="daily amplitude of the carbon intensity")
-    technicians: int | None = Field(None, ge=1, description="on shift at once; default enough for new racks")
+    technicians: int | None = Field(
+        None, ge=1, le=1_000_000, description="on shift at once; default enough for new racks"
+    )
     spare_parts: int | None = Field(
-        None, ge=1, description="on the shelf; default what the lead time uses while racks are new, and 3 sigma"
+        None,
+        ge=1,
+        le=1_000_000,
+        description="on the shelf; default what the lead time uses while racks are new, and 3 sigma",
     )
     pod_racks: int = Field(8, ge=1)
     hall_racks: int = Field(128, ge=1)
@@ -150,9 +155,20 @@ class TrainingSpec(Part):
     restart: RestartSpec = RestartSpec()
     hiccup: Duration = 30.0
     fallback: Share = 0.05
-    planned_per_day: float = Field(1.0, ge=0)
+    planned_per_day: float = Field(1.0, ge=0, le=1440)
     planned: Duration = 300.0
     ramp: Duration = Field(0.0, description="extra time to ramp power up after each stop")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.replica_racks > self.racks:
+            raise ValueError(
+                f"{self.name}: a replica of {self.replica_racks:,} racks, and the run has {self.racks:,}; "
+                f"replica_racks of at most {self.racks:,} is expected"
+            )
+        if self.spares is not None and self.spares >= self.racks:
+            raise ValueError(f"{self.name}: {self.spares:,} spares of {self.racks:,} racks leave none to work")
+        return self
 
 
 class PoolSpec(Part):
@@ -175,7 +191,7 @@ class ServingSpec(Part):
     shape: Literal["conversation", "coding", "flat"] = "conversation"
     time_zones: float = Field(6.0, ge=0, le=24, description="hours over which users are spread")
     noise: Share = 0.03
-    bursts_per_day: float = Field(0.1, ge=0)
+    bursts_per_day: float = Field(0.1, ge=0, le=1440)
     paid: Share = 0.2
     autoscale: Literal["none", "reactive", "forecast"] = "reactive"
     headroom: Fraction = 0.05
@@ -272,6 +288,13 @@ class ResearchSpec(Part):
     spread: float = Field(ResearchPolicy().spread, ge=0, le=3, description="log-normal")
     checkpoint: Duration = Field(ResearchPolicy().checkpoint_s, gt=0)
     restart: Duration = ResearchPolicy().restart_s
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = sum(self.sizes.values())
+        if abs(total - 1.0) > 0.005:
+            raise ValueError(f"research.sizes add up to {total:.4g} of the rack time asked for; 100 % is expected")
+        return self
 
 
 class FleetSpec(Part):

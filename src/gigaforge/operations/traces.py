@@ -15,6 +15,7 @@ References
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -79,11 +80,24 @@ def sample_path(name: str) -> Path:
 
 def _load(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_json(path, lines=True) if path.suffix == ".jsonl" else pd.read_csv(path)
+        table = pd.read_json(path, lines=True) if path.suffix == ".jsonl" else pd.read_csv(path)
     except FileNotFoundError:
         raise InputError("no such file", str(path)) from None
+    except pd.errors.ParserError as problem:
+        odd = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(problem))
+        why = f"line {odd[2]} has {odd[3]} fields, the head {odd[1]}" if odd else "no table of lines and columns"
+        raise InputError(
+            f"is not a CSV trace: {why}; CSV, or JSON lines in a .jsonl file, is expected", str(path)
+        ) from None
+    except pd.errors.EmptyDataError:
+        raise InputError(
+            "is empty; a CSV trace with a head and a line for each job or request is expected", str(path)
+        ) from None
     except (ValueError, OSError) as problem:
         raise InputError(f"is not a readable trace ({str(problem).splitlines()[0]})", str(path)) from None
+    if table.empty:
+        raise InputError("has a head and no line below it; nothing to replay", str(path))
+    return table
 
 
 def _choose(columns: list[str], formats: dict[str, Any], name: str, path: Path) -> Any:
@@ -100,6 +114,9 @@ def _choose(columns: list[str], formats: dict[str, Any], name: str, path: Path) 
 
 def _seconds(column: Any, scale: float, path: Path, name: str) -> Any:
     if pd.api.types.is_numeric_dtype(column):
+        endless = np.flatnonzero(~np.isfinite(column.to_numpy(dtype=float)))
+        if endless.size:
+            raise _wrong(column, endless, name, path, "a finite number is expected")
         return column.astype(float) * scale
     numbers = pd.to_numeric(column, errors="coerce")
     times = pd.to_datetime(column.where(numbers.isna()), errors="coerce", format="ISO8601", utc=True)
@@ -138,7 +155,8 @@ def _number(table: pd.DataFrame, column: str, path: Path) -> Any:
 
 def _positive(values: Any, column: str, path: Path) -> Any:
     numbers = pd.to_numeric(values, errors="coerce")
-    bad = np.flatnonzero(~(numbers.to_numpy(dtype=float) >= 0.0))
+    size = numbers.to_numpy(dtype=float)
+    bad = np.flatnonzero(~((size >= 0.0) & np.isfinite(size)))
     if bad.size:
         raise _wrong(values, bad, column, path, "a number from 0 is expected")
     return numbers.astype(float)
@@ -146,6 +164,8 @@ def _positive(values: Any, column: str, path: Path) -> Any:
 
 def read_jobs(path: Path | str, form: str = "") -> pd.DataFrame:
     """Jobs in order of submission: ``job, submit_s`` (from 0), ``accelerators, duration_s``.
+
+    Jobs without an accelerator are left out; ``attrs["without"]`` counts them.
 
     Parameters
     ----------
@@ -173,10 +193,17 @@ def read_jobs(path: Path | str, form: str = "") -> pd.DataFrame:
         if bad.size:
             raise InputError(f"ends before it starts on line {int(bad[0]) + 2}", str(path))
     count = _positive(_number(table, how.accelerators, path), how.accelerators, path)
+    part = np.flatnonzero((count != np.floor(count)).to_numpy())
+    if part.size and not how.per_cent:
+        raise _wrong(
+            table[how.accelerators], part, how.accelerators, path, "a whole number of accelerators is expected"
+        )
     count = np.ceil(count / 100.0) if how.per_cent else count
     out = pd.DataFrame({"job": table[how.job].astype(str), "submit_s": submit - submit.min(), "accelerators": count.astype(np.int64),
                         "duration_s": duration})  # fmt: skip
-    return out[out["accelerators"] > 0].sort_values(["submit_s", "job"], kind="stable").reset_index(drop=True)
+    used = out[out["accelerators"] > 0].sort_values(["submit_s", "job"], kind="stable").reset_index(drop=True)
+    used.attrs["without"] = len(out) - len(used)
+    return used
 
 
 def read_requests(path: Path | str, form: str = "") -> pd.DataFrame:

@@ -5,7 +5,7 @@ Shared set
 Failure rates per accelerator by cause: the 419 interruptions of Llama 3 405B (fitted: they are that table). Where a
 case's cluster has a published rate of its own, all causes are scaled to it; that is an input, not a fit.
 Recovery: `gigaforge.operations.policy.RestartStages`. Fitted: automatic detection 30 s and warm-up 30 s (to ByteRobust's
-97 %) and an unattended manual restart 3.2 h (to HLAT's manual 77.83 %). One more fit concerns neither: the size of
+97 %) and an unattended manual restart 2.9 h (to HLAT's manual 77.83 %). One more fit concerns neither: the size of
 error bursts at Delta (to its 31 spares). Everything else is untouched.
 Saving: 16 bytes a parameter over the storage bandwidth that a case publishes, else 1 TB/s (the most that
 trillion-parameter models were seen to need).

@@ -19,7 +19,7 @@ One shared set of failure and recovery rates serves all cases. What was fitted, 
 |---|---|---|
 | failure rates by cause | per accelerator, `failure_modes.yaml` | Llama 3 405B's table of 419 interruptions (it is that table) |
 | automatic detection, warm-up | 30 s, 30 s | ByteRobust's 97 % |
-| restart when nobody is on call | 3.2 h mean | HLAT's manual 77.83 % |
+| restart when nobody is on call | 2.9 h mean | HLAT's manual 77.83 % |
 | accelerators struck by one error burst | 6 on average | Delta's 31 spares at 2.2 h recovery |
 | rate of degradations | 0.48 a year and accelerator | 1.7 % lost to bad workers |
 

@@ -114,9 +114,7 @@ def site_failures(
     """Draw, thin and repair one site's failures in one window."""
     site, table, length = fleet.sites[index], fleet.table, fleet.length_s(window)
     times = (window * fleet.window_s, window * fleet.window_s + length)
-    crew = _still_there(crew, fleet, members, offsets, window).staffed(
-        _at(site.technicians, window), _at(site.parts, window)
-    )
+    crew = _still_there(crew, fleet, members, offsets, window)
     parts = [
         draw_window(seed, (fleet.groups[g].name,), times, fleet.groups[g].cohorts[window], table, fleet.groups[g].rack,
                     window_index=fleet.key(window), since_s=fleet.since_s(window), first_rack=int(offsets[g]), group=g)
@@ -129,6 +127,7 @@ def site_failures(
     if outages.size:
         outages.group[:] = np.array(members, dtype=np.int64)[outages.group]
         parts.append(outages)
+    crew = crew.staffed(_at(site.technicians, window), _at(site.parts, window))
     down, technicians, shelf, cured = mend(concatenate(parts), crew, table.repair)
     return _with_carried(down, crew, fleet, members, offsets, technicians, shelf, cured, length)
 
