@@ -155,7 +155,7 @@ def test_too_many_requests_and_a_bug_are_pages_too(served: FastAPI, monkeypatch:
     assert answer.headers["retry-after"] == "7"
     assert "<h1>Too many requests</h1>" in answer.text
     monkeypatch.undo()
-    monkeypatch.setattr("gigaforge.web.pages.ledger_routes.standing_table", lambda *_: 1 / 0)
+    monkeypatch.setattr("gigaforge.web.pages.rack_routes.standing_table", lambda *_: 1 / 0)
     answer = client.get("/deployments")
     assert answer.status_code == 500
     assert "<h1>Something went wrong</h1>" in answer.text
@@ -182,7 +182,8 @@ def test_colours_are_the_readers_choice(served: FastAPI) -> None:
 
 
 def test_lists_go_on_page_by_page(served: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gigaforge.web.pages.ledger_routes._PAGE", 4)
+    for pages in ("event_routes", "rack_routes"):
+        monkeypatch.setattr(f"gigaforge.web.pages.{pages}._PAGE", 4)
     client = visitor(served, "openai/ann")
     for start, item in (("/events", r'href="/events/(\d+)"'), ("/racks", r'href="/racks/(R\d+)"')):
         seen, page = [], start

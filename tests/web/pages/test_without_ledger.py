@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from fastapi.testclient import TestClient
 
 from gigaforge.cli import main
 from gigaforge.errors import InputError
+from gigaforge.report.figures import Figure
 from gigaforge.report.html import render_report
+from gigaforge.report.report_tables import Table
 from gigaforge.report.view import PlanView
 from gigaforge.web.pages import studies
 from gigaforge.web.pages.explorer import Question, answer
 from gigaforge.web.pages.fleet import FleetForm
+from gigaforge.web.pages.pictures import Picture
 from gigaforge.web.settings import Settings
 from tests.web.pages.served import HOSTILE, SAME_SITE, app_of
 
@@ -46,6 +50,43 @@ def test_the_plan_says_what_the_report_says(planned: FastAPI, plan_folder: Path)
         assert ours == theirs, pattern
     assert 'aria-hidden="true"' in page
     assert "data-tip=" in page
+
+
+def test_the_first_reader_sees_the_plan_before_its_drawings(
+    plan_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is sent as far as it is made, and sent whole to the next reader, with every figure drawn once."""
+    sent = bytearray()
+    drawn: dict[str, bytes] = {}
+
+    def draw(figure: Figure) -> Picture:
+        assert figure.name not in drawn
+        drawn[figure.name] = bytes(sent)
+        return Picture("<svg></svg>", "", Table("", [], []))
+
+    async def send(message: dict) -> None:
+        sent.extend(message.get("body", b""))
+
+    asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict:
+        return next(asked, None) or await asyncio.Event().wait()  # the reader stays
+
+    monkeypatch.setattr("gigaforge.web.pages.shelf.draw_picture", draw)
+    app = app_of("", plan=plan_folder)
+    scope = {"type": "http", "method": "GET", "path": "/plan", "raw_path": b"/plan", "query_string": b"", "scheme": "http",
+             "http_version": "1.1", "headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)}  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    first = next(iter(drawn.values()))
+    assert b"<h1>" in first
+    assert b"</main>" not in first
+    assert bytes(sent).rstrip().endswith(b"</html>")
+    figures = len(drawn)
+    assert (
+        client(app).get("/plan").text.count("<svg></svg>")
+        == figures
+        == len(app.state.workplace.shelf.current().figures)
+    )
 
 
 def test_pages_of_a_plan(planned: FastAPI) -> None:

@@ -31,23 +31,29 @@ def standing_table(state: State, terms: Terms | None) -> Table:
                 continue
             for status, count in zip(_STATUS, counts, strict=True):
                 totals[status] += count
-            label = (terms.sites[site].label if terms and site in terms.sites else "") or site
-            what = (terms.systems[system].label if terms and system in terms.systems else "") or system
             links: list[Cell] = [
                 Link(f"{c:,}", f"/racks?site={site}&system={system}&status={s}") if c else "–"
                 for s, c in zip(_STATUS, counts, strict=True)
             ]
-            rows.append([label.split(" (")[0], what, *links])
+            rows.append([_site(terms, site), _system(terms, system), *links])
     if len(rows) > 1:
         rows.append(["All", "", *(f"{totals[s]:,}" if totals[s] else "–" for s in _STATUS)])
     heads = ["Site", "System", *(s.capitalize() for s in _STATUS)]
     return Table("Racks by how far they are", heads, rows, wide=(0, 1), total=len(rows) > 2)
 
 
-def racks_table(racks: list[Rack], events: Mapping[int, Event]) -> Table:
+def _site(terms: Terms | None, name: str) -> str:
+    return ((terms.sites[name].label if terms and name in terms.sites else "") or name).split(" (")[0]
+
+
+def _system(terms: Terms | None, name: str) -> str:
+    return (terms.systems[name].label if terms and name in terms.systems else "") or name
+
+
+def racks_table(racks: list[Rack], events: Mapping[int, Event], terms: Terms | None) -> Table:
     """Racks, each leading to its history and to the evidence of the last thing that happened to it."""
     rows: list[list[Cell]] = [
-        [Link(r.rack, f"/racks/{quote(r.rack)}"), r.site, r.system, r.status, _quarter(r.delivered), _quarter(r.online), _quarter(r.accepted),
+        [Link(r.rack, f"/racks/{quote(r.rack)}"), _site(terms, r.site), _system(terms, r.system), r.status, _quarter(r.delivered), _quarter(r.online), _quarter(r.accepted),
          f"{r.counted_w / 1e3:,.0f}" if r.counted_w else "–", Link(f"event {r.claim}", f"/events/{r.claim}") if r.claim else "–",
          _proof(events.get(r.last))]
         for r in racks

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import Any, Final
 
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+
 from gigaforge.report import theme
 from gigaforge.report.html import page_environment
 from gigaforge.report.report_tables import Link
+from gigaforge.web.pages.kept import Drawings
 
-__all__ = ["STATIC", "asset", "render"]
+__all__ = ["STATIC", "asset", "flowing", "render"]
 
 _TEMPLATES: Final = resources.files("gigaforge.web") / "templates"
 STATIC: Final = ("app.css", "app.js")
@@ -22,6 +26,16 @@ def render(template: str, **values: Any) -> str:
     """A page as text."""
     made: str = _environment().get_template(template).render(**values)
     return made
+
+
+def flowing(template: str, drawn: Drawings, **values: Any) -> Response:
+    """A page with drawings: at once where all of them are made, else as it comes, so that its reader sees what is there
+    while the drawings further down are made.
+    """
+    if drawn.ready:
+        return HTMLResponse(render(template, drawn=drawn, **values))
+    parts: Iterator[str] = _environment().get_template(template).generate(drawn=drawn, **values)
+    return StreamingResponse(parts, media_type="text/html; charset=utf-8")
 
 
 @cache

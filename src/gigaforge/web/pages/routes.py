@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from gigaforge.report.figures import Figure
-from gigaforge.report.html import Page, plan_page
 from gigaforge.report.sections import Section
 from gigaforge.web.pages.asking import Reader
 from gigaforge.web.pages.explorer import Question, answered, choices
+from gigaforge.web.pages.kept import Drawings
 from gigaforge.web.pages.pictures import Picture
-from gigaforge.web.pages.render import STATIC, asset, render
+from gigaforge.web.pages.render import STATIC, asset, flowing, render
 from gigaforge.web.pages.sites import Sites
 from gigaforge.web.pages.workplace import Workplace
 
@@ -41,26 +43,29 @@ def pages(work: Workplace) -> APIRouter:
             return RedirectResponse(work.first, 303)
 
     @router.get("/plan")
-    def plan(request: Request, who: Reader) -> str:
+    def plan(request: Request, who: Reader) -> Response:
         del who
         if work.shelf is None:
             raise HTTPException(404, _NO_PLAN)
         shelved = work.shelf.current()
-        made: Page = work.kept(("plan", id(shelved)), lambda: plan_page(shelved.view))
+        made = shelved.page
         frame = work.frame(request, "plan", made.headline, name=made.name, span=made.span, source=made.footer)
         shown = [s for s in made.sections if not s.empty]
-        drawn = {f.name: shelved.picture(f) for s in shown for f in s.figures}
-        return render("sections.html.j2", page=frame, tiles=made.tiles, sections=shown, drawn=drawn)
+        figures = [f for s in shown for f in s.figures]
+        drawn = Drawings(
+            {f.name: partial(shelved.picture, f) for f in figures}, ready=all(map(shelved.drawn, figures))
+        )
+        return flowing("sections.html.j2", drawn, page=frame, tiles=made.tiles, sections=shown)
 
     @router.get("/sites")
-    def sites(request: Request, who: Reader) -> str:
+    def sites(request: Request, who: Reader) -> Response:
         del who
         found = _sites(work)
         overall: Section = work.kept((*found.key, "all"), found.overall)
         return _site_page(work, request, found, found.headline(), [overall])
 
     @router.get("/sites/{name}")
-    def site(request: Request, who: Reader, name: str) -> str:
+    def site(request: Request, who: Reader, name: str) -> Response:
         del who
         found = _sites(work)
         if name not in found.names:
@@ -87,14 +92,17 @@ def _sites(work: Workplace) -> Sites:
     return Sites(work.shelf.current() if work.shelf else None, state, state.in_force() if state else None)
 
 
-def _site_page(work: Workplace, request: Request, found: Sites, headline: str, sections: list[Section]) -> str:
+def _site_page(work: Workplace, request: Request, found: Sites, headline: str, sections: list[Section]) -> Response:
     frame = work.frame(request, "sites", headline, name="Sites", state=found.state)
     planned = found.shelved.figures if found.shelved else {}
-    drawn: dict[str, Picture] = {}
-    figures: list[Figure] = [f for section in sections for f in section.figures]
-    for figure in figures:
+    about = found.terms.commitment_w if found.terms else 0
+    draw: dict[str, Callable[[], Picture]] = {}
+    ready = True
+    for figure in [f for section in sections for f in section.figures]:
         if found.shelved is not None and figure is planned.get(figure.name):
-            drawn[figure.name] = found.shelved.picture(figure)
+            draw[figure.name] = partial(found.shelved.picture, figure)
+            ready = ready and found.shelved.drawn(figure)
         else:
-            drawn[figure.name] = work.picture(figure, found.terms.commitment_w if found.terms else 0)
-    return render("sections.html.j2", page=frame, tiles=[], sections=sections, drawn=drawn)
+            draw[figure.name] = partial(work.picture, figure, about)
+            ready = ready and work.drawn(figure, about)
+    return flowing("sections.html.j2", Drawings(draw, ready=ready), page=frame, tiles=[], sections=sections)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
 from pathlib import Path
+from typing import Final
 
-from gigaforge.report.figures import Figure, plan_figures
-from gigaforge.report.sections import Section, plan_sections
+from gigaforge.report.figures import Figure
+from gigaforge.report.html import Page, plan_page
 from gigaforge.report.view import PlanView
+from gigaforge.web.pages.kept import Kept
 from gigaforge.web.pages.pictures import Picture, draw_picture
 
 __all__ = ["PlanShelf", "Shelved"]
 
+_PICTURES: Final = 256
+"""More than a plan has."""
+
 
 class Shelved:
-    """One reading of the plan folder, with the sections and pictures made so far; each is made when first asked for.
+    """One reading of the plan folder, with its page and the pictures made so far; each is made when first asked for.
 
     Parameters
     ----------
@@ -25,36 +29,27 @@ class Shelved:
 
     def __init__(self, view: PlanView) -> None:
         self.view = view
-        self._pictures: dict[str, Picture] = {}
-        self._lock = threading.RLock()
+        self._kept = Kept(_PICTURES)
 
     @property
-    def sections(self) -> list[Section]:
-        """As the report shows them."""
-        with self._lock:
-            return self._sections
+    def page(self) -> Page:
+        """As the report shows it."""
+        made: Page = self._kept.get("page", lambda: plan_page(self.view))
+        return made
 
     @property
     def figures(self) -> dict[str, Figure]:
         """By name."""
-        with self._lock:
-            return self._figures
-
-    @cached_property
-    def _sections(self) -> list[Section]:
-        return plan_sections(self.view)
-
-    @cached_property
-    def _figures(self) -> dict[str, Figure]:
-        return plan_figures(self.view)
+        return {figure.name: figure for section in self.page.sections for figure in section.figures}
 
     def picture(self, figure: Figure) -> Picture:
         """A figure's drawing; the first to ask waits for it."""
-        with self._lock:
-            made = self._pictures.get(figure.name)
-            if made is None:
-                made = self._pictures[figure.name] = draw_picture(figure)
-            return made
+        made: Picture = self._kept.get(("picture", figure.name), lambda: draw_picture(figure))
+        return made
+
+    def drawn(self, figure: Figure) -> bool:
+        """Whether it was drawn before."""
+        return ("picture", figure.name) in self._kept
 
 
 class PlanShelf:

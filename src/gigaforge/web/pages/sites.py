@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gigaforge.ledger.attention import energised_w, notices
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.report.figures import Figure
@@ -99,7 +100,11 @@ class Sites:
         if self.shelved is not None and "deployment-by-site" in self.shelved.figures:
             figures.append(self.shelved.figures["deployment-by-site"])
         heads = ["Site"]
-        heads += ["Accepted to date", "Racks accepted and in place"] if self.state is not None else []
+        heads += (
+            ["Accepted to date", "Racks accepted and in place", "Recorded as energised"]
+            if self.state is not None
+            else []
+        )
         heads += _plan_heads(self.shelved.view) if self.shelved else []
         rows: list[list[Cell]] = []
         for name in self.names:
@@ -129,6 +134,10 @@ class Sites:
         ]  # fmt: skip
         accepted = self._accepted().get(name, 0.0)
         words = [f"{power(accepted)} accepted here to date." if accepted > 0 else "Nothing is accepted here yet."]
+        limit = energised_w(self.state).get(name)
+        if limit is not None:
+            words.append(f"{power(limit[0])} of facility power is recorded as energised (event {limit[1]}).")
+        words += [f"{n.words}." for n in notices(self.state) if n.site == name]
         heads = ["System", "Status", "Racks"]
         tables = [Table("Racks here, by how far they are", heads, rows, wide=(0, 1))] if rows else []
         return Section("record", "What stands", words, tables=tables)
@@ -146,12 +155,14 @@ def _last_deployed(view: PlanView) -> dict[str, float]:
 def _stands(state: State, name: str, accepted_w: float) -> list[Cell]:
     count = sum(by_status.get("accepted", 0) for by_status in state.standing.get(name, {}).values())
     racks: Cell = Link(f"{count:,}", f"/racks?site={name}&status=accepted") if count else "–"
-    return [power(accepted_w) if accepted_w else "–", racks]
+    limit = energised_w(state).get(name)
+    recorded: Cell = Link(power(limit[0]), f"/events/{limit[1]}") if limit is not None else "–"
+    return [power(accepted_w) if accepted_w else "–", racks, recorded]
 
 
 def _plan_heads(view: PlanView) -> list[str]:
     last = view.quarters[-1]
-    return ["Planned from", f"Energised in {last}", f"Deployed by {last}", "Racks online then"]
+    return ["Planned from", f"To be energised in {last}", f"Deployed by {last}", "Racks online then"]
 
 
 def _plan_cells(view: PlanView, name: str) -> list[Cell]:

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from gigaforge.web.pages.explorer import Question, answered
-from gigaforge.web.pages.ledger_routes import overview_parts
+from gigaforge.web.pages.overview_routes import overview_parts
 from gigaforge.web.pages.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def _overview(work: Workplace) -> None:
     state = work.ledger.state() if work.ledger is not None else None
     terms = state.in_force() if state is not None else None
     if state is not None and terms is not None:
-        overview_parts(work, state, terms, None)
+        _, _, drawn = overview_parts(work, state, terms, None)
+        list(drawn.values())
 
 
 def warm(app: FastAPI) -> threading.Thread:
@@ -34,7 +35,7 @@ def warm(app: FastAPI) -> threading.Thread:
             _overview(work)
             if work.shelf is not None:
                 shelved = work.shelf.current()
-                for section in shelved.sections:
+                for section in shelved.page.sections:
                     for figure in section.figures:
                         shelved.picture(figure)
             for figure in answered(Question(), work.catalog).figures:

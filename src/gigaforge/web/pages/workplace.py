@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -21,6 +19,7 @@ from gigaforge.ledger.state import State
 from gigaforge.quarters import Quarter
 from gigaforge.report.figures import Figure
 from gigaforge.web.pages.frame import ROOMS, THEMES, Frame, rooms_for
+from gigaforge.web.pages.kept import Kept
 from gigaforge.web.pages.overview import waiting_claims
 from gigaforge.web.pages.pictures import Picture, draw_picture
 from gigaforge.web.pages.shelf import PlanShelf
@@ -67,8 +66,7 @@ class Workplace:
     ledger_address: str = ""
     overlays: tuple[Path, ...] = ()
     today: Callable[[], date] = field(default=lambda: datetime.now(UTC).date())
-    _made: OrderedDict[tuple[object, ...], Any] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _kept: Kept = field(default_factory=lambda: Kept(_KEPT))
 
     @property
     def now(self) -> Quarter:
@@ -92,21 +90,16 @@ class Workplace:
 
     def picture(self, figure: Figure, *about: object) -> Picture:
         """A figure's drawing, kept while its numbers and what else it is `about` stay the same."""
-        key = ("picture", figure.name, figure.takeaway, figure.numbers.to_csv(), *about)
-        made: Picture = self.kept(key, lambda: draw_picture(figure))
+        made: Picture = self._kept.get(_of(figure, *about), lambda: draw_picture(figure))
         return made
+
+    def drawn(self, figure: Figure, *about: object) -> bool:
+        """Whether `picture` was asked for the same before."""
+        return _of(figure, *about) in self._kept
 
     def kept(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
         """What `make` returns, kept by a key that says all that it depends on."""
-        with self._lock:
-            if key in self._made:
-                return self._made[key]
-        made = make()
-        with self._lock:
-            self._made[key] = made
-            while len(self._made) > _KEPT:
-                self._made.popitem(last=False)
-        return made
+        return self._kept.get(key, make)
 
     def frame(
         self, request: Request, room: str, headline: str, *, name: str = "", span: str = "", source: str = "",
@@ -128,6 +121,10 @@ class Workplace:
             login=f"/login?next={quote(here)}" if self.ledger is not None and who is None else "",
             once=secrets.token_hex(8), message=message, message_kind=message_kind,
         )  # fmt: skip
+
+
+def _of(figure: Figure, *about: object) -> tuple[object, ...]:
+    return ("picture", figure.name, figure.takeaway, figure.numbers.to_csv(), *about)
 
 
 def _name(who: Identity | None) -> str:
