@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,12 @@ from scipy import stats
 from gigaforge.buildout.risk.distributions import distribution
 from gigaforge.buildout.risk.sampling import correlation_root, uniforms
 from gigaforge.buildout.risk.sensitivity import first_order, sensitivity
+from gigaforge.buildout.risk.study import risk
 from gigaforge.buildout.risk.world import Worlds
 from gigaforge.errors import InputError
 from gigaforge.scenario.uncertainty import Uncertain
-from tests.buildout.risk.worlds import problem, risk_of
+from tests.buildout.risk.worlds import problem, risk_of, small
+from tests.buildout.small import catalog
 
 
 def uncertain(**stated: Any) -> Uncertain:
@@ -59,6 +63,21 @@ NOTHING = [
     {"shape": "discrete", "values": []},
     {"shape": "empirical", "values": [1, 1]},
 ]
+
+
+def test_what_is_wrong_in_itself_is_refused_before_any_work() -> None:
+    told: list[str] = []
+    ask = partial(risk, small(), catalog(), samples=4, watch=lambda what, *_: told.append(what))
+    with pytest.raises(
+        InputError, match=r"a uniform distribution has no support: low 2 is not below high 1 \(in quarters\)"
+    ):
+        ask(uncertain=risk_of({"what": "sites.*.delay", "shape": "uniform", "low": 2, "high": 1}))
+    names = ["platforms.a.supply", "serving.assistant.demand", "serving.assistant.prices"]
+    stated = [{"what": n, "shape": "uniform", "low": 0.8, "high": 1.2} for n in names]
+    pairs = zip(combinations(names, 2), (0.9, -0.9, 0.9), strict=True)
+    with pytest.raises(InputError, match="not positive definite"):
+        ask(uncertain=risk_of(*stated, correlations=[{"between": list(b), "value": v} for b, v in pairs]))
+    assert not told
 
 
 @pytest.mark.parametrize("stated", NOTHING, ids=str)

@@ -67,7 +67,8 @@ def distribution(v: Uncertain, *, interval: tuple[float, float] | None = None, w
 
 
 def _wrong(v: Uncertain, where: str, problem: str) -> InputError:
-    return InputError(f"{v.what}: a {v.shape} distribution {problem}", f"{where}: risk.variables")
+    unit = " (in quarters)" if v.what.endswith(".delay") else ""
+    return InputError(f"{v.what}: a {v.shape} distribution {problem}{unit}", f"{where}: risk.variables")
 
 
 def _given(v: Uncertain, where: str, *names: str) -> list[float]:

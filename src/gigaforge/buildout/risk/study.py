@@ -26,7 +26,7 @@ from gigaforge.buildout.risk.summary import summary_of
 from gigaforge.buildout.risk.targets import match
 from gigaforge.buildout.risk.template import EXCHANGEABLE, Template
 from gigaforge.buildout.risk.two_stage import two_stage
-from gigaforge.buildout.risk.world import Variable, Worlds
+from gigaforge.buildout.risk.world import Variable, Worlds, check_statements
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.catalog.load import read_yaml, validation_problem
 from gigaforge.codesign.models.resolve import resolve_models
@@ -155,6 +155,9 @@ def risk(
     resolved = resolve_models(scenario, catalog or load_catalog())
     scenario, catalog = resolved.scenario, resolved.catalog
     check_against(scenario, catalog, where or scenario.name)
+    stated = uncertain or scenario.risk
+    if stated is not None:
+        check_statements(stated, where or scenario.name)
     started, cpu = time.perf_counter(), time.process_time()
     if points is None:
         tell("finding operating points", 0, 0)

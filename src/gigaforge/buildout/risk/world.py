@@ -17,7 +17,7 @@ from gigaforge.errors import InputError
 from gigaforge.scenario.uncertainty import Risk, Uncertain
 from gigaforge.scenario.vary import vary
 
-__all__ = ["Variable", "Worlds"]
+__all__ = ["Variable", "Worlds", "check_statements"]
 
 _BY_QUARTER = ("power", "supply", "price", "demand", "prices", "performance")
 
@@ -58,6 +58,23 @@ class Variable:
     def figure(self) -> bool:
         """Whether it moves the scenario itself."""
         return self.targets[0].figure
+
+
+def check_statements(risk: Risk, where: str) -> None:
+    """Refuse what is wrong in itself, before any work: distributions without support, correlations that cannot be.
+
+    Of wildcards one figure stands for each: correlations that these few cannot have no more of them can.
+    """
+    for v in risk.variables:
+        if v.shape != "calibration":
+            distribution(v, where=where)
+    names = [v.what for v in risk.variables]
+    pairs: dict[tuple[int, int], float] = {}
+    for c in risk.correlations:
+        a, b = sorted(names.index(what) if what in names else -1 for what in c.between)
+        if 0 <= a < b:
+            pairs[a, b] = c.value
+    correlation_root(names, pairs, where)
 
 
 class Worlds:
