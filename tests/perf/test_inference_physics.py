@@ -367,6 +367,28 @@ def test_slots_in_use_never_exceed_slots_nor_requests() -> None:
     assert slots_taken(4.0, 4.0, 1.0) == pytest.approx(4.0)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.floats(64, 16384), st.floats(8, 4096), st.floats(0.1, 4.0), st.sampled_from([1.0, 4.0]),
+    st.sampled_from([4.0, 32.0, 256.0, np.inf]), st.integers(1, 8),
+)  # fmt: skip
+def test_separate_pools_answer_no_sooner_and_serve_no_less_under_more_load(
+    prompt: float, answer: float, share: float, ranks: float, slots: float, workers: int
+) -> None:
+    c = pools(1.0, ranks)
+    batch = np.geomspace(1.0, 1024.0, 16)
+    many = replace(
+        c,
+        **{name: np.full(16, value[0]) for name, value in vars(c).items()}
+        | {"batch": batch, "prefill_share": np.full(16, share)},
+    )
+    requests = Requests(prompt, answer, closed=True)
+    point = operate(engine(slots=slots, workers=float(workers)).machine, requests, many)
+    for values in (point.ttft_s, point.requests_per_s):
+        assert np.all(np.diff(values) >= -0.02 * values[:-1])
+    assert np.allclose(point.requests_per_s * (point.ttft_s + answer * point.tpot_s), batch, rtol=1e-6)
+
+
 def test_prefill_supply_bounds_what_decodes() -> None:
     requests = Requests(8192.0, 1024.0, closed=True)
     points = [operate(engine().machine, requests, pools(batch)) for batch in (64.0, 512.0, 1024.0)]

@@ -28,13 +28,15 @@ _LOAD_LIMIT: Final = 0.95
 _TPOT_TAIL: Final = (1.08, 0.35)
 """p99 over mean TPOT: 1.08 + 0.35·(share of prefill work in a step). The 14 MLPerf v5.1 server and interactive logs that
 print both have 1.09-1.36 (https://github.com/mlcommons/inference_results_v5.1)."""
+_TTFT_TAIL: Final = 1.7
+"""p99 over mean TTFT, at least: the same logs have 1.7-3.2."""
 _UNEVEN: Final = 0.08
 """Spread of the requests on one of several workers over that of random dealing. Dealt in turn, with answers of 0.8 to 1 of a
 length, a simulated closed loop of exactly as many requests as slots waits 2 % of a decode (3 to 15 workers of 1 to 4 slots)."""
-_ROUNDS: Final = 6
-"""Rounds in which requests that decode, their step and their rate agree: to a per mille in 95 of 100 published runs."""
-_TTFT_TAIL: Final = 1.7
-"""p99 over mean TTFT, at least: the same logs have 1.7-3.2."""
+_TIGHT: Final = 1e-6
+"""Narrowest bracket, in logarithms, that false position starts from."""
+_ROUNDS: Final = 10
+"""Steps of false position: published runs are then known to a per mille."""
 
 
 class Requests(NamedTuple):
@@ -148,7 +150,7 @@ def operate(m: Machine, q: Requests, c: ServingConfigurations) -> Operation:
 
 class _Behind(NamedTuple):
     """Closed loops with pools of their own: which rows, requests in flight, seconds before decoding, requests/s that prefill
-    supplies; a first guess of the requests that decode, and of their rate.
+    supplies; requests that decode in all other rows, and their rate.
     """
 
     apart: Any
@@ -160,19 +162,43 @@ class _Behind(NamedTuple):
 
 
 def _decoding_apart(m: Machine, q: Requests, layout: Layout, b: _Behind, context: Any) -> tuple[Any, Any]:
-    """Requests that decode on one worker, and their rate, once both agree.
+    """Requests that decode on one worker, and their rate.
 
-    Those that neither prefill nor wait for it, and no more than prefill supplies; beyond the slots they wait for one.
+    As many stand behind prefill (decoding, or waiting for a slot) as fill the loop together with those before, unless prefill
+    supplies fewer. Both bounds rise with their number: false position (Illinois) on its logarithm finds where the
+    first binds, from no fewer than the fastest step leaves up to all.
     """
     decoded = _decoded(q)
-    taken, rate = b.decoding, b.rate
-    tpot = _step_s(m, layout, taken, context)
+
+    def at(number: Any) -> tuple[Any, Any, Any]:
+        n = np.exp(number)
+        taken = slots_taken(n, m.slots, m.workers)
+        rate = taken / np.maximum(decoded * _step_s(m, layout, taken, context), 1e-12)
+        return np.log(np.maximum((rate * b.before_s + n) / b.running, rate / b.supply)), taken, rate
+
+    least_s = np.maximum(decoded * _step_s(m, layout, 1.0, context), 1e-12)
+    fewest = np.minimum(b.running * least_s / (b.before_s + least_s), b.supply * least_s)
+    high = np.log(b.running) + np.zeros_like(fewest)
+    low = np.minimum(np.log(np.minimum(fewest, b.running)), high - _TIGHT)
+    below, above = np.minimum(at(low)[0], -1e-12), np.maximum(at(high)[0], 1e-12)
+    last: Any = 0.0
+    best: Any = np.inf
+    taken, rate, width = b.decoding, b.rate, (high - low) * 4.0
     for _ in range(_ROUNDS):
-        behind = np.minimum(b.running - rate * b.before_s, b.supply * decoded * tpot)
-        taken = np.where(b.apart, slots_taken(np.maximum(behind, 1e-9), m.slots, m.workers), b.decoding)
-        tpot = _step_s(m, layout, taken, context)
-        rate = np.where(b.apart, np.minimum(taken / np.maximum(decoded * tpot, 1e-12), b.supply), b.rate)
-    return taken, rate
+        # A bracket that two steps did not halve is halved.
+        slow, width = high - low > 0.5 * width, high - low
+        middle = np.where(slow, 0.5 * (low + high), (low * above - high * below) / (above - below))
+        value, slots, flow = at(middle)
+        nearer, under = np.abs(value) < best, value < 0.0
+        best, taken, rate = (
+            np.where(nearer, new, old) for new, old in ((np.abs(value), best), (slots, taken), (flow, rate))
+        )
+        # An end that stays twice is weighed half, or it would never move.
+        above = np.where(under, np.where(last < 0.0, 0.5 * above, above), np.maximum(value, 1e-12))
+        below = np.where(under, np.minimum(value, -1e-12), np.where(last > 0.0, 0.5 * below, below))
+        low, high = np.where(under, middle, low), np.where(under, high, middle)
+        last = np.where(under, -1.0, 1.0)
+    return np.where(b.apart, taken, b.decoding), np.where(b.apart, np.minimum(rate, b.supply), b.rate)
 
 
 def _step_s(m: Machine, layout: Layout, batch: Any, context: Any) -> Any:
