@@ -362,7 +362,7 @@ def _significant(number: float, digits: int) -> str:
         return "0"
     text = f"{number:.{digits}g}"
     if "e" in text:
-        text = f"{number:.0f}"
+        text = f"{number:,.0f}"
     return text
 
 

@@ -190,10 +190,11 @@ def _validate(as_json: bool, out: Path | None) -> None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "validation.json").write_text(json.dumps(_rows(rows), indent=1), encoding="utf-8")
         from gigaforge.operations.validation_page import validation_page
-        from gigaforge.report.operations_figures import validation_figure
+        from gigaforge.report.html import write_page
+        from gigaforge.report.validation_page import validation_report
 
         (out / "operations-validation.md").write_text(validation_page(rows), encoding="utf-8")
-        validation_figure(rows).save(str(out / "validation.html"), inline=True)
+        write_page(validation_report(rows), out / "validation.html")
     if as_json:
         print(json.dumps({"cases": _rows(rows), "reproduced": sum(r.reproduced for r in rows), "rows": len(rows)}))
         return

@@ -43,6 +43,7 @@ _ACCOUNTS: Final = {
     "repair": "in repair",
 }
 _STOPS_SHOWN: Final = 6
+_ROUNDING: Final = 1e-12
 
 _REPLAYED: Final = {
     "jobs_hit_share": "jobs hit by a failure",
@@ -172,18 +173,13 @@ def _runs(console: Any, summary: dict[str, Any]) -> None:
             min_width=None if name == "run" else max(len(name), 6),
         )
     for run in sorted(summary["training"], key=lambda r: -r["racks"])[:_SHOWN]:
-        sizes = [s["racks"] for s in run["stretches"]]
-        least, ways = min(sizes), dict.fromkeys(_MODES[s["mode"]] for s in run["stretches"])
-        racks = f"{least:,}-{run['racks']:,}" if least < run["racks"] else f"{run['racks']:,}"
-        table.add_row(run["name"].partition("/")[0], "/".join(ways), racks, f"{run['goodput']:.1%}",
+        table.add_row(run["name"].partition("/")[0], _MODES[run["mode"]], f"{run['racks']:,}", f"{run['goodput']:.1%}",
                       f"{run['interruptions']:,}", f"{run['checkpoint_interval_s']:.0f} s",
                       f"{run['best_checkpoint_interval_s']:.0f}", str(run["spares"]), str(run["best_spares"]))  # fmt: skip
     console.print(table)
     _and_more(console, len(summary["training"]), "runs")
     if any(len(r["stretches"]) > 1 for r in summary["training"]):
-        console.print(
-            "[dim]saves and spares are those of each run's largest size; all its sizes: --json, or the report[/]"
-        )
+        console.print("[dim]mode, saves and spares at each run's largest size; its others: --json, or the report[/]")
     large = max(summary["training"], key=lambda r: r["stop_step_w"])
     words = f"{large['name']}: a stop takes {format_quantity(large['stop_step_w'], 'power')} away at once"
     if large["ramp_storage_j"] > 0.0:
@@ -265,11 +261,8 @@ def _worst_quarters(console: Any, summary: dict[str, Any]) -> None:
         )
     from gigaforge.report.operations_words import beside_plan
 
-    notes = [note for q in summary["quarters"] if (note := beside_plan(q))]
-    for note in notes[:3]:
+    for note in beside_plan(summary["quarters"]):
         console.print(f"[dim]{note}[/]", highlight=False)
-    if len(notes) > 3:
-        console.print(f"[dim]and {len(notes) - 3} more quarters differ from the plan: --json[/]")
 
 
 def replications(done: Replications, as_json: bool) -> None:
@@ -330,6 +323,8 @@ def comparison(done: Comparison, names: tuple[str, str], as_json: bool) -> None:
         if (kind == "tokens" and not both.any()) or not np.isfinite(both).all():
             continue
         mean, half = done.difference[n]
+        if abs(mean) <= _ROUNDING * abs(done.first.interval(n)[0]):  # sums in another order
+            mean, half = 0.0, 0.0
         style = "" if abs(mean) > half else "dim"
         table.add_row(words, _say(done.first.interval(n)[0], kind), _say(done.second.interval(n)[0], kind),
                       _say(mean, kind, difference=True), _width(half, kind), _width(done.alone[n], kind), style=style)  # fmt: skip
@@ -359,7 +354,7 @@ _GAP_STANDS_OUT = 10.0  # times the usual time between entries
 def replayed(console: Any, summary: dict[str, Any]) -> None:
     """Print what a trace gave, and say where it has a hole."""
     for name, value in summary.items():
-        words, text = name.replace("_", " "), f"{value:,.4g}"
+        words, text = name.replace("_", " "), f"{value:,.0f}" if value >= 1e3 else f"{value:.4g}"
         if name.endswith("_s"):
             words, text = words[:-2], format_quantity(value, "duration") if value > 0.0 else "none"
         elif name.endswith("_share") or name == "utilisation":

@@ -27,13 +27,14 @@ _TOLERANCE: Final = 1e-9
 
 @dataclass
 class GroupBook:
-    """One group's totals. [rack s], [token], [J]
+    """One group's totals. [rack s], [token], [J]; ``time_s`` in which it had racks [s].
 
     ``stretches``: windows in which a run kept its size and its way: ``first, last, racks, spares, interval_s, rack_s,
     productive_s``.
     """
 
     rack_s: float = 0.0
+    time_s: float = 0.0
     down_s: float = 0.0
     tokens: float = 0.0
     energy_j: float = 0.0
@@ -206,6 +207,7 @@ class Books:
     def _group(self, fleet: Fleet, index: int, found: GroupWindow, window: int) -> None:
         book, length = self.groups[index], fleet.length_s(window)
         book.rack_s += found.racks * length
+        book.time_s += length
         book.down_s += found.down_rack_s
         book.tokens += float(found.tokens.sum())
         book.capacity_s += float(found.up.sum()) * fleet.step_s

@@ -12,6 +12,7 @@ import pyarrow as pa
 from gigaforge.operations.books import RESEARCH_FALL, SERVING_FALL, WATERFALL, Books, balance
 from gigaforge.operations.closed_form import best_policy, best_spares, expected_availability, expected_goodput, mttf_s
 from gigaforge.operations.fleet import Fleet, Group, Site
+from gigaforge.operations.modes import RackClass
 from gigaforge.operations.policy import TrainingPolicy
 from gigaforge.operations.ramps import ramp_need, step_phases
 
@@ -120,7 +121,9 @@ class SimulationResult:
             "research": [self._research(i) for i, g in enumerate(self.fleet.groups) if g.kind == "research"],
             "sites": {s.name: _site(b, s) for s, b in zip(self.fleet.sites, books.sites, strict=True)},
             "quarters": books.quarters,
-            "mttf_s": {str(n): mttf_s(n, self.fleet.table) for n in (8, 1024, 16384, 131072)},
+            "mttf_s": {
+                str(n): mttf_s(n, self.fleet.table, self._common().accelerators) for n in (8, 1024, 16384, 131072)
+            },
             "by_scale": self.by_scale(),
             "feedback": feedback(self),
             "out": self.out,
@@ -154,7 +157,8 @@ class SimulationResult:
             / total,
             "availability": 1.0 - book.down_s / total,
             "interruptions": book.interruptions,
-            "mttf_s": self.books.time_s / book.interruptions if book.interruptions else None,
+            "mean_racks": book.rack_s / max(book.time_s, 1e-9),
+            "mttf_s": book.time_s / book.interruptions if book.interruptions else None,
             "stops": {
                 kind: {"count": n, "rolled_back": back} for kind, (n, back) in sorted(book.stops.items(), key=_most)
             },
@@ -214,26 +218,28 @@ class SimulationResult:
         total = max(sum(b.rack_s for b in self.books.groups), 1e-9)
         return {kind: time / total for kind, time in self.books.down_s.items() if time > 0.0}
 
+    def _common(self) -> RackClass:
+        """The racks that worked longest."""
+        return max(zip(self.books.groups, self.fleet.groups, strict=True), key=lambda p: float(p[0].rack_s))[1].rack
+
     def by_scale(self) -> list[dict[str, Any]]:
         """Runs of growing size on this fleet's most common racks, in closed form.
 
         Time between interruptions, the share of time in which all racks of a run are in service, and its expected
         goodput in the best mode and stopping as a whole at each failure.
         """
-        book, group = max(zip(self.books.groups, self.fleet.groups, strict=True), key=lambda p: float(p[0].rack_s))
-        rack, table, out = group.rack, self.fleet.table, []
-        del book
+        rack, table, out = self._common(), self.fleet.table, []
         load = 1.0 - expected_availability(rack.accelerators, tray=rack.tray, table=table)
         for racks in sorted({max(1, size // rack.accelerators) for size in _SCALES}):
             both = [best_policy(rack.accelerators, racks, table=table, replica_racks=min(racks, r)) for r in (1, 8)]
             sync = expected_goodput(rack.accelerators, racks, policy=TrainingPolicy(), table=table, tray=rack.tray)
             best = max(
-                expected_goodput(rack.accelerators, racks, policy=p, table=table, tray=rack.tray).goodput
-                for p in both
+                (expected_goodput(rack.accelerators, racks, policy=p, table=table, tray=rack.tray) for p in both),
+                key=lambda e: e.goodput,
             )
             out.append({
                 "accelerators": racks * rack.accelerators, "racks": racks, "mttf_s": mttf_s(racks * rack.accelerators, table, rack.accelerators),
-                "all_up": (1.0 - load) ** racks, "goodput": best, "goodput_synchronous": sync.goodput, "spares": sync.spares,
+                "all_up": (1.0 - load) ** racks, "goodput": best.goodput, "best_mode_spares": best.spares, "goodput_synchronous": sync.goodput, "spares": sync.spares,
             })  # fmt: skip
         return out
 

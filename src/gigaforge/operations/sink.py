@@ -149,7 +149,9 @@ class FolderSink:
         path = folder / f"part-{index:04d}.parquet"
         temporary = path.with_suffix(".tmp")
         pq.write_table(
-            table,
+            table.replace_schema_metadata(
+                {"time_s": f"seconds since {self.fleet.start.start.isoformat()}T00:00:00Z"}
+            ),
             temporary,
             compression="zstd",
             compression_level=1,

@@ -21,7 +21,8 @@ def _quantity(dimension: str) -> BeforeValidator:
     def read(value: Any) -> float:
         number = parse_quantity(value, dimension)
         if number < 0:
-            raise ValueError(f"{value!r} is below zero; a {dimension.replace('_', ' ')} of at least zero is expected")
+            words = f"{'an' if dimension[0] in 'aeiou' else 'a'} {dimension.replace('_', ' ')}"
+            raise ValueError(f"{value!r} is below zero; {words} of at least zero is expected")
         return number
 
     return BeforeValidator(read, json_schema_input_type=str)
@@ -38,7 +39,7 @@ Share = Annotated[Fraction, Field(ge=0.0, le=1.0)]
 class Part(BaseModel):
     """A block of the file: unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SystemSpec(Part):
@@ -331,7 +332,9 @@ class FleetSpec(Part):
         for (place, system), jobs in used.items():
             who = ", ".join(f"{name} {racks:,}" for name, racks in jobs)
             if place not in names:
-                raise ValueError(f"{who}: unknown site {place!r}; known: {', '.join(names)}")
+                raise ValueError(
+                    f"{', '.join(n for n, _ in jobs)}: unknown site {place!r}; known: {', '.join(names)}"
+                )
             have, need = names[place].racks.get(system, 0), sum(racks for _, racks in jobs)
             if need > have:
                 raise ValueError(f"{place} has {have:,} racks of {system}, its jobs need {need:,} ({who})")

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections import Counter
 from pathlib import Path
+from typing import Final
 
 from gigaforge.operations.validation import Row, validate
 
-__all__ = ["published_facts", "validation_page"]
+__all__ = ["FITTED", "ON_ROLES", "published_facts", "uses_of", "validation_page"]
 
-_HEAD = """# Fleet simulation against what operators published
+FITTED: Final = (
+    ("failure rates by cause", "per accelerator, `failure_modes.yaml`", "Llama 3 405B's table of 419 interruptions (it is that table)"),
+    ("automatic detection, warm-up", "30 s, 30 s", "ByteRobust's 97 %"),
+    ("restart when nobody is on call", "2.9 h mean", "HLAT's manual 77.83 %"),
+    ("accelerators struck by one error burst", "6 on average", "Delta's 31 spares at 2.2 h recovery"),
+    ("rate of degradations", "0.48 a year and accelerator", "1.7 % lost to bad workers"),
+)  # fmt: skip
+ON_ROLES: Final = (
+    "Everything but the fitted parameters is published with the case, or an assumption that the row names. Where a cluster has a "
+    'published failure rate of its own, all causes are scaled to it: that is an input. "Untouched" means that no parameter was set '
+    "to the row; several of these still needed an unpublished input, marked as an assumption, and are consistency checks rather "
+    "than predictions. A case that misses says why; none was left out because it misses."
+)
+_HEAD: Final = """# Fleet simulation against what operators published
 
-`gigaforge simulate --validate` runs every row below and `gigaforge simulate --validate --out docs` writes this page.
-One shared set of failure and recovery rates serves all cases. What was fitted, and to which case:
+`gigaforge simulate --validate` runs every row below; `gigaforge simulate --validate --out docs` writes this page, and the same
+as `validation.html` with a figure. One shared set of failure and recovery rates serves all cases. What was fitted, and to which
+case:
 
 | parameter | value | fitted to |
 |---|---|---|
-| failure rates by cause | per accelerator, `failure_modes.yaml` | Llama 3 405B's table of 419 interruptions (it is that table) |
-| automatic detection, warm-up | 30 s, 30 s | ByteRobust's 97 % |
-| restart when nobody is on call | 2.9 h mean | HLAT's manual 77.83 % |
-| accelerators struck by one error burst | 6 on average | Delta's 31 spares at 2.2 h recovery |
-| rate of degradations | 0.48 a year and accelerator | 1.7 % lost to bad workers |
-
-Everything else is published with the case, or an assumption that the row names. Where a cluster has a published failure
-rate of its own, all causes are scaled to it: that is an input. "Untouched" means that no parameter was set to the row;
-several of these still needed an unpublished input, marked as an assumption, and are consistency checks rather than
-predictions. A case that misses says why; none was left out because it misses.
-
 """
 
 
@@ -42,12 +47,13 @@ def published_facts() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _places(facts: list[dict[str, str]]) -> str:
+def uses_of(facts: list[dict[str, str]]) -> str:
+    """How many facts are what, in a sentence."""
     uses = Counter(fact["use"] for fact in facts)
     return (
         f"{len(facts)} figures were read. {uses['outcome']} are outcomes that a case above reproduces or misses, "
         f"{uses['input']} are inputs of the cases or of the shared rates, {uses['shape']} describe traffic that `--replay` "
-        f"reads, and {uses['context']} are no case: the last column says what is missing, mostly inputs.\n"
+        f"reads, and {uses['context']} are no case: the last column says what is missing, mostly inputs."
     )
 
 
@@ -63,7 +69,8 @@ def validation_page(rows: list[Row] | None = None) -> str:
     rows = validate() if rows is None else rows
     good, untouched = [r for r in rows if r.reproduced], [r for r in rows if r.case.role == "untouched"]
     lines = [
-        _HEAD,
+        _HEAD + "\n".join(f"| {' | '.join(row)} |" for row in FITTED),
+        f"\n{textwrap.fill(ON_ROLES, 120)}\n",
         f"{len(good)} of {len(rows)} reproduced; of {len(untouched)} untouched, {sum(r.reproduced for r in untouched)}.\n",
         "| outcome | inputs | published | simulated (95 % of runs) | within | role | source |",
         "|---|---|---|---|---|---|---|",
@@ -76,7 +83,7 @@ def validation_page(rows: list[Row] | None = None) -> str:
         lines.append(f"| {' | '.join(map(_cell, cells))} | [link]({case.source}) |")
     lines += [
         "\n## Every published figure and its place\n",
-        _places(published_facts()),
+        uses_of(published_facts()) + "\n",
         "| quantity | value | unit | use | where |",
         "|---|---|---|---|---|",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
@@ -9,19 +10,19 @@ import numpy as np
 import pandas as pd
 
 from gigaforge.report.figures import Figure
-from gigaforge.report.operations_words import ACCOUNT_WORDS, kind_words
+from gigaforge.report.operations_words import ACCOUNT_WORDS, headed, kind_words
 from gigaforge.report.theme import Chart, accent, categorical, finish
 from gigaforge.units import format_quantity, power_unit
 
 if TYPE_CHECKING:
     from gigaforge.operations.result import SimulationResult
-    from gigaforge.operations.validation import Row
 
-__all__ = ["simulation_figures", "validation_figure"]
+__all__ = ["simulation_figures"]
 
 _LAST: Final = {"training": "productive", "serving": "serving", "research": "productive"}
 _USEFUL: Final = ("backfill", "headroom")  # not serving, but not lost either
 _GREY: Final = ("idle",)
+_SITE_COLOURS: Final = 8  # of the theme; the ninth is grey
 _OUTAGES: Final = ("pod_network", "power_feed", "cooling_loop", "site")
 
 
@@ -49,27 +50,40 @@ def _waterfall(summary: dict[str, Any], kind: str) -> Figure | None:
         "kind": ["all", *["useful" if k in _USEFUL else "idle" if k in _GREY else "lost" for k in words], "kept"],
         "share": ["100 %", *[f"{s:.1%}" if s >= 0.0005 or s == 0.0 else "< 0.1 %" for s in shares], f"{ends[-1]:.1%}"],
     })  # fmt: skip
-    base = alt.Chart(table).encode(
-        y=alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=240, grid=False)),
-    )
+    rows = list(table["step"])
+    base = alt.Chart(table)
     colours = alt.Scale(domain=["all", "lost", "useful", "idle", "kept"],
                         range=[accent("site-rest"), accent("bad"), accent("accent"), accent("site-rest"), accent("good")])  # fmt: skip
     bars = base.mark_bar(size=17).encode(
-        x=alt.X("from:Q", title=None, axis=alt.Axis(format="%", grid=True, values=[0, 0.2, 0.4, 0.6, 0.8, 1.0]), scale=alt.Scale(domain=[0.0, 1.08], nice=False)),
-        x2="to:Q", color=alt.Color("kind:N", legend=None, scale=colours), tooltip=["step:N", "share:N"],
+        x=alt.X("from:Q", title=None, axis=alt.Axis(format="%", grid=True, values=[0, 0.25, 0.5, 0.75, 1.0]), scale=alt.Scale(domain=[0.0, 1.0], nice=False)),
+        x2="to:Q", color=alt.Color("kind:N", legend=None, scale=colours), tooltip=["step:N", "share:N"], y=_names("step", rows),
     )  # fmt: skip
-    text = base.mark_text(align="left", dx=5).encode(x="to:Q", text="share:N")
+    chart = _with_figures(bars, base, "step", rows, list(table["share"]))
     title = f"Where {kind} rack time goes"
-    most = max(words, key=lambda k: fall[k] if k not in (*_USEFUL, *_GREY) else -1.0)
-    said = f"{ends[-1]:.1%} of {kind} rack time was productive; {words[most]} cost most, {fall[most]:.1%}."
+    most = max(words, key=lambda k: fall[k] if k not in _USEFUL else -1.0)
+    said = f"{ends[-1]:.1%} of {kind} rack time was productive; most of the rest, {fall[most]:.1%}: {words[most]}."
     if kind == "serving":
         said = f"{ends[-1]:.1%} of serving rack time served; {fall['headroom']:.1%} stood ready and {fall['backfill']:.1%} was lent to other work."
     numbers = pd.DataFrame(
         {"Share of rack time [%]": [100.0, *(100 * s for s in shares), 100 * ends[-1]]}, index=table["step"]
     )
     numbers.index.name = "Step"
-    chart = finish(alt.layer(bars, text), title, said, height=26 * len(table))
-    return Figure(f"waterfall-{kind}", title, said, chart, numbers)
+    return Figure(f"waterfall-{kind}", title, said, finish(chart, title, said, height=26 * len(table)), numbers)
+
+
+def _names(field: str, rows: list[str]) -> alt.Y:
+    return alt.Y(f"{field}:N", sort=rows, title=None, axis=alt.Axis(labelLimit=220, grid=False))
+
+
+def _with_figures(bars: alt.Chart, base: alt.Chart, field: str, rows: list[str], figures: list[str]) -> Chart:
+    """Bars with their figures as a second axis on the right, which no width cuts."""
+    told = json.dumps(dict(zip(rows, figures, strict=True)))
+    right = alt.Axis(
+        orient="right", labelExpr=f"({told})[datum.value]", grid=False, labelColor=accent("ink"), labelPadding=4
+    )
+    text = base.mark_point(opacity=0.0, size=0).encode(y=alt.Y(f"{field}:N", sort=rows, title=None, axis=right))
+    made: Chart = alt.layer(bars, text).resolve_axis(y="independent")
+    return made
 
 
 def _causes(summary: dict[str, Any]) -> list[Figure]:
@@ -78,7 +92,7 @@ def _causes(summary: dict[str, Any]) -> list[Figure]:
     if not kinds:
         return []
     rows = pd.DataFrame({
-        "kind": [kind_words(k) for k in kinds],
+        "kind": [headed(kind_words(k)) for k in kinds],
         "count": list(kinds.values()),
         "down": [100.0 * summary["downtime"].get(k, 0.0) for k in kinds],
         "what": ["maintenance" if k == "planned_maintenance" else "outage" if k in _OUTAGES else "failure" for k in kinds],
@@ -100,30 +114,30 @@ def _causes(summary: dict[str, Any]) -> list[Figure]:
 def _cause_bars(rows: pd.DataFrame, field: str, heading: str, title: str, said: str) -> Chart:
     rows = rows[rows[field] > 0].sort_values(field, ascending=False)
     text = [f"{v:,.0f}" if field == "count" else f"{v:.3f}" for v in rows[field]]
-    base = alt.Chart(rows.assign(text=text)).encode(
-        y=alt.Y("kind:N", sort=list(rows["kind"]), title=None, axis=alt.Axis(labelLimit=220, grid=False)),
-        x=alt.X(f"{field}:Q", title=heading, axis=alt.Axis(grid=True, tickCount=6), scale=alt.Scale(domain=[0, 1.1 * float(rows[field].max())], nice=False)),
-    )  # fmt: skip
+    names, base = list(rows["kind"]), alt.Chart(rows.assign(text=text))
     colour = alt.Color("what:N", scale=alt.Scale(domain=["failure", "outage", "maintenance"],
                                                  range=[accent("bad"), accent("work-1"), accent("accent")]))  # fmt: skip
-    bars = base.mark_bar(size=13).encode(color=colour, tooltip=["kind:N", "text:N", "what:N"])
-    return finish(
-        alt.layer(bars, base.mark_text(align="left", dx=4).encode(text="text:N")), title, said, height=22 * len(rows)
-    )
+    bars = base.mark_bar(size=13).encode(
+        x=alt.X(f"{field}:Q", title=heading, axis=alt.Axis(grid=True, tickCount=4, format="~s" if field == "count" else "~g")),
+        y=_names("kind", names), color=colour, tooltip=["kind:N", "text:N", "what:N"],
+    )  # fmt: skip
+    return finish(_with_figures(bars, base, "kind", names, text), title, said, height=22 * len(rows))
 
 
 def _scale(summary: dict[str, Any]) -> list[Figure]:
     """Time between interruptions, and goodput, by size of a run, with the runs of this fleet."""
     rows = pd.DataFrame(summary["by_scale"]).assign(hours=lambda t: t["mttf_s"] / 3600.0)
     runs = pd.DataFrame(
-        [{"name": r["name"], "accelerators": r["racks"] * r["accelerators_per_rack"], "hours": r["mttf_s"] / 3600.0, "goodput": r["goodput"]}
+        [{"name": r["name"], "accelerators": r["mean_racks"] * r["accelerators_per_rack"], "hours": r["mttf_s"] / 3600.0, "goodput": r["goodput"]}
          for r in summary["training"] if r["mttf_s"] and r["racks"]],
         columns=["name", "accelerators", "hours", "goodput"],
     )  # fmt: skip
-    numbers = rows.set_index("accelerators")[["hours", "all_up", "goodput", "goodput_synchronous", "spares"]]
-    numbers.columns = pd.Index(["Hours between interruptions", "All racks up, no spares", "Goodput, best mode",
-                                "Goodput, whole run stops", "Hot spare racks"])  # fmt: skip
-    note = "Lines: closed forms from the failure table, racks past their infancy. Dots: the runs of this fleet as simulated, planned stops included."
+    numbers = rows.set_index("accelerators")[
+        ["hours", "all_up", "goodput", "best_mode_spares", "goodput_synchronous", "spares"]
+    ]
+    numbers.columns = pd.Index(["Hours between interruptions", "All racks up, no spares", "Goodput, best mode", "Its hot spare racks",
+                                "Goodput, whole run stops", "Its spare racks"])  # fmt: skip
+    note = "Lines: closed forms from the failure table, racks past their infancy. Dots: the runs of this fleet as simulated, at their mean size, planned stops included."
     largest = rows.iloc[-1]
     said = [f"A run on {int(largest['accelerators']):,} accelerators is interrupted every {format_quantity(float(largest['mttf_s']), 'duration')}.",
             f"At that size {largest['goodput']:.0%} of the time is productive in the best mode, {largest['goodput_synchronous']:.0%} if every failure stops the whole run."]  # fmt: skip
@@ -195,9 +209,15 @@ def _monthly(frame: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
 def _power(result: SimulationResult) -> Figure:
     """Facility power by site, and the highest hour of all sites together, against what is energised."""
     rows = result.hourly.query("quantity == 'facility_w'")
+    groups = _site_groups(result)
     chosen = power_unit(result.books.peak_w)
     unit, scale = chosen.name, chosen.watts
-    table = _dated(_by_day(rows), result.fleet.start.start).assign(power=lambda t: t["mean"] / scale)
+    drawn = (
+        rows.assign(name=rows["name"].map(groups))
+        .groupby(["name", "time_s"], as_index=False)
+        .agg(value=("value", "sum"))
+    )
+    table = _dated(_by_day(drawn), result.fleet.start.start).assign(power=lambda t: t["mean"] / scale)
     total = rows.groupby("time_s", as_index=False).agg(value=("value", "sum")).assign(name="all sites")
     peak = _dated(_by_day(total), result.fleet.start.start)
     peak = peak.assign(**{c: peak[c] / scale for c in ("low", "mean", "high")})
@@ -206,7 +226,7 @@ def _power(result: SimulationResult) -> Figure:
         "limit": [sum(float(s.limit_w[min(w, result.fleet.windows - 1)]) for s in result.fleet.sites) / scale for w in range(result.fleet.windows + 1)],
     })  # fmt: skip
     unlimited = limits["limit"].max() * scale > 1e15
-    names = [s.name for s in result.fleet.sites]
+    names = list(dict.fromkeys(groups.values()))
     colours = alt.Scale(domain=names, range=list(categorical(names, "site").values()))
     x = alt.X("date:T", title=None)
     areas = alt.Chart(table).mark_area(interpolate="step-after").encode(
@@ -236,6 +256,18 @@ def _power(result: SimulationResult) -> Figure:
     title = "Power"
     return Figure("power-trace", title, said, finish(alt.layer(*layers), title, said, height=280), numbers,
                   "Areas: mean by site. Line: the highest hour of all sites together. Dashed: power energised.")  # fmt: skip
+
+
+def _site_groups(result: SimulationResult) -> dict[str, str]:
+    """Site to the name it is drawn under, most energy first: where there are more than colours, the smallest share one."""
+    order = sorted(
+        zip(result.fleet.sites, result.books.sites, strict=True), key=lambda p: (-p[1].facility_j, p[0].name)
+    )
+    names = [site.name for site, _ in order]
+    if len(names) <= _SITE_COLOURS + 1:
+        return {name: name for name in names}
+    rest = f"{len(names) - _SITE_COLOURS} smaller sites"
+    return {name: name if i < _SITE_COLOURS else rest for i, name in enumerate(names)}
 
 
 def _tokens(result: SimulationResult) -> Figure | None:
@@ -289,7 +321,7 @@ def _missed(summary: dict[str, Any]) -> Figure | None:
     colours = alt.Scale(domain=list(parts), range=[accent("site-rest"), accent("bad"), accent("work-1")])
     chart = alt.Chart(table).mark_bar().encode(
         x=alt.X("quarter:O", title=None, sort=None), y=alt.Y("share:Q", title="Tokens that missed their target, %"),
-        color=alt.Color("why:N", scale=colours), tooltip=["quarter:O", "why:N", alt.Tooltip("share:Q", format=".3f")],
+        color=alt.Color("why:N", scale=colours, legend=alt.Legend(labelLimit=300)), tooltip=["quarter:O", "why:N", alt.Tooltip("share:Q", format=".3f")],
     )  # fmt: skip
     worst = max(lines, key=lambda q: q["slo_violations"])
     title = "Service objectives missed"
@@ -298,36 +330,3 @@ def _missed(summary: dict[str, Any]) -> Figure | None:
         columns=lambda c: f"{c} [%]"
     )
     return Figure("missed", title, said, finish(chart, title, said, height=220), wide)
-
-
-def validation_figure(rows: list[Row]) -> Chart:
-    """Simulated over the middle of what was published, with the range that counts as reproduced."""
-    middle = [0.5 * (r.case.low + r.case.high) for r in rows]
-    table = pd.DataFrame({
-        "case": [r.case.name for r in rows],
-        "role": [r.case.role for r in rows],
-        "ratio": [r.simulated / m for r, m in zip(rows, middle, strict=True)],
-        "low": [r.case.low / m for r, m in zip(rows, middle, strict=True)],
-        "high": [r.case.high / m for r, m in zip(rows, middle, strict=True)],
-        "published": [r.case.published for r in rows],
-        "simulated": [f"{r.simulated:.4g} {r.case.unit}" for r in rows],
-    })  # fmt: skip
-    base = alt.Chart(table).encode(
-        y=alt.Y("case:N", sort=None, title=None, axis=alt.Axis(labelLimit=360, titleAngle=0))
-    )
-    x = alt.X(
-        "low:Q",
-        title="Simulated over the middle of the published range",
-        scale=alt.Scale(domain=[0.0, 2.0], clamp=True),
-        axis=alt.Axis(grid=True),
-    )
-    band = base.mark_bar(color=accent("faint"), height=9).encode(x=x, x2="high:Q")
-    colours = alt.Scale(
-        domain=["untouched", "fitted", "input"], range=[accent("good"), accent("work-1"), accent("muted")]
-    )
-    dots = base.mark_circle(size=60, opacity=1.0).encode(
-        x="ratio:Q",
-        color=alt.Color("role:N", scale=colours),
-        tooltip=["case:N", "published:N", "simulated:N", "role:N"],
-    )
-    return finish(alt.layer(band, dots), "Published outcomes, reproduced", height=20 * len(rows))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gigaforge.report.html import Page
 from gigaforge.report.operations_figures import simulation_figures
-from gigaforge.report.operations_words import ACCOUNT_WORDS, binding, kind_words
+from gigaforge.report.operations_words import ACCOUNT_WORDS, binding, headed, kind_words
 from gigaforge.report.report_tables import Cell, Table
 from gigaforge.report.sections import Section
 from gigaforge.report.story import Headline
@@ -35,7 +35,7 @@ def simulation_page(result: SimulationResult) -> Page:
         Section("failures", "Failures and availability", figures=take("causes-count", "causes-down", "scale-0", "scale-1"), tables=_present(_stops(summary), _by_scale(summary))),
         Section("service", "Tokens served against demand", figures=take("tokens-served", "missed"), tables=_present(_service(summary))),
         Section("power", "Power, energy and cost", figures=take("power-trace"), tables=_present(_sites(summary), _swings(summary))),
-        Section("advice", "Checkpoints and spares", _advice(summary), tables=_present(_runs(summary))),
+        Section("advice", "Checkpoints and spares", _advice(summary), tables=_present(_runs(summary), _stretches(summary))),
         Section("research", "Research jobs", tables=_present(_research(summary))),
         Section("method", "Words and method", terms=_terms(summary)),
     ]  # fmt: skip
@@ -109,7 +109,7 @@ def _story(s: dict[str, Any]) -> list[str]:
         words = ACCOUNT_WORDS["training"]
         lost = sorted((k for k in words if k != "idle"), key=lambda k: -fall[k])[:3]
         out.append(f"Of the time that racks were scheduled to train, {s['goodput']:.1%} was productive. "
-                   + ", ".join(f"{words[k]} took {fall[k]:.1%}" for k in lost) + f", and {fall['idle']:.1%} stood by as hot spares.")  # fmt: skip
+                   + headed(", ".join(f"{words[k]} took {fall[k]:.1%}" for k in lost)) + f", and {fall['idle']:.1%} stood by as hot spares.")  # fmt: skip
     if s["tokens_demanded"] > 0.0:
         out.append(f"Serving met {s['tokens_served'] / s['tokens_demanded']:.2%} of {format_quantity(s['tokens_demanded'], 'tokens')} asked for; "
                    f"{s['slo_violations']:.2%} missed their target, shed or late.")  # fmt: skip
@@ -163,7 +163,7 @@ def _stops(s: dict[str, Any]) -> Table | None:
     every = sum(n for n, _ in total.values())
     rows: list[list[Cell]] = [
         [
-            kind_words(kind).capitalize() if kind_words(kind).islower() else kind_words(kind),
+            headed(kind_words(kind)),
             f"{n:,}",
             f"{n / every:.1%}",
             f"{back:,}",
@@ -178,11 +178,12 @@ def _stops(s: dict[str, Any]) -> Table | None:
 def _by_scale(s: dict[str, Any]) -> Table:
     rows: list[list[Cell]] = [
         [f"{r['accelerators']:,}", format_quantity(r["mttf_s"], "duration"), f"{r['all_up']:.1%}", f"{r['goodput']:.1%}",
-         f"{r['goodput_synchronous']:.1%}", f"{r['spares']:,} of {r['racks']:,}"]
+         f"{r['best_mode_spares']:,} of {r['racks']:,}", f"{r['goodput_synchronous']:.1%}", f"{r['spares']:,} of {r['racks']:,}"]
         for r in s["by_scale"]
     ]  # fmt: skip
     return Table("Availability and time between interruptions by scale",
-                 ["Accelerators", "Between interruptions", "All racks up", "Goodput, best mode", "Goodput, whole run stops", "Hot spare racks"], rows)  # fmt: skip
+                 ["Accelerators", "Between interruptions", "All racks up", "Goodput, best mode", "Its hot spares", "Goodput, whole run stops", "Its hot spares"], rows,
+                 note="Spares are whole racks, and what is left of whole replicas: small runs lose more of themselves to them.")  # fmt: skip
 
 
 def _service(s: dict[str, Any]) -> Table | None:
@@ -223,7 +224,7 @@ def _sites(s: dict[str, Any]) -> Table:
 def _swings(s: dict[str, Any]) -> Table | None:
     runs = sorted(s["training"], key=lambda r: -r["stop_step_w"])[:_SHOWN]
     rows: list[list[Cell]] = [
-        [r["name"], *(format_quantity(r["phase_power_w"][k], "power") for k in ("compute", "exchange", "stopped")), format_quantity(r["swing_w"], "power"),
+        [r["name"], *(format_quantity(r["phase_power_w"][k], "power") for k in ("compute", "stopped")), format_quantity(r["swing_w"], "power"),
          format_quantity(r["swing_after_storage_w"], "power"), format_quantity(r["stop_step_w"], "power"),
          format_quantity(r["ramp_storage_j"], "energy") if r["ramp_storage_j"] else "no limit given"]
         for r in runs
@@ -231,8 +232,7 @@ def _swings(s: dict[str, Any]) -> Table | None:
     head = [
         "Run",
         "Computing",
-        "Exchanging",
-        "Stopped or saving",
+        "Exchanging, saving or stopped",
         "Swing in a step",
         "After storage",
         "Lost at once by a stop",
@@ -251,25 +251,23 @@ def _advice(s: dict[str, Any]) -> list[str]:
 
 def _runs(s: dict[str, Any]) -> Table | None:
     rows: list[list[Cell]] = [
-        [r["name"], _MODES[r["mode"]], f"{r['racks']:,}", f"{r['goodput']:.1%}", f"{r['expected_goodput']:.1%}", f"{r['interruptions']:,}",
-         format_quantity(r["mttf_s"], "duration") if r["mttf_s"] else "none", f"{r['checkpoint_interval_s']:.0f} s", f"{r['best_checkpoint_interval_s']:.0f} s",
-         f"{r['spares']:,}", f"{r['best_spares']:,}"]
+        [r["name"], f"{r['racks']:,}", f"{r['goodput']:.1%}", f"{r['expected_goodput']:.1%}", f"{r['interruptions']:,}",
+         format_quantity(r["mttf_s"], "duration") if r["mttf_s"] else "none"]
         for r in sorted(s["training"], key=lambda r: -r["racks"])[:_SHOWN]
     ]  # fmt: skip
-    head = [
-        "Run",
-        "At a failure",
-        "Racks",
-        "Goodput",
-        "By closed form",
-        "Stops",
-        "Between stops",
-        "Saves every",
-        "Best",
-        "Hot spares",
-        "Best alone",
-    ]
-    return Table("Training runs", head, rows, wide=(0, 1)) if rows else None
+    head = ["Run", "Racks at most", "Goodput", "By closed form", "Stops", "Between stops"]
+    return Table("Training runs", head, rows) if rows else None
+
+
+def _stretches(s: dict[str, Any]) -> Table | None:
+    """What each run did at each of its sizes, beside what would be best."""
+    rows: list[list[Cell]] = [
+        [r["name"] if i == 0 else "", t["from"] if t["from"] == t["to"] else f"{t['from']} to {t['to']}", _MODES[t["mode"]], f"{t['racks']:,}", f"{t['goodput']:.1%}",
+         f"{t['checkpoint_interval_s']:.0f} s", f"{t['best_checkpoint_interval_s']:.0f} s", f"{t['spares']:,}", f"{t['best_spares']:,}"]
+        for r in sorted(s["training"], key=lambda r: -r["racks"])[:_SHOWN] for i, t in enumerate(r["stretches"])
+    ]  # fmt: skip
+    head = ["Run", "Quarters", "At a failure", "Racks", "Goodput", "Saves every", "Best", "Hot spares", "Best alone"]
+    return Table("Checkpoints and spares at each size of a run", head, rows, wide=(0, 1, 2)) if rows else None
 
 
 def _research(s: dict[str, Any]) -> Table | None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gigaforge.units import format_quantity
 
-__all__ = ["ACCOUNT_WORDS", "beside_plan", "binding", "kind_words"]
+__all__ = ["ACCOUNT_WORDS", "beside_plan", "binding", "headed", "kind_words"]
 
 ACCOUNT_WORDS: Final = {
     "training": {"wait": "racks lost to failure", "rework": "rolled back", "restart": "restarting", "checkpoint": "saving",
@@ -26,9 +26,17 @@ _KIND_WORDS: Final = {
 }  # fmt: skip
 
 
+_PLANNED_WITHIN: Final = 0.03
+
+
 def kind_words(kind: str) -> str:
     """A kind of failure or stop as people say it."""
     return _KIND_WORDS.get(kind, kind.replace("_", " "))
+
+
+def headed(words: str) -> str:
+    """With a capital at its head, whatever follows."""
+    return words[:1].upper() + words[1:]
 
 
 def binding(s: dict[str, Any]) -> list[str]:
@@ -60,8 +68,6 @@ def binding(s: dict[str, Any]) -> list[str]:
                     f"Serving in {q['quarter']}: {q['slo_violations']:.1%} of tokens miss their target; most because {why[1]}.",
                 )
             )
-        if (note := beside_plan(q)) and len(found) < 30:
-            found.append((0.003, note))
     for name, site in s["sites"].items():
         if site["over_limit_s"] > 0.0:
             found.append(
@@ -81,18 +87,23 @@ def binding(s: dict[str, Any]) -> list[str]:
             found.append(
                 (0.01, f"{name}: halls' feeders hold back {format_quantity(site['feeder_cut_j'], 'energy')}.")
             )
-    return [words for _, words in sorted(found, reverse=True)[:10]] or ["Nothing costs more than half a per cent."]
+    found += [(0.003, note) for note in beside_plan(s["quarters"])]
+    return [words for _, words in sorted(found, key=lambda f: (-f[0], f[1]))[:10]] or [
+        "Nothing costs more than half a per cent."
+    ]
 
 
-def beside_plan(quarter: dict[str, Any]) -> str:
-    """How a quarter's tokens differ from what the plan counts on, where they do by more than three per cent."""
-    planned = quarter.get("tokens_planned")
-    if not planned:
-        return ""
-    more = quarter["tokens_served"] / planned - 1.0
-    if abs(more) <= 0.03:
-        return ""
-    if more > 0.0:
-        return (f"{quarter['quarter']} serves {more:.0%} more than the plan counts on: more is asked than the plan takes on, which "
-                "serves only as many customers as it can at every peak; the fleet sheds peaks and fills the hours between.")  # fmt: skip
-    return f"{quarter['quarter']} serves {-more:.0%} less than the plan counts on."
+def beside_plan(quarters: list[dict[str, Any]]) -> list[str]:
+    """Quarters whose tokens differ from what the plan counts on by more than three per cent, largest difference first."""
+    differ = [
+        (q["tokens_served"] / q["tokens_planned"] - 1.0, q["quarter"]) for q in quarters if q.get("tokens_planned")
+    ]
+    more = [f"{quarter} by {d:.0%}" for d, quarter in sorted(differ, key=lambda p: -p[0]) if d > _PLANNED_WITHIN]
+    less = [f"{quarter} by {-d:.0%}" for d, quarter in sorted(differ) if d < -_PLANNED_WITHIN]
+    out = []
+    if more:
+        out.append(f"More is served than the plan counts on in {', '.join(more)}: more is asked than the plan takes on, which "
+                   "serves only as many customers as it can at every peak; the fleet sheds peaks and fills the hours between.")  # fmt: skip
+    if less:
+        out.append(f"Less is served than the plan counts on in {', '.join(less)}.")
+    return out

@@ -52,11 +52,10 @@ class FleetForm:
 def fleet_tiles(s: dict[str, Any]) -> list[Headline]:
     """The numbers that a reader wants first, from a simulation's summary."""
     served = s["tokens_served"] / s["tokens_demanded"] if s["tokens_demanded"] else 1.0
-    years = s["simulated_s"] / (365.25 * 86400.0)
     energy_note = f"{format_quantity(s['cost_usd'], 'money')}, {s['carbon_kg'] / 1e6:,.0f} kt CO2"
     return [
         Headline("Goodput of training", f"{s['goodput']:.1%}" if s["goodput"] is not None else "no training",
-                 f"{s['events']:,} failures in {years:.2g} years"),
+                 f"{s['events']:,} failures in {format_quantity(s['simulated_s'], 'duration')}"),
         Headline("Availability", f"{s['availability']:.2%}", f"{s['racks']:,} racks, {s['accelerators']:,} accelerators"),
         Headline("Peak power", format_quantity(s["peak_power_w"], "power"), f"PUE {s['pue']:.3f}"),
         Headline("Energy", format_quantity(s["energy_j"], "energy"), energy_note),
