@@ -50,12 +50,12 @@ def main() -> None:
     parser.add_argument("--first", default="/", help="page to open before all others")
     given = parser.parse_args()
     app = create_app(Settings(given.ledger, plan=given.plan, scenario=given.scenario, requests_per_minute=10**6))
+    drawing = warming.warm(app)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
         time.sleep(0.05)
     address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    drawing = warming.warm(app)
     ledger = app.state.ledger
     party = next(iter(ledger.state().parties))
     secret = open_session(ledger.engine, Identity(Actor(party, "bench"), "auditor"))

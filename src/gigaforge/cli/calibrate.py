@@ -48,8 +48,10 @@ def training(
     from gigaforge.perf.validation.runs import read_runs
     from gigaforge.perf.validation.training import shipped_runs
 
+    recorded = 0
     if source is not None:
         runs, skipped = _recorded_runs(source, file)
+        recorded = len(runs)
     else:
         runs, skipped = read_runs(file) if file else shipped_runs()
     if (file or source) and not only:
@@ -62,10 +64,14 @@ def training(
         out.write_text(study.parameters.text(), encoding="utf-8")
     fitted = dict(study.parameters.fitted)
     if as_json:
-        print(json.dumps({"rows": len(runs), "skipped": len(skipped), "out": str(out) if out else None, **fitted,
+        print(json.dumps({"rows": len(runs), "recorded": recorded, "skipped": len(skipped), "out": str(out) if out else None, **fitted,
                           "spread": dict(study.parameters.spread)}))  # fmt: skip
         return
     _show(fitted, study.parameters, len(runs), out)
+    if source is not None:
+        print(
+            f"{recorded:,} of these runs are of {source}, which holds {len(skipped):,} more that cannot be predicted"
+        )
 
 
 def _recorded_runs(source: str, file: Path | None) -> tuple[list[Run], dict[str, str]]:
@@ -125,16 +131,21 @@ def inference(
         print(text, file=sys.stderr)
 
     books = catalog_from(catalog) if catalog else None
+    recorded: list[dict[str, Any]] = []
     if source is not None:
-        result = _calibrate_recorded(_recorded(source, file, "inference"), workers, books)
+        recorded = _recorded(source, file, "inference")
+        result = _calibrate_recorded(recorded, workers, books)
     else:
         result = calibrate_inference(file, catalog=books, workers=workers, progress=told)
     if out:
         result.write(out)
+    used = len({str(row["id"]) for row in recorded} & set(result.folds["rows"]))
     if as_json:
-        print(json.dumps(result.to_dict()))
-    else:
-        show_serving(result, out)
+        print(json.dumps({**result.to_dict(), **({"recorded": used} if source is not None else {})}))
+        return
+    show_serving(result, out)
+    if source is not None:
+        print(f"{used:,} of the {len(recorded):,} rows of {source} are among those fitted")
 
 
 def _calibrate_recorded(rows: list[dict[str, Any]], workers: int, catalog: Catalog | None) -> Calibration:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gigaforge.cli.ledger_options import As, Where, actor_of, out_json
+from gigaforge.cli.ledger_options import As, Where, actor_of, out_json, tell_notices
 from gigaforge.cli.options import JsonOption
 from gigaforge.errors import InputError
 
@@ -45,6 +45,7 @@ def import_file(
     Example: gigaforge ledger import deliveries racks.csv --as nvidia/cho
     """
     from gigaforge.ledger import Ledger
+    from gigaforge.ledger.attention import notices
     from gigaforge.ledger.importing import import_rows
 
     kind = _WORDS.get(what)
@@ -62,6 +63,9 @@ def import_file(
 
     with Ledger.open(where) as ledger:
         report = import_rows(ledger, actor_of(who), kind, content, file.name, resume=resume, check=check, watch=watch)
+        look = (
+            [n.words for n in notices(ledger.state())] if kind == "acceptance" and report.kept and not as_json else []
+        )
     if errors is not None:
         import csv
 
@@ -83,5 +87,6 @@ def import_file(
         print(
             f"{report.rows:,} rows: {report.good:,} {done}, {report.known:,} known before, {report.refused:,} in error"
         )
+    tell_notices(look)
     if report.refused:
         raise typer.Exit(2)

@@ -1,4 +1,4 @@
-"""Work done in the background when the server starts, so that no reader waits for it: drawings and first predictions."""
+"""Work done when the server starts, so that no reader waits for it: the plan's page, drawings and first predictions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,12 @@ def _overview(work: Workplace) -> None:
 
 
 def warm(app: FastAPI) -> threading.Thread:
-    """Draw the overview, every figure of the plan and answer the explorer's first question."""
+    """Make the plan's page, so that the first reader finds it; then, in the background, draw the overview and every figure of
+    the plan and answer the explorer's first question.
+    """
     work: Workplace = app.state.workplace
+    if work.shelf is not None:
+        _ = work.shelf.current().page
 
     def all_of_it() -> None:
         try:
