@@ -143,13 +143,17 @@ def _print(console: Console, s: dict[str, Any], folder: Path) -> None:
         table.add_column(name, justify="left" if name == "promise" else "right")
     for m in s["milestones"]:
         dates = [m[k] or "later" for k in ("p10", "p50", "p90")]
-        table.add_row(format_quantity(m["power_w"], "power"), m["by"], f"{m['probability']:.0%}", *dates)
+        table.add_row(format_quantity(m["power_w"], "power"), m["by"], f"{100 * m['probability']:.0f} %", *dates)
     for t in s["tranches"]:
         dates = [t[k] or "later" for k in ("p10", "p50", "p90")]
-        table.add_row(f"tranche {t['index']}", "", f"{t['probability']:.0%}", *dates)
+        table.add_row(f"tranche {t['index']}", "", f"{100 * t['probability']:.0f} %", *dates)
     console.print(table)
     for label, found in s["sensitivity"].items():
-        top = [f"{name} {v['shapley']:.0%}" for name, v in list(found["figures"].items())[:5] if v["shapley"] > 0.005]
+        top = [
+            f"{name} {100 * v['shapley']:.0f} %"
+            for name, v in list(found["figures"].items())[:5]
+            if v["shapley"] > 0.005
+        ]
         if top:
             what = "net present value" if label == "npv_usd" else f"power by {label.rsplit(maxsplit=1)[-1]}"
             console.print(f"what matters for {what}: {', '.join(top)}", highlight=False)

@@ -96,10 +96,10 @@ def _chances(summary: Summary) -> Figure | None:
     if worst is None:
         said = ""
     elif missed:
-        share = f"{worst['probability']:.0%}" if worst["probability"] >= 0.005 else "none"
+        share = f"{100 * worst['probability']:.0f} %" if worst["probability"] >= 0.005 else "none"
         said = f"{power(worst['power_w'])} by {worst['by']} stands in {share} of futures: the promise most at risk."
     else:
-        said = f"Every promise holds in most futures; {power(worst['power_w'])} by {worst['by']} is the closest, in {worst['probability']:.0%}."
+        said = f"Every promise holds in most futures; {power(worst['power_w'])} by {worst['by']} is the closest, in {100 * worst['probability']:.0f} %."
     table = frame.pivot_table(index="quarter", columns="gigawatts", values="chance", sort=False).reset_index()
     return Figure("chances", title, said, theme.finish(chart, title, said), table)
 
@@ -112,7 +112,7 @@ def _tranches(summary: Summary) -> Figure | None:
     last = quarters[-1]
     frame = pd.DataFrame([
         {"tranche": t["index"], "p10": t["p10"], "p50": t["p50"], "p90": t["p90"] or last,
-         "chance": f"{t['probability']:.0%}"} for t in rows
+         "chance": f"{100 * t['probability']:.0f} %"} for t in rows
     ])  # fmt: skip
     x = theme.quarter_x(quarters, "p10")
     y = alt.Y("tranche:O", title="Tranche")
@@ -125,7 +125,7 @@ def _tranches(summary: Summary) -> Figure | None:
     first, end = rows[0], rows[-1]
     said = (
         f"Tranche {first['index']} comes {first['p10']} to {first['p90'] or 'after ' + last}; tranche {end['index']} "
-        f"{end['p10']} to {end['p90'] or 'after ' + last}, and within the horizon in {end['probability']:.0%} of futures."
+        f"{end['p10']} to {end['p90'] or 'after ' + last}, and within the horizon in {100 * end['probability']:.0f} % of futures."
     )
     height = 40 + 26 * len(rows)
     return Figure("tranches", title, said, theme.finish(alt.layer(bar, dot), title, said, height=height), frame,
@@ -174,7 +174,7 @@ def _matters(summary: Summary, label: str, number: int) -> Figure | None:
     top = rows[0]
     said = f"{top['figure']} explains {top['share']:.0f} % of how {what} differs between futures."
     note = (
-        f"Shapley effects of a quadratic surrogate that explains {found['explained']:.0%} of the variance; in the numbers, "
+        f"Shapley effects of a quadratic surrogate that explains {100 * found['explained']:.0f} % of the variance; in the numbers, "
         "“alone” is the first-order index of the samples themselves."
     )
     return Figure(
@@ -194,7 +194,7 @@ def _tiles(summary: Summary) -> list[Headline]:
     ]
     for m in summary["milestones"]:
         when = f"median {m['p50']}" if m["p50"] else "not within the horizon in most"
-        tiles.append(Headline(f"{power(m['power_w'])} by {m['by']}", f"{m['probability']:.0%}", when))
+        tiles.append(Headline(f"{power(m['power_w'])} by {m['by']}", f"{100 * m['probability']:.0f} %", when))
     return tiles
 
 
@@ -203,11 +203,11 @@ def _points(summary: Summary) -> list[str]:
     short = summary["cash_short"]
     if short["probability"] > 0:
         depth = f"; one in ten lacks {money(short['p90_usd'])} or more" if short["p90_usd"] > 1e6 else ""
-        out.append(f"In {short['probability']:.0%} of futures the purse runs dry at some time{depth}.")
+        out.append(f"In {100 * short['probability']:.0f} % of futures the purse runs dry at some time{depth}.")
     late = {name: 1 - run["finished"] for name, run in summary["training"].items() if run["finished"] < 0.995}
     if late:
         worst = max(late, key=lambda name: late[name])
-        out.append(f"{len(late)} of {len(summary['training'])} training runs can miss their window; {worst} most, in {late[worst]:.0%} of futures.")  # fmt: skip
+        out.append(f"{len(late)} of {len(summary['training'])} training runs can miss their window; {worst} most, in {100 * late[worst]:.0f} % of futures.")  # fmt: skip
     if "optimism" in summary:
         out.append(optimism_sentence(summary["optimism"]))
     return out
