@@ -90,7 +90,7 @@ def _chances(summary: Summary) -> Figure | None:
         color=alt.Color("gigawatts:N", scale=colour, sort=names),
         tooltip=["quarter:O", "gigawatts:N", alt.Tooltip("chance:Q", title="% of futures")],
     )  # fmt: skip
-    title = "Chance that each gigawatt stands" if len(names) > 1 else f"Chance that {names[0]} stand"
+    title = "Chance that each gigawatt stands" if _unit(summary).name == "GW" else f"Chance that {names[-1]} stand"
     missed = [m for m in summary["milestones"] if m["probability"] < 0.5]
     worst = min(summary["milestones"], key=lambda m: m["probability"], default=None)
     if worst is None:
