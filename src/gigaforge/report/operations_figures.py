@@ -140,7 +140,7 @@ def _scale(summary: dict[str, Any]) -> list[Figure]:
     note = "Lines: closed forms from the failure table, racks past their infancy. Dots: the runs of this fleet as simulated, at their mean size, planned stops included."
     largest = rows.iloc[-1]
     said = [f"A run on {int(largest['accelerators']):,} accelerators is interrupted every {format_quantity(float(largest['mttf_s']), 'duration')}.",
-            f"At that size {largest['goodput']:.0%} of the time is productive in the best mode, {largest['goodput_synchronous']:.0%} if every failure stops the whole run."]  # fmt: skip
+            f"At {int(largest['accelerators']):,} accelerators {largest['goodput']:.0%} of the time is productive in the best mode, {largest['goodput_synchronous']:.0%} if every failure stops the whole run."]  # fmt: skip
     titles = "Time between interruptions by scale", "Availability and goodput by scale"
     charts = _hours_by_scale(rows, runs), _share_by_scale(rows, runs)
     return [Figure(f"scale-{i}", title, words, finish(chart, title, words, height=250), numbers, note)

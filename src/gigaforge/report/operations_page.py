@@ -259,10 +259,18 @@ def _runs(s: dict[str, Any]) -> Table | None:
     return Table("Training runs", head, rows) if rows else None
 
 
+def _short(s: dict[str, Any]) -> dict[str, str]:
+    """Names of runs without their system, where that still tells them apart."""
+    names = [r["name"] for r in s["training"]]
+    short = [n.partition("/")[0] for n in names]
+    return dict(zip(names, short if len(set(short)) == len(names) else names, strict=True))
+
+
 def _stretches(s: dict[str, Any]) -> Table | None:
     """What each run did at each of its sizes, beside what would be best."""
+    short = _short(s)
     rows: list[list[Cell]] = [
-        [r["name"] if i == 0 else "", t["from"] if t["from"] == t["to"] else f"{t['from']} to {t['to']}", _MODES[t["mode"]], f"{t['racks']:,}", f"{t['goodput']:.1%}",
+        [short[r["name"]] if i == 0 else "", t["from"] if t["from"] == t["to"] else f"{t['from']} to {t['to'][5:] if t['to'][:4] == t['from'][:4] else t['to']}", _MODES[t["mode"]], f"{t['racks']:,}", f"{t['goodput']:.1%}",
          f"{t['checkpoint_interval_s']:.0f} s", f"{t['best_checkpoint_interval_s']:.0f} s", f"{t['spares']:,}", f"{t['best_spares']:,}"]
         for r in sorted(s["training"], key=lambda r: -r["racks"])[:_SHOWN] for i, t in enumerate(r["stretches"])
     ]  # fmt: skip

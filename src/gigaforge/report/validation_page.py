@@ -136,7 +136,7 @@ def _cases(rows: list[Row]) -> Table:
         for r in rows
     ]  # fmt: skip
     head = ["Outcome, and its source", "Published", "Simulated", "95 % of runs", "Range", "Role", "Inputs", "Note"]
-    return Table("Every outcome", head, body, wide=(0, 1, 5, 6, 7))
+    return Table("Published, simulated, inputs and notes", head, body, wide=(0, 1, 5, 6, 7))
 
 
 def _facts(facts: list[dict[str, Any]]) -> Table:
