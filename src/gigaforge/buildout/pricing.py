@@ -77,7 +77,7 @@ def point_prices(problem: Problem, relaxation: Relaxation) -> PointPrices:
         work=work,
         racks=of("|racks in use", "site", "system", "quarter"),
         together=together,
-        power=np.array([of(f"|power {s}", "quarter") for s in p.sites]),
+        power=of("|power", "site", "quarter"),
         # A dollar spent is one less in the purse, and one less of profit to tax.
         dollar=spending + of("finance|cash", "quarter") + of("|profit so far", "quarter"),
     )

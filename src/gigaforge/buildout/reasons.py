@@ -28,6 +28,7 @@ _SUBJECTS = {
     "racks in use": "work",
     "deployed": "commitment",
     "delivered": "systems",
+    "power": "power",
     "supply": "supply",
     "cash": "running",
     "economic life": "retiring",
@@ -111,8 +112,7 @@ def _positions(labels: NDArray[np.int_]) -> NDArray[np.int_]:
 
 
 def _subject(rule: str) -> str:
-    name = rule.split("|", 1)[-1]
-    return "power" if name.startswith("power ") else _SUBJECTS.get(name, "")
+    return _SUBJECTS.get(rule.split("|", 1)[-1], "")
 
 
 def reasons(programme: Programme, decisions: Decisions, relaxation: Relaxation) -> list[dict[str, Any]]:

@@ -42,11 +42,12 @@ def installation(b: Builder) -> None:
         aged = lagged(b.added, life).isel(**ahead) - b.data(broken, "site", "system")
         kept = b.retired.isel(**ahead) >= aged
         b.rule("finance.service_life_years", "retire", kept)
-    for line, label in enumerate(p.lines):
-        systems = [p.systems[k] for k in np.flatnonzero(p.line_of == line)]
-        bought = b.add.sel(system=systems).sum(["site", "system"])
-        available = b.data(_whole(p.supply[line] / b.block, p), "quarter")
-        b.rule(f"platforms.{label}.supply", "supply", bought <= available)
+    lines = xr.DataArray(np.array(p.lines)[p.line_of], coords={"system": b.index["system"]}, name="line")
+    bought = b.add.sum("site").groupby(lines).sum()
+    available = b.data(_whole(p.supply / b.block, p), "line", "quarter")
+    limit = bought <= available
+    for label in p.lines:
+        b.rule(f"platforms.{label}.supply", "supply", limit.sel(line=label))
 
 
 def _past(b: Builder, field: str, most: Array) -> tuple[xr.DataArray, xr.DataArray]:
@@ -75,9 +76,9 @@ def most_online(problem: Problem) -> Array:
 
 
 def _whole(blocks: Array, problem: Problem) -> Array:
-    """Whole blocks of a supply, except where it is what was really bought."""
+    """Whole blocks of supplies, except where they are what was really bought. Shape (L, T)."""
     over = problem.past.quarters if problem.past else 0
-    return np.concatenate([blocks[:over], np.floor(blocks[over:])])
+    return np.concatenate([blocks[:, :over], np.floor(blocks[:, over:])], axis=1)
 
 
 def early_retirements(problem: Problem) -> Array:

@@ -24,10 +24,10 @@ def power(b: Builder) -> None:
     needed = (b.online * per_block).sum("system")
     for spared in _spared(b):
         needed = needed - spared
+    b.rule("", "power", needed <= b.built)
+    limit = 1 * b.built <= energised
     for site in p.sites:
-        built = b.built.sel(site=site)
-        b.rule("", f"power {site}", needed.sel(site=site) <= built)
-        b.rule(f"sites.{site}.power", "energised", built <= energised.sel(site=site))
+        b.rule(f"sites.{site}.power", "energised", limit.sel(site=site))
     b.rule("", "built stays", b.built >= previous(b.built))
 
 

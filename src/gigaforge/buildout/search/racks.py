@@ -16,7 +16,7 @@ _WHOLE: Final = 1e-6
 _ROOM: Final = ((3.0, 0.0), (6.0, 1.0))
 """Blocks that racks may move from the relaxation's, and tranches that may wait; tried one after another."""
 _EFFORT: Final = 0.05
-_NODES: Final = 200
+_NODES: Final = 50
 
 
 def whole_racks(model: Any, options: SolverOptions, columns: dict[str, Columns], value: Array) -> Array | None:

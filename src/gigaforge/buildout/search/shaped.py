@@ -29,7 +29,7 @@ __all__ = ["search"]
 
 _NODES: Final = 400
 _LEAVES: Final = 8
-_RACKS_SHARE: Final = 0.25
+_RACKS_SHARE: Final = 0.4
 """Of the gap: how far racks at a leaf may stay from their own bound."""
 
 
