@@ -121,11 +121,12 @@ def _draw(frame: pd.DataFrame, title: str, disc: str, ring: str, unit: PowerUnit
         **at, size=alt.Size("disc:Q", scale=size, legend=None), tooltip=tips
     )
     spots: list[Any] = list(frame.itertuples())
+    marked = [r for r in spots if r.ring > 0 or r.disc > 0] or spots  # a name without a mark would hang in the air
     labels = [
         alt.Chart(frame[frame["site"] == r.site])
         .mark_text(align=r.align, dx=r.dx, dy=r.dy, fontSize=11.5)
         .encode(**at, text="text:N")
-        for r in spots
+        for r in marked
     ]
     projected: Any = alt.layer(*_outlines(frame), rings, discs, *labels).project(**_projection(frame))
     words = "; ".join(

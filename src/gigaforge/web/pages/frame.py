@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 __all__ = ["ROOMS", "THEMES", "Frame", "Room", "rooms_for"]
 
-THEMES: Final = {"auto": "as the device", "light": "light", "dark": "dark"}
+THEMES: Final = {"auto": "automatic", "light": "light", "dark": "dark"}
 ROOMS: Final = {
     "overview": ("Overview", "/"),
     "plan": ("Plan", "/plan"),

@@ -53,16 +53,16 @@ def _system(terms: Terms | None, name: str) -> str:
 def racks_table(racks: list[Rack], events: Mapping[int, Event], terms: Terms | None) -> Table:
     """Racks, each leading to its history and to the evidence of the last thing that happened to it."""
     rows: list[list[Cell]] = [
-        [Link(r.rack, f"/racks/{quote(r.rack)}"), _site(terms, r.site), _system(terms, r.system), r.status, _quarter(r.delivered), _quarter(r.online), _quarter(r.accepted),
+        [Link(r.rack, f"/racks/{quote(r.rack)}"), r.status, _site(terms, r.site), _system(terms, r.system), _quarter(r.delivered), _quarter(r.online), _quarter(r.accepted),
          f"{r.counted_w / 1e3:,.0f}" if r.counted_w else "–", Link(f"event {r.claim}", f"/events/{r.claim}") if r.claim else "–",
          _proof(events.get(r.last))]
         for r in racks
     ]  # fmt: skip
     heads = [
         "Rack",
+        "Status",
         "Site",
         "System",
-        "Status",
         "Delivered",
         "Online",
         "Accepted",

@@ -86,7 +86,14 @@ def _page(
         paid = f"{money(claim['amount_usd'])} on {claim['released_on']} by {person(claim['released_by'])}, {claim['reference']}"
         facts.append(("Paid", Link(paid, f"/events/{claim['release']}")))
     facts += [
-        ("Disputed", Link(f"event {n}; nothing is paid while that stands", f"/events/{n}")) for n in claim["disputes"]
+        (
+            "Disputed",
+            Link(
+                f"event {n}" + ("" if claim["status"] == "released" else "; nothing is paid while that stands"),
+                f"/events/{n}",
+            ),
+        )
+        for n in claim["disputes"]
     ]
     facts.append(
         (
