@@ -1,12 +1,14 @@
 """A horizon of any length, a line for each quarter, and policies of every kind to compare."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.operations.fleets import spec
 
 from gigaforge.errors import InputError
 from gigaforge.operations import fleet_of, load_fleet, simulate
-from gigaforge.operations.changes import with_changes
+from gigaforge.operations.changes import policies, with_changes
 from gigaforge.operations.plan_input import fleet_of_plan
 
 YEAR_S = 365.25 * 86400.0
@@ -72,6 +74,15 @@ def test_serving_and_site_policies_change():
     assert all((s.technicians == 3).all() for s in changed.sites)
     run = next(g for g in changed.groups if g.kind == "training")
     assert {(p.spares, p.checkpoint.interval_s) for p in run.policies} == {(5, 600.0)}
+
+
+def test_what_a_fleet_does_now_is_said_shortly(plan_dir):
+    fleet = fleet_of_plan(plan_dir)
+    some = replace(fleet.sites[0], technicians=np.array([2, 5, 9, 11]))
+    said = policies(
+        replace(fleet, sites=(some, replace(fleet.sites[1], technicians=np.full(4, 3)))), ["technicians", "autoscale"]
+    )
+    assert said == "technicians=2 to 11, autoscale=reactive"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ SERVING: Final[dict[str, Callable[[str], Any]]] = {
     "autoscale": str, "headroom": float, "start_s": float, "backfill": _whether,
 }  # fmt: skip
 SITE: Final[dict[str, Callable[[str], Any]]] = {"technicians": int, "parts": int, "share_spares": _whether}
+_VALUES_SHOWN: Final = 4
 _WORDS: Final = {
     "mode": ("synchronous", "elastic", "fault_tolerant"),
     "autoscale": ("none", "reactive", "forecast"),
@@ -133,8 +134,17 @@ def policies(fleet: Fleet, names: Iterable[str]) -> str:
             parts = [w.policy for w in fleet.serving] if name in SERVING else fleet.sites
             found = [getattr(p, name) for p in parts]
             found = [n for f in found for n in (f.tolist() if isinstance(f, np.ndarray) else [f])]
-        said.append(f"{name}={'/'.join(dict.fromkeys(_word(v) for v in found)) or 'none'}")
+        said.append(f"{name}={_words(found)}")
     return ", ".join(said)
+
+
+def _words(values: list[Any]) -> str:
+    """Each different value, or from the least to the most where they are many."""
+    found = list(dict.fromkeys(values))
+    numbers = [v for v in found if not isinstance(v, str | bool) and v is not None]
+    if len(found) > _VALUES_SHOWN and len(numbers) == len(found):
+        return f"{_word(min(numbers))} to {_word(max(numbers))}"
+    return "/".join(map(_word, found)) or "none"
 
 
 def _word(value: Any) -> str:
