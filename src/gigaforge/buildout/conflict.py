@@ -9,6 +9,7 @@ import numpy as np
 
 from gigaforge.buildout.problem import Problem
 from gigaforge.buildout.programme import build
+from gigaforge.buildout.rules import labels_by_rule
 from gigaforge.buildout.solver import SolverOptions, make_highs
 from gigaforge.quarters import Quarter
 from gigaforge.units import format_quantity
@@ -39,11 +40,10 @@ def conflicting_statements(problem: Problem) -> list[str]:
     """
     model = build(problem, tight=False).model
     rows: dict[str, list[int]] = {}
-    for name in model.constraints:
+    for name, labels in labels_by_rule(model).items():
         statement = name.split("|")[0]
         if statement:
-            labels = model.constraints[name].labels.values.ravel()
-            rows.setdefault(statement, []).extend(int(i) for i in labels if i >= 0)
+            rows.setdefault(statement, []).extend(int(i) for i in labels.values.ravel() if i >= 0)
     for relaxed in (True, False):
         highs, matrices = make_highs(model, SolverOptions(time_limit_s=_LIMIT_S), relaxed=relaxed)
         place = {int(label): i for i, label in enumerate(matrices.clabels)}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.problem import Problem
 from gigaforge.buildout.programme import USD, Programme
+from gigaforge.buildout.rules import labels_by_rule
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.units import format_quantity
 
@@ -65,8 +66,8 @@ class RackAccounts:
         size = int(np.max(matrices.clabels)) + 1
         by_label, group_of = np.zeros(size), np.full(size, -1)
         self.groups: list[str] = []
-        for name, dual in relaxation.duals.items():
-            labels = self.model.constraints[name].labels.values.ravel()
+        for name, rule in labels_by_rule(self.model).items():
+            dual, labels = relaxation.duals[name], rule.values.ravel()
             known = labels >= 0
             by_label[labels[known]] = np.asarray(dual.values, dtype=float).ravel()[known]
             group_of[labels[known]] = len(self.groups)

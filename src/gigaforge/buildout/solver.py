@@ -15,6 +15,7 @@ import linopy
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.buildout.rules import labels_by_rule
 from gigaforge.errors import GigaforgeError
 
 __all__ = [
@@ -227,8 +228,7 @@ def _by_constraint(model: linopy.Model, matrices: Any, row: Array) -> dict[str, 
     by_label = np.full(int(np.max(matrices.clabels)) + 1, 0.0)
     by_label[np.asarray(matrices.clabels)] = row
     out = {}
-    for name in model.constraints:
-        labels = model.constraints[name].labels
+    for name, labels in labels_by_rule(model).items():
         out[name] = labels.copy(data=np.where(labels.values >= 0, by_label[labels.values], 0.0))
     return out
 

@@ -77,6 +77,7 @@ class Builder:
     delivered: Any  # (quarter,) value of systems [USD]
     delivered_so_far: Any = None
     income: Any = None  # (quarter,) [USD]
+    spent: Any  # (quarter,) all flows [USD]
     debt: Any = None
     cash: Any
     settlement: Any = 0  # instalments still owed at the end, in today's money
@@ -105,7 +106,10 @@ class Builder:
         self.index[dim] = pd.Index(labels, name=dim)
 
     def rule(self, statement: str, name: str, condition: Any, **options: Any) -> None:
-        """A constraint that carries a statement of the scenario ("" for a law of nature or of book-keeping)."""
+        """A constraint that carries a statement of the scenario ("" for a law of nature or of book-keeping).
+
+        One for all labels of a dimension names it in braces, as in "sites.{site}.power".
+        """
         self.model.add_constraints(condition, name=f"{statement}|{name}", **options)
 
 

@@ -25,11 +25,11 @@ def financing(b: Builder) -> None:
     if f.interest_on_cash:
         b.flows["interest_received"] = lagged(b.cash, 1) * (-f.interest_on_cash / 4)
     profit_tax(b)
-    spent: Any = sum(b.flows.values(), 0)
+    b.spent = sum(b.flows.values(), 0)
     fixed = _funding(
         f.opening_cash, step_once(f.other_funding, p), step_once(investment.upfront, p) if investment else 0
     ) - step(f.dividends, p.quarters)
-    balance: Any = -1 * spent if b.income is None else b.income - spent
+    balance: Any = -1 * b.spent if b.income is None else b.income - b.spent
     released = state_tranches(b)
     if released is not None:
         balance = balance + released - lagged(released, 1)

@@ -45,9 +45,7 @@ def installation(b: Builder) -> None:
     lines = xr.DataArray(np.array(p.lines)[p.line_of], coords={"system": b.index["system"]}, name="line")
     bought = b.add.sum("site").groupby(lines).sum()
     available = b.data(_whole(p.supply / b.block, p), "line", "quarter")
-    limit = bought <= available
-    for label in p.lines:
-        b.rule(f"platforms.{label}.supply", "supply", limit.sel(line=label))
+    b.rule("platforms.{line}.supply", "supply", bought <= available)
 
 
 def _past(b: Builder, field: str, most: Array) -> tuple[xr.DataArray, xr.DataArray]:

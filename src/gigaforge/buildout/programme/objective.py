@@ -18,8 +18,7 @@ def objective(b: Builder) -> Any:
     """Net present value to the operator, or one of its alternatives."""
     p, f = b.p, b.p.scenario.finance
     discount = b.data(p.discount, "quarter")
-    spent: Any = sum(b.flows.values(), 0)
-    cost = (spent * discount).sum() - _salvage(b) + b.settlement
+    cost = (b.spent * discount).sum() - _salvage(b) + b.settlement
     income: Any = 0 if b.income is None else (b.income * discount).sum()
     if b.debt is not None and f.debt is not None:
         last = len(p.quarters) - 1

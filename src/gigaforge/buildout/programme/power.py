@@ -25,9 +25,7 @@ def power(b: Builder) -> None:
     for spared in _spared(b):
         needed = needed - spared
     b.rule("", "power", needed <= b.built)
-    limit = 1 * b.built <= energised
-    for site in p.sites:
-        b.rule(f"sites.{site}.power", "energised", limit.sel(site=site))
+    b.rule("sites.{site}.power", "energised", b.built <= energised)
     b.rule("", "built stays", b.built >= previous(b.built))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import Programme, build
+from gigaforge.buildout.rules import labels_by_rule
 
 __all__ = ["Compiled", "Index", "Kept", "Reshaped", "Stated", "compiled"]
 
@@ -124,7 +125,7 @@ class Stated:
             np.asarray(m.ub, float)[columns],
             kept,
             {str(n): _looked_up(column_of, model.variables[n].labels.values) for n in model.variables},
-            {str(n): _looked_up(row_of, model.constraints[n].labels.values) for n in model.constraints},
+            {n: _looked_up(row_of, labels.values) for n, labels in labels_by_rule(model).items()},
         )
 
 
