@@ -355,3 +355,12 @@ def test_without_serving_or_training_the_cheapest_racks_meet_the_milestones() ->
     result = planned(serving=[], training=[], investment=None)
     assert result.summary["tokens_served"] == [0.0] * 12
     assert result.summary["deployed_w"][-1] >= 2e9 * 0.99 or result.summary["milestones"][-1]["cost_usd"] > 0
+
+
+def test_the_order_of_platforms_in_a_scenario_does_not_matter() -> None:
+    platforms = scenario_data()["platforms"]
+    worth = [
+        relax(build(problem_from(scenario(platforms=order), catalog(), points())).model).objective
+        for order in (platforms, platforms[::-1])
+    ]
+    assert worth[0] == pytest.approx(worth[1], rel=1e-6)

@@ -44,7 +44,9 @@ def installation(b: Builder) -> None:
         b.rule("finance.service_life_years", "retire", kept)
     lines = xr.DataArray(np.array(p.lines)[p.line_of], coords={"system": b.index["system"]}, name="line")
     bought = b.add.sum("site").groupby(lines).sum()
-    available = b.data(_whole(p.supply / b.block, p), "line", "quarter")
+    available = b.data(_whole(p.supply / b.block, p), "line", "quarter").sel(
+        line=bought.coords["line"]
+    )  # sorted by name
     b.rule("platforms.{line}.supply", "supply", bought <= available)
 
 
