@@ -86,7 +86,12 @@ def show_event(ledger: Ledger, event: Event, as_json: bool) -> None:
     system = ledger.rack(event.data["racks"][0]).system if event.kind == "acceptance" else ""
     print(f"event {event.seq}, {event.happened_on}, by {event.actor}: {event_line(event, state).what}")
     for name, text in event_facts(event, state, system):
-        print(wrapped(f"{name}: {text}"))
+        rows = event.data.get(name)
+        print(
+            wrapped(
+                f"{name}: {f'{len(rows):,} rows, shown with --json' if name == 'measurements' and rows else text}"
+            )
+        )
     for item in event.parts.get("evidence") or []:
         print(f"  evidence: {item['name']} ({item['size_bytes']:,} bytes, sha256 {item['sha256'][:16]}...)")
     print(f"  hash {event.hash}")

@@ -104,7 +104,9 @@ def restore(path: Path, where: str) -> dict[str, Any]:
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError) as problem:
         if isinstance(problem, InputError):
             raise
-        raise InputError(f"is not a backup of `gigaforge ledger backup` ({problem})", str(path)) from None
+        raise InputError(
+            f"is not a backup of `gigaforge ledger backup`, or was damaged ({problem})", str(path)
+        ) from None
 
 
 def _restore(archive: zipfile.ZipFile, about: dict[str, Any], path: Path, where: str) -> dict[str, Any]:
