@@ -29,7 +29,7 @@ def read_serving(path: Path | str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        The file is missing, empty, or lacks a needed column.
+        The file is missing, empty, or lacks a needed column; a column has half the name of one that is known.
 
     """
     file = Path(path)
@@ -44,6 +44,10 @@ def read_serving(path: Path | str) -> pd.DataFrame:
         raise InputError(f"columns {', '.join(missing)} are missing; needed: {', '.join(NEEDED)}", str(file))
     if "concurrency" not in table.columns and "load" not in table.columns:
         raise InputError("a column 'concurrency' or 'load' is needed", str(file))
+    for column in table.columns:
+        like = [known for known in (*NEEDED, *_OPTIONAL) if known.startswith(f"{column}_")]
+        if column not in (*NEEDED, *_OPTIONAL) and like and like[0] not in table.columns:
+            raise InputError(f"column {column!r} is not known; {' or '.join(like)} is meant", str(file))
     if not len(table):
         raise InputError("holds no rows", str(file))
     for column in _OPTIONAL:
