@@ -11,6 +11,7 @@ import yaml
 from gigaforge.catalog import load_catalog
 from gigaforge.codesign.models.resolve import demand_tokens, economics_of, resolve_models
 from gigaforge.errors import InputError
+from gigaforge.report.story import chosen_models
 from gigaforge.scenario import Scenario, check_against, parse_scenario
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "single-site.yaml"
@@ -79,3 +80,16 @@ def test_questions_that_cannot_be_answered_name_their_place() -> None:
         check_against(asked({"like": "gpt-9"}), catalog)
     with pytest.raises(InputError, match="is a mixture"):
         resolve_models(asked({"like": "deepseek-v3", "law": "chinchilla-2024"}), catalog)
+
+
+def test_the_choice_and_how_far_its_law_is_stretched_are_told() -> None:
+    choice = {"law": "joint-moe-2025", "experts": 8, "active": 4e10, "tokens": 1e13, "loss": 1.8, "usd": 1e8, "serve_tokens": 0.0,
+              "warnings": ["parameters 2T is 400 times above the range"]}  # fmt: skip
+    told, mind = chosen_models({"model_choices": {"next": choice}})
+    assert len(told) == 1
+    assert told[0].startswith(
+        "next is 40B active parameters (a mixture with 8 times the experts it uses) on 10T tokens"
+    )
+    assert told[0].endswith("by joint-moe-2025 a loss of 1.800 for $100M of training.")
+    assert mind == ["next: parameters 2T is 400 times above the range."]
+    assert chosen_models({}) == ([], [])

@@ -35,7 +35,7 @@ def print_summary(
         Where the plan stands; its last line names the report when given.
 
     """
-    from gigaforge.report.story import headline, scarcities, sentences
+    from gigaforge.report.story import chosen_models, headline, scarcities, sentences
     from gigaforge.report.view import PlanView
 
     plan = PlanView(dict(summary), dict(tables))
@@ -44,6 +44,9 @@ def print_summary(
     console.print(_headlines(plan), highlight=False)
     console.print()
     console.print(_years(plan, console.width))
+    chosen, mind = chosen_models(plan.summary)
+    for line in [*_several("Models", chosen), *_several("Mind", mind)]:
+        console.print(line, highlight=False)
     for line in (*_facts(sentences(plan)), *_wants(scarcities(plan))):
         console.print(line, highlight=False)
     for line in _circle(plan):
@@ -135,9 +138,11 @@ def _facts(told: list[str]) -> list[RenderableType]:
 
 
 def _wants(lines: list[str]) -> list[RenderableType]:
-    if not lines:
-        return []
-    return [_row("Worth most" if i == 0 else "", line[0].upper() + line[1:]) for i, line in enumerate(lines)]
+    return _several("Worth most", [line[0].upper() + line[1:] for line in lines])
+
+
+def _several(name: str, lines: list[str]) -> list[RenderableType]:
+    return [_row(name if i == 0 else "", line) for i, line in enumerate(lines)]
 
 
 def _circle(plan: PlanView) -> list[RenderableType]:

@@ -9,8 +9,7 @@ from gigaforge.report.codesign_sections import numbers
 from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table
 from gigaforge.report.roadmap_figures import design_pareto, hardware_sensitivity, iso_loss, specialised_designs
-from gigaforge.report.story import money
-from gigaforge.units import format_quantity
+from gigaforge.report.story import model_words, money
 
 __all__ = ["hardware_parts", "model_parts"]
 
@@ -158,11 +157,6 @@ def _design_table(answer: Mapping[str, Any]) -> Table:
     return Table("Designs for this plan's work at its prices", heads, rows, note=note)
 
 
-def _model(choice: Mapping[str, Any]) -> str:
-    kind = "dense" if choice["experts"] == 1 else f"a mixture with {choice['experts']} times the experts it uses"
-    return f"{format_quantity(choice['active'], 'count')} active parameters ({kind}) on {format_quantity(choice['tokens'], 'count')} tokens"
-
-
 def model_parts(roadmaps: Mapping[str, Any]) -> Parts:
     """What stands under "The next model"; empty where nothing was asked."""
     found = roadmaps.get("models") or {}
@@ -172,9 +166,9 @@ def model_parts(roadmaps: Mapping[str, Any]) -> Parts:
         own = c.get("named_usd")
         than = f", against {money(own)} for the one named" if own and own < float("inf") else ""
         cost = "training and serving" if c["serve_tokens"] else "training (no workload of the scenario serves it)"
-        words = f"{run}: as low a loss costs least with {_model(c)}: {money(c['usd'])} of {cost}{than}."
+        words = f"{run}: as low a loss costs least with {model_words(c)}: {money(c['usd'])} of {cost}{than}."
         if same := c.get("at_named_usd"):
-            words += f" For as much as the one named the loss could be {same['loss']:.3f} instead of {c['loss']:.3f}: {_model(same)}."
+            words += f" For as much as the one named the loss could be {same['loss']:.3f} instead of {c['loss']:.3f}: {model_words(same)}."
         lead.append(words)
         points += [f"{run}: {w}." for w in c["warnings"]]
         if curves.get(run):
@@ -182,6 +176,6 @@ def model_parts(roadmaps: Mapping[str, Any]) -> Parts:
                 Figure(f"iso-loss-{run}", f"Models as good as {run}'s", "", iso_loss(c, curves[run]),
                        numbers(curves[run], _CURVE),
                        "Each point is a model of that size trained until it reaches the same loss by the law; cost by the "
-                       "performance model at the plan's prices, with all tokens served over its life.")
+                       "performance model at the plan's prices, with the tokens that workloads of the scenario ask of it.")
             )  # fmt: skip
     return lead, points, figures, []

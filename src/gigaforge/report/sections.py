@@ -10,7 +10,7 @@ from gigaforge.report.codesign_sections import change_parts, codesign_parts
 from gigaforge.report.figures import Figure, plan_figures
 from gigaforge.report.report_tables import Link, Table
 from gigaforge.report.roadmap_sections import hardware_parts, model_parts
-from gigaforge.report.story import scarcities, sentences
+from gigaforge.report.story import chosen_models, scarcities, sentences
 from gigaforge.report.view import PlanView
 
 __all__ = ["Section", "plan_sections"]
@@ -69,6 +69,7 @@ def plan_sections(plan: PlanView) -> list[Section]:
     scarce = [f"{s[0].upper()}{s[1:]}." for s in scarcities(plan, 6)]
     shadows = take("shadow-power", "shadow-supply", "shadow-cash", "shadow-demand")
     roadmaps = plan.summary.get("roadmaps") or {}
+    chosen, mind = chosen_models(plan.summary)
     made = [
         Section("story", "The plan in brief", sentences(plan), list(plan.summary.get("warnings") or []),
                 tables=_present(tables.yearly_table(plan))),
@@ -83,7 +84,7 @@ def plan_sections(plan: PlanView) -> list[Section]:
         Section("money", "Money", figures=take("cash", "token-cost"),
                 tables=_present(accounts.measures_table(plan), tables.parties_table(plan), accounts.annual_table(plan))),
         Section("parties", "Cash of each party", tables=accounts.party_tables(plan), folded=True),
-        Section("work", "Tokens and training", points=accounts.training_notes(plan),
+        Section("work", "Tokens and training", chosen, [*mind, *accounts.training_notes(plan)],
                 figures=take("tokens", "served-share", "training"), tables=_present(tables.training_table(plan), accounts.demand_table(plan))),
         Section("surroundings", "Energy, carbon and water", tables=_present(accounts.environment_table(plan), accounts.months_table(plan))),
         Section("scarcity", "What would help most", points=scarce, figures=shadows),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from gigaforge.units import format_at_least, format_at_most, format_quantity
 
 __all__ = [
     "Headline",
+    "chosen_models",
     "headline",
     "headlines",
+    "model_words",
     "money",
     "power",
     "rate_of_return",
@@ -351,3 +354,21 @@ def scarcities(plan: PlanView, count: int = 3) -> list[str]:
         ranked += [(place, -v, say(plan.label(c), v, q)) for place, (v, q, c) in enumerate(found)]
     order = sorted(range(len(ranked)), key=lambda i: (ranked[i][0], i))
     return [ranked[i][2] for i in order[:count]]
+
+
+def model_words(choice: Mapping[str, Any]) -> str:
+    """A chosen model as size, expansion and training tokens."""
+    kind = "dense" if choice["experts"] == 1 else f"a mixture with {choice['experts']} times the experts it uses"
+    active, tokens = (format_quantity(choice[k], "count") for k in ("active", "tokens"))
+    return f"{active} active parameters ({kind}) on {tokens} tokens"
+
+
+def chosen_models(summary: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The models that the scenario left open, as chosen for the plan; and what must be known of each choice."""
+    chosen = summary.get("model_choices") or {}
+    told = [
+        f"{run} is {model_words(c)}: by {c['law']} a loss of {c['loss']:.3f} for {money(c['usd'])} "
+        f"{'of training and serving' if c['serve_tokens'] else 'of training'}."
+        for run, c in chosen.items()
+    ]
+    return told, [f"{run}: {w}." for run, c in chosen.items() for w in c["warnings"]]
