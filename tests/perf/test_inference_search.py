@@ -290,12 +290,20 @@ def test_own_lengths_beside_a_benchmark_s_name_are_said() -> None:
     assert replaced("deepseek-r1", None, own) == ""
 
 
-def test_a_chip_without_the_arithmetic_runs_the_weights_packed(overlay: Path) -> None:
-    code, out, _ = run(overlay, "--precision", "nvfp4", "--json")
-    told = json.loads(out)
+def test_a_precision_that_the_chip_lacks_is_refused_with_what_runs_weights_as_small(overlay: Path) -> None:
+    _, _, refused = run(overlay, "--precision", "nvfp4", "--json")
+    assert isinstance(refused, InputError)
+    assert "does not compute in nvfp4" in str(refused)
+    assert "ask for mxfp4" in str(refused)
+    code, out, _ = run(overlay, "--precision", "mxfp4", "--json")
     assert code == 0
-    assert told["precision"] == "mxfp4"
-    assert "weight-only" in told["note"]
+    assert json.loads(out)["precision"] == "mxfp4"
+
+
+def test_a_cap_above_the_limit_caps_nothing_and_is_refused(overlay: Path) -> None:
+    _, _, refused = run(overlay, "--power-cap", "9 kW")
+    assert isinstance(refused, InputError)
+    assert "would cap nothing" in str(refused)
 
 
 def test_a_busier_deployment_answers_later() -> None:

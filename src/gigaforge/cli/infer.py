@@ -90,8 +90,7 @@ def infer(
     own = serving_parameters(parameters)
     software = software or ("trtllm" if mlperf is None else "mlperf")
     check_software(software, own)
-    chosen, unlike = precision_of(precision, hardware)
-    note = "; ".join(filter(None, (unlike, replaced(model, mlperf, asked))))
+    chosen, note = precision_of(precision, hardware), replaced(model, mlperf, asked)
     price = price_of(machine, energy_usd_j(energy_price, pue), pue)
     settings = {
         "precision": chosen,

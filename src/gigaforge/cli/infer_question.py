@@ -106,6 +106,11 @@ def power_cap_w(text: str | None, hardware: Hardware) -> float | None:
             f" {float(hardware.power_limit_w):.0f} W",
             "--power-cap",
         )
+    limit_w = float(hardware.power_limit_w)
+    if cap_w is not None and cap_w > limit_w * (1 + 1e-9):
+        raise InputError(
+            f"{text!r} is above the limit of a {hardware.chip}, {limit_w:.0f} W, and would cap nothing", "--power-cap"
+        )
     return cap_w
 
 
@@ -140,20 +145,22 @@ def check_software(software: str, parameters: Mapping[str, Any] | None) -> None:
         raise InputError(f"{software!r} is not known; known: {', '.join(known)}", "--software")
 
 
-def precision_of(asked: str | None, hardware: Hardware) -> tuple[str, str]:
-    """The precision to evaluate, and what is to be said of it where the chip lacks the arithmetic of the one asked for."""
+def precision_of(asked: str | None, hardware: Hardware) -> str:
+    """The precision to evaluate; `InputError` where the chip lacks the arithmetic of the one asked for."""
     from gigaforge.perf.hardware import precision_family
     from gigaforge.perf.kernels import weight_only
 
     if asked is None:
-        return _lowest(hardware), ""
+        return _lowest(hardware)
     precision_family(asked)
     run = weight_only(asked, hardware)
-    if run == asked:
-        return run, ""
-    return run, (
-        f"{hardware.name} does not compute in {asked}: taken as weight-only (weights in {asked}, arithmetic in bf16)"
-    )
+    if run != asked:
+        raise InputError(
+            f"{hardware.name} does not compute in {asked}, but in {', '.join(sorted(hardware.peak_flop_s))}; for weights as small,"
+            f" unpacked to bf16 for the arithmetic, ask for {run}",
+            "--precision",
+        )
+    return run
 
 
 def _lowest(hardware: Hardware) -> str:
