@@ -373,3 +373,9 @@ def test_intervals_hold_their_share() -> None:
     table = quantile_table(ratio, np.full(4000, "tpot"), np.full(4000, "vllm"))
     low, high = np.log(table["tpot"]["vllm"])
     assert np.mean((ratio >= low) & (ratio <= high)) == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_generation_that_is_not_known_is_no_older_one() -> None:
+    assert model_of("Llama-2-70b-chat")[1] == ""
+    assert model_of("llama2-7b")[0].name == model_of("Llama-7B")[0].name == "llama-2-7b"
+    assert "architecture unknown" in model_of("llama-9-70b")[1]

@@ -122,7 +122,7 @@ def model_of(
         return _by_dimensions(name, row)
     for pattern, shape, _, _ in served_models():
         if pattern.search(text):
-            return shape, "" if _letters(shape.name) in _letters(text) else f"model taken as {shape.name}"
+            return shape, ""
     known = catalogue_model(text)
     if known is not None:
         return replace(known, name=text), ""
@@ -134,11 +134,6 @@ def model_of(
             f"model {name!r} is not known (nearest: {near}); give n_params_total_b, or n_layers and d_model"
         )
     return _nearest(text, total_b, active_b if math.isfinite(active_b) and active_b > 0 else total_b)
-
-
-def _letters(name: str) -> str:
-    """Without what separates: Llama2-70B and llama-2-70b are one name."""
-    return re.sub(r"[^a-z0-9]", "", name)
 
 
 _DISTILLED: Final = re.compile(r"^.*distill-(llama|qwen)-")
