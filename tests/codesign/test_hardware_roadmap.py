@@ -109,14 +109,14 @@ def test_specialised_designs_save_more_than_the_searches_noise_or_nothing() -> N
     limits = Limits({"nvlink_domain": (8.0, 8.0)})
     question = Question(TECHNOLOGY, [prefill(), decode()], [4e15, 1e15], ECONOMICS, limits)
     questions = {"general": question, **{w.name: question.only(w.name) for w in question.works}}
-    found = converge(questions, population=24, generations=8)
+    found = converge(questions)
     general = found["general"].found
     assert max(one.noise for one in found.values()) < 0.01
     for w, work in enumerate(question.works):
         own = found[work.name].found
         assert own.scores.usd[0] <= general.scores.usd_by_work[0, w] * 1.005
     # Searched alone, without the layouts that the specialised designs found, it agrees within the noise allowed above.
-    again = converge({"general": question}, population=24, generations=8)["general"].found
+    again = converge({"general": question})["general"].found
     assert again.scores.usd[0] == pytest.approx(general.scores.usd[0], rel=0.01)
     stacks = general.scores.costs.stacks[0]
     assert stacks == round(stacks), "memory is bought by the stack"
