@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.buildout.decisions import Decisions
+from gigaforge.buildout.labels import labels_by_rule, positions
 from gigaforge.buildout.problem import Problem
 from gigaforge.buildout.programme import USD, Programme
-from gigaforge.buildout.rules import labels_by_rule
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.units import format_quantity
 
@@ -62,7 +62,7 @@ class RackAccounts:
         matrices: Any = self.model.matrices
         self.matrix = matrices.A.tocsc()
         self.cost = np.asarray(matrices.c, dtype=float)
-        self.column = _positions(np.asarray(matrices.vlabels))
+        self.column = positions(np.asarray(matrices.vlabels))
         size = int(np.max(matrices.clabels)) + 1
         by_label, group_of = np.zeros(size), np.full(size, -1)
         self.groups: list[str] = []
@@ -104,12 +104,6 @@ class RackAccounts:
             group = self.group[row]
             if group >= 0:
                 parts[_subject(self.groups[group])] -= value * self.price[row]
-
-
-def _positions(labels: NDArray[np.int_]) -> NDArray[np.int_]:
-    out = np.full(int(labels.max()) + 1, -1)
-    out[labels] = np.arange(len(labels))
-    return out
 
 
 def _subject(rule: str) -> str:

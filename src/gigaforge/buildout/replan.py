@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gigaforge.buildout.labels import positions
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, Programme
 
@@ -52,8 +53,7 @@ def start_from(programme: Programme, summary: dict[str, Any], tables: dict[str, 
             deployed[: p.past.quarters] -= p.past.not_accepted_w.sum(axis=(0, 1))
         due = np.floor(deployed / GW / (p.tranche_w / GW) + 1e-9)
         wanted["tranches"] = np.minimum(due, p.tranche_count)
-    place = np.full(int(np.max(model.matrices.vlabels)) + 1, -1, dtype=np.int32)
-    place[np.asarray(model.matrices.vlabels)] = np.arange(len(model.matrices.vlabels), dtype=np.int32)
+    place = positions(np.asarray(model.matrices.vlabels))
     columns, values = [], []
     for name, value in wanted.items():
         labels = model.variables[name].labels.values

@@ -15,7 +15,7 @@ import linopy
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.buildout.rules import labels_by_rule
+from gigaforge.buildout.labels import labels_by_rule
 from gigaforge.errors import GigaforgeError
 
 __all__ = [

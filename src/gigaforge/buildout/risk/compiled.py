@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.buildout.labels import Index, labels_by_rule, looked_up, positions
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import Programme, build
-from gigaforge.buildout.rules import labels_by_rule
 
-__all__ = ["Compiled", "Index", "Kept", "Reshaped", "Stated", "compiled"]
-
-Index = NDArray[np.int32]
+__all__ = ["Compiled", "Kept", "Reshaped", "Stated", "compiled"]
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,8 @@ class Stated:
         a.sum_duplicates()
         a.sort_indices()
         vlabels, clabels = np.asarray(m.vlabels)[columns], np.asarray(m.clabels)[rows]
-        column_of = _table(vlabels, max(int(model.variables[n].labels.values.max()) for n in model.variables))
-        row_of = _table(clabels, max(int(model.constraints[n].labels.values.max()) for n in model.constraints))
+        column_of = positions(vlabels, max(int(model.variables[n].labels.values.max()) for n in model.variables))
+        row_of = positions(clabels, max(int(model.constraints[n].labels.values.max()) for n in model.constraints))
         worth = self._programme.net_present_value
         labels, amounts = worth.vars.values.ravel(), worth.coeffs.values.ravel()
         known = (labels >= 0) & (column_of[labels] >= 0)
@@ -124,8 +122,8 @@ class Stated:
             np.asarray(m.lb, float)[columns],
             np.asarray(m.ub, float)[columns],
             kept,
-            {str(n): _looked_up(column_of, model.variables[n].labels.values) for n in model.variables},
-            {n: _looked_up(row_of, labels.values) for n, labels in labels_by_rule(model).items()},
+            {str(n): looked_up(column_of, model.variables[n].labels.values) for n in model.variables},
+            {n: looked_up(row_of, labels.values) for n, labels in labels_by_rule(model).items()},
         )
 
 
@@ -139,8 +137,7 @@ def _needed(programme: Programme, m: Any) -> Kept:
     """Columns that can be anything but zero, and rows that can bind one of them."""
     keep = (np.asarray(m.ub) > 0) | (np.asarray(m.lb) != 0)
     if programme.problem.points:
-        position = np.full(int(np.asarray(m.vlabels).max()) + 1, -1)
-        position[np.asarray(m.vlabels)] = np.arange(len(keep))
+        position = positions(np.asarray(m.vlabels))
         unwanted = programme.model.variables["serve"].labels.values[:, ~worth_having(programme.problem)]
         keep[position[unwanted.ravel()]] = False
     a = m.A.tocsc()[:, keep].tocsr()
@@ -178,13 +175,3 @@ def worth_having(p: Problem) -> NDArray[np.bool_]:
 def _below(a: tuple[float, float, int], b: tuple[float, float, int], x: float, y: float) -> bool:
     """Whether b lies on or under the line from a to (x, y)."""
     return (y - b[1]) * (b[0] - a[0]) >= (b[1] - a[1]) * (x - b[0])
-
-
-def _table(labels: Any, largest: int) -> Index:
-    out = np.full(largest + 1, -1, dtype=np.int32)
-    out[labels] = np.arange(len(labels), dtype=np.int32)
-    return out
-
-
-def _looked_up(table: Index, labels: Any) -> Index:
-    return np.where(labels >= 0, table[labels], -1).astype(np.int32)

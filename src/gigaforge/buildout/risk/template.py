@@ -18,9 +18,10 @@ import highspy
 import numpy as np
 from scipy import sparse
 
+from gigaforge.buildout.labels import Index
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import PETA
-from gigaforge.buildout.risk.compiled import Compiled, Index, Reshaped, Stated, compiled
+from gigaforge.buildout.risk.compiled import Compiled, Reshaped, Stated, compiled
 from gigaforge.buildout.risk.relaxed import Basis, Replan
 from gigaforge.errors import GigaforgeError
 

@@ -14,18 +14,17 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.buildout.labels import Index, looked_up, positions
 from gigaforge.buildout.solver import SolverOptions, quiet_highs
 
 __all__ = ["SHAPE", "Array", "Columns", "Point", "Reduced", "whole_columns"]
 
 SHAPE: Final = ("tranches", "tranche", "slip", "chosen", "spanned")
 """Whole numbers that shape a plan, in the order in which they are settled; all others are blocks of racks."""
-_PERTURBATION: Final = (
-    0.1  # of HiGHS's own: from a good basis, costs need little shaking to leave a degenerate corner
-)
-_STEPS: Final = 2_000_000_000
+_PERTURBATION: Final = 0.1
+"""Of HiGHS's own: from a good basis, costs need little shaking to leave a degenerate corner."""
 Array = NDArray[np.float64]
-Columns = NDArray[np.int32]
+Columns = Index
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class Reduced:
 
     Attributes
     ----------
+    empty : bool
+        Nothing is left to search: infeasible, or all of the shape is settled.
     lower, upper : (N,) array
         Bounds of the shape's numbers that presolve left.
     source : (N,) array
@@ -80,11 +81,10 @@ class Reduced:
         lp.col_names_ = [f"c{i}" for i in range(lp.num_col_)]  # presolve keeps names, and so tells what is left
         self._presolved = _quiet(options)
         self._presolved.passModel(lp)
-        self.feasible = self._presolved.presolve() != highspy.HighsStatus.kError
-        status = self._presolved.getModelPresolveStatus()
-        self.feasible = status != highspy.HighsPresolveStatus.kInfeasible
+        self._presolved.presolve()
+        nothing = self._presolved.getModelPresolveStatus() == highspy.HighsPresolveStatus.kInfeasible
         left = self._presolved.getPresolvedLp()
-        self.empty = not self.feasible or left.num_col_ == 0 or not len(left.integrality_)
+        self.empty = nothing or left.num_col_ == 0 or not len(left.integrality_)
         if self.empty:
             return
         mine = [i for i, k in enumerate(left.integrality_) if k == whole]
@@ -161,14 +161,12 @@ def _quiet(options: SolverOptions) -> Any:
 
 def whole_columns(model: Any, matrices: Any) -> dict[str, Columns]:
     """Columns of all whole numbers by variable, runs and quarters first."""
-    labels = np.asarray(matrices.vlabels)
-    position = np.full(int(labels.max()) + 1, -1, dtype=np.int32)
-    position[labels] = np.arange(len(labels), dtype=np.int32)
+    position = positions(np.asarray(matrices.vlabels))
     first = {"chosen": "run", "spanned": "pair", "slip": "quarter", "tranches": "quarter", "tranche": "quarter"}
     out = {}
     for name in (*SHAPE, "add", "retire"):
         if name in model.variables:
             array = model.variables[name].labels
             array = array.transpose(first[name], ...) if name in first else array
-            out[name] = np.where(array.values >= 0, position[array.values], -1).astype(np.int32)
+            out[name] = looked_up(position, array.values)
     return out
