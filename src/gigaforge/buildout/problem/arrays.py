@@ -17,7 +17,7 @@ from gigaforge.codesign.point import OperatingPoint
 from gigaforge.quarters import Quarter
 from gigaforge.scenario import Scenario
 
-__all__ = ["Array", "Mask", "Past", "Problem", "step_once"]
+__all__ = ["Array", "Mask", "Past", "Problem", "deployed_per_rack", "step_once"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -125,8 +125,7 @@ class Problem:
     @property
     def deployed_w_per_rack(self) -> Array:
         """What one rack adds to the commitment, on its own basis [W]. Shape (S, K)."""
-        design = np.ones(len(self.sites)) if self.scenario.commitment.basis == "it" else self.pue_peak
-        return np.asarray(self.rack_it_w[None, :] * design[:, None] * self.counts)
+        return deployed_per_rack(self.scenario, self.rack_it_w, self.pue_peak, self.counts)
 
     @property
     def run_rate(self) -> Array:
@@ -192,3 +191,9 @@ def step_once(series: dict[Any, float], problem: Problem) -> Array:
         if t < len(out):
             out[t] += amount
     return out
+
+
+def deployed_per_rack(scenario: Scenario, rack_it_w: Array, pue_peak: Array, counts: Mask) -> Array:
+    """What one rack adds to the commitment, on its own basis: IT power, or facility power at the peak PUE [W]. Shape (S, K)."""
+    design = np.ones(len(pue_peak)) if scenario.commitment.basis == "it" else pue_peak
+    return np.asarray(rack_it_w[None, :] * design[:, None] * counts)

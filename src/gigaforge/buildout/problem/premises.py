@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.buildout.places import place_of
-from gigaforge.buildout.problem.arrays import Array, Mask
+from gigaforge.buildout.places import Place, place_of
+from gigaforge.buildout.problem.arrays import Array, Mask, deployed_per_rack
 from gigaforge.buildout.problem.sites import can_host, counts_towards, site_view
 from gigaforge.buildout.problem.systems import rack_power, supply_of
 from gigaforge.catalog import Catalog
@@ -20,12 +20,16 @@ __all__ = ["Premises", "premises_of"]
 
 @dataclass(frozen=True)
 class Premises:
-    """What actuals are held against. Shapes: S sites, K systems, L supply lines, T quarters; fields as of `Problem`.
+    """What actuals are held against and a `Problem` builds on. Shapes: S sites, K systems, L supply lines, T quarters.
+
+    Fields as of `Problem`.
 
     Attributes
     ----------
     scenario : str
         What to call the scenario in messages: its file or its name.
+    places : list of Place
+        Power, prices, weather and work of each site by quarter. Length S.
 
     """
 
@@ -37,14 +41,16 @@ class Premises:
     line_of: NDArray[np.int_]  # (K,)
     supply: Array  # (L, T)
     can_host: Mask  # (S, K, T)
+    places: list[Place]
     energised_w: Array  # (S, T)
     pue_peak: Array  # (S,)
     rack_it_w: Array  # (K,)
+    counts: Mask  # (S, K)
     deployed_w_per_rack: Array  # (S, K)
 
 
 def premises_of(scenario: Scenario, catalog: Catalog, called: str | None = None) -> Premises:
-    """The same arrays as `problem_from` makes of them, in milliseconds and without operating points.
+    """What needs no operating points, in milliseconds.
 
     Raises
     ------
@@ -57,7 +63,7 @@ def premises_of(scenario: Scenario, catalog: Catalog, called: str | None = None)
     systems = [catalog.system(name) for line in scenario.platforms for name in line.systems]
     rack_it = np.array([rack_power(s) for s in systems])
     peak = np.array([s.pue_peak.value for s in sites])
-    design = np.ones(len(sites)) if scenario.commitment.basis == "it" else peak
+    places = [place_of(scenario, i, s, catalog) for i, s in enumerate(sites)]
     counts = np.array([[counts_towards(s, site, scenario, catalog) for s in systems] for site in scenario.sites])
     return Premises(
         scenario=called or f"the scenario {scenario.name}",
@@ -68,8 +74,10 @@ def premises_of(scenario: Scenario, catalog: Catalog, called: str | None = None)
         line_of=np.array([i for i, line in enumerate(scenario.platforms) for _ in line.systems]),
         supply=np.array([supply_of(p, quarters) for p in scenario.platforms]),
         can_host=can_host(scenario, sites, systems, quarters),
-        energised_w=np.array([place_of(scenario, i, s, catalog).energised_w for i, s in enumerate(sites)]),
+        places=places,
+        energised_w=np.array([p.energised_w for p in places]),
         pue_peak=peak,
         rack_it_w=rack_it,
-        deployed_w_per_rack=rack_it[None, :] * design[:, None] * counts,
+        counts=counts,
+        deployed_w_per_rack=deployed_per_rack(scenario, rack_it, peak, counts),
     )

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from gigaforge.buildout.market import demanded_tokens, products_of, sum_by_workload
-from gigaforge.buildout.places import place_of, why_not
+from gigaforge.buildout.places import why_not
 from gigaforge.buildout.problem.arrays import Problem
 from gigaforge.buildout.problem.points import held_power, least_held, require_points, training_arrays, yields
+from gigaforge.buildout.problem.premises import premises_of
 from gigaforge.buildout.problem.sites import (
-    can_host,
     cloud_price,
-    counts_towards,
     partner_facility,
     site_view,
     tenure_price,
@@ -22,10 +21,8 @@ from gigaforge.buildout.problem.systems import (
     availability_of,
     idle_power,
     mean_power,
-    rack_power,
     rack_price,
     supplier_of,
-    supply_of,
 )
 from gigaforge.buildout.spans import spans_of
 from gigaforge.catalog import Catalog
@@ -45,16 +42,15 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         A system without price or power, a workload that no system can run.
 
     """
-    quarters = scenario.quarters
+    known = premises_of(scenario, catalog)
+    quarters, line_of, rack_it, places = known.quarters, known.line_of, known.rack_it_w, known.places
     sites = [site_view(catalog.site(s.site), s) for s in scenario.sites]
     systems = [catalog.system(name) for line in scenario.platforms for name in line.systems]
-    line_of = np.array([i for i, line in enumerate(scenario.platforms) for _ in line.systems])
     system_index = {s.name: k for k, s in enumerate(systems)}
     asked = {w.name for w in scenario.serving} | {r.name for r in scenario.training}
     points = [p for p in points if p.system in system_index and p.workload in asked]
     serving = [p for p in points if p.kind == "serving"]
     price = np.array([rack_price(systems[k], scenario.platforms[line_of[k]], quarters) for k in range(len(systems))])
-    rack_it = np.array([rack_power(s) for s in systems])
     life = scenario.finance.system_life_years
     own_cost = price / 4 * (1 / life + scenario.finance.discount_rate / 2 + scenario.operations.maintenance)
     availability = np.array([availability_of(scenario, s) for s in systems])
@@ -74,19 +70,18 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
     full = np.array([p.it_power_w_per_rack for p in serving])
     busy = 1 / peak[point_workload] if serving else np.zeros(0)
     pue_mean = np.array([s.pue_mean.value for s in sites])
-    places = [place_of(scenario, i, s, catalog) for i, s in enumerate(sites)]
     rented = np.array([s.tenure == "cloud" for s in sites])
     site_energy = np.array([p.energy_usd_per_j for p in places])
     time = np.arange(len(quarters))
     return Problem(
         scenario=scenario,
         quarters=quarters,
-        sites=[s.name for s in sites],
+        sites=known.sites,
         partners=["builders" if s.tenure == "owned" else s.partner for s in sites],
         supplier=supplier_of(systems, catalog),
         tenures=[s.tenure for s in sites],
-        systems=[s.name for s in systems],
-        lines=[p.name for p in scenario.platforms],
+        systems=known.systems,
+        lines=known.lines,
         workloads=[s.name for s in scenario.serving],
         runs=[r.name for r in scenario.training],
         points=serving,
@@ -94,19 +89,19 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         rack_idle_w=idle,
         least_held_w=least_held(rack_it, [*serving, *runs["training_points"]], system_index),
         accelerators=np.array([s.accelerators for s in systems], dtype=float),
-        counts=np.array([[counts_towards(s, site, scenario, catalog) for s in systems] for site in scenario.sites]),
-        can_host=can_host(scenario, sites, systems, quarters),
+        counts=known.counts,
+        can_host=known.can_host,
         unfit=[
             {"site": site.name, "system": system.name, "why": why}
             for site, override in zip(sites, scenario.sites, strict=True)
             for system in systems
             if (why := why_not(site, override, system))
         ],
-        energised_w=np.array([p.energised_w for p in places]),
-        pue_peak=np.array([s.pue_peak.value for s in sites]),
+        energised_w=known.energised_w,
+        pue_peak=known.pue_peak,
         pue_mean=pue_mean,
         line_of=line_of,
-        supply=np.array([supply_of(p, quarters) for p in scenario.platforms]),
+        supply=known.supply,
         rack_price_usd=price,
         facility_usd_per_w=np.array([tenure_price(s, "owned", s.facility_cost) for s in sites]),
         lease_usd_per_w=np.array([tenure_price(s, "leased", s.lease_price) for s in sites]) * SECONDS_PER_QUARTER,
