@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from gigaforge.ledger.investment import lacks_since_paid
+from gigaforge.ledger.investment import Shortfall, lacks_since_paid
 from gigaforge.ledger.racks import ACCEPTED
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
@@ -43,27 +42,22 @@ def notices(state: State) -> list[Notice]:
     return [] if terms is None else [*_short(state), *_beyond(state, terms)]
 
 
-def shortfall_words(state: State, claim: dict[str, Any]) -> str:
-    """What a paid tranche lacks since, and why; empty where it stands or is not paid."""
-    short_w, events = lacks_since_paid(state, claim)
-    if not short_w:
-        return ""
-    named = ", ".join(map(str, events))
-    why = (
-        f": correction in event {named}" if len(events) == 1 else f": corrections in events {named}" if events else ""
-    )
-    return f"paid, now lacks {format_at_least(short_w, 'power')}{why}"
+def shortfall_words(short: Shortfall) -> str:
+    """What a paid tranche lacks since, and why."""
+    named = ", ".join(map(str, short.events))
+    why = {0: "", 1: f": correction in event {named}"}.get(len(short.events), f": corrections in events {named}")
+    return f"paid, now lacks {format_at_least(short.watts, 'power')}{why}"
 
 
 def _short(state: State) -> list[Notice]:
     out = []
-    for claim in state.claims.values():
-        words = shortfall_words(state, claim)
-        if words:
-            amount = format_quantity(claim["amount_cents"] / 100, "money")
-            events = [*lacks_since_paid(state, claim)[1], claim["seq"]]
-            said = f"tranche {claim['tranche']}, {amount}, is {words}; the next claim must make up for it"
-            out.append(Notice(said, events, claim=claim["seq"]))
+    for seq, short in lacks_since_paid(state).items():
+        claim = state.claims[str(seq)]
+        amount = format_quantity(claim["amount_cents"] / 100, "money")
+        said = (
+            f"tranche {claim['tranche']}, {amount}, is {shortfall_words(short)}; the next claim must make up for it"
+        )
+        out.append(Notice(said, [*short.events, seq], claim=seq))
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from gigaforge.ledger import kinds as k
@@ -15,6 +16,7 @@ from gigaforge.ledger.terms import Terms
 from gigaforge.units import format_at_least, format_at_most
 
 __all__ = [
+    "Shortfall",
     "approve",
     "claim",
     "commit",
@@ -148,31 +150,33 @@ def held_back(state: State, terms: Terms, claim: dict[str, Any]) -> str:
     return f"after corrections it lacks {format_at_least(short, 'power')} of accepted racks" if short else ""
 
 
-def lacks_since_paid(state: State, claim: dict[str, Any]) -> tuple[int, list[int]]:
-    """What a paid tranche no longer reaches by the terms that it was claimed under, and the corrections that took it.
+@dataclass(frozen=True)
+class Shortfall:
+    """What a paid tranche no longer reaches [W], and the events that took it."""
+
+    watts: int
+    events: list[int]
+
+
+def lacks_since_paid(state: State) -> dict[int, Shortfall]:
+    """Paid tranches that no longer reach what the terms asked that they were claimed under, by the number of their claim.
 
     What is paid stays paid; the next claim must make up for it, since all racks up to a tranche must reach its threshold, and
     once a later tranche is agreed on enough nothing lacks any more.
-
-    Returns
-    -------
-    (int, list of int)
-        Power [W], 0 where it stands or is not paid; numbers of events.
-
     """
-    if claim["status"] != "released":
-        return 0, []
     standing = sorted((c for c in state.claims.values() if c["status"] in _STANDING), key=lambda c: c["tranche"])
-    short, total_w = 0, 0
-    for one in standing:
-        total_w += one["live_w"]
-        lacking = one["tranche"] * state.commitments[str(one["terms"])]["terms"]["per_w"] - total_w
-        if one["tranche"] == claim["tranche"]:
-            short = max(lacking, 0)
-        elif one["tranche"] > claim["tranche"] and one["status"] != "pending" and lacking <= 0:
-            short = 0
-    behind = [c for c in standing if c["tranche"] <= claim["tranche"]]
-    return (short, sorted({n for c in behind for n in c["corrections"]})) if short else (0, [])
+    lacking_w, total_w = [], 0
+    for claim in standing:
+        total_w += claim["live_w"]
+        lacking_w.append(claim["tranche"] * state.commitments[str(claim["terms"])]["terms"]["per_w"] - total_w)
+    agreed = [i for i, claim in enumerate(standing) if claim["status"] != "pending" and lacking_w[i] <= 0]
+    first = agreed[-1] + 1 if agreed else 0  # everything up to it is made up for
+    out, behind = {}, {n for claim in standing[:first] for n in claim["corrections"]}
+    for claim, short_w in zip(standing[first:], lacking_w[first:], strict=True):
+        behind.update(claim["corrections"])
+        if claim["status"] == "released" and short_w > 0:
+            out[claim["seq"]] = Shortfall(short_w, sorted(behind))
+    return out
 
 
 def approve(state: State, event: Event, data: k.Approval, register: Register) -> None:

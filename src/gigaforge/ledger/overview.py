@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gigaforge.ledger.attention import agreed_words, energised_w, notices, shortfall_words
-from gigaforge.ledger.investment import held_back, lacks_since_paid, needed_for
+from gigaforge.ledger.investment import Shortfall, held_back, lacks_since_paid, needed_for
 from gigaforge.ledger.racks import IN_PLACE, Rack
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
@@ -29,7 +29,11 @@ def overview(state: State) -> dict[str, Any]:
 
     """
     terms = state.in_force()
-    claims = [_claim_row(state, c, terms) for c in sorted(state.claims.values(), key=lambda c: c["seq"])]
+    short = lacks_since_paid(state)
+    claims = [
+        _claim_row(state, c, terms, short.get(c["seq"]))
+        for c in sorted(state.claims.values(), key=lambda c: c["seq"])
+    ]
     return {
         "ledger": state.ledger,
         "title": state.title,
@@ -69,7 +73,7 @@ def overview(state: State) -> dict[str, Any]:
     }
 
 
-def _claim_row(state: State, claim: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
+def _claim_row(state: State, claim: dict[str, Any], terms: Terms | None, short: Shortfall | None) -> dict[str, Any]:
     by = ", ".join(f"{a['party']}/{a['person']}" for a in claim["approvals"])
     needed = terms.approvals if terms else 2
     words = {
@@ -83,14 +87,13 @@ def _claim_row(state: State, claim: dict[str, Any], terms: Terms | None) -> dict
         words = words.replace("waits to be released", f"held back: {held}")
     elif claim["disputes"]:
         words += f"; disputed (event {', '.join(map(str, claim['disputes']))})"
-    short = shortfall_words(state, claim)
-    if short:
-        words += f"; {short}"
+    if short is not None:
+        words += f"; {shortfall_words(short)}"
     amount = format_quantity(claim["amount_cents"] / 100, "money")
     words = f"{amount} on {claim['racks']:,} racks, {format_at_most(claim['live_w'], 'power')}: {words}"
-    lacks_w = lacks_since_paid(state, claim)[0]
     return {
-        **claim, "amount_usd": claim["amount_cents"] / 100, "words": words, "held_back": held, "lacks_w": lacks_w,
+        **claim, "amount_usd": claim["amount_cents"] / 100, "words": words, "held_back": held,
+        "lacks_w": 0 if short is None else short.watts,
     }  # fmt: skip
 
 

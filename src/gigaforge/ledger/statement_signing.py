@@ -15,6 +15,7 @@ from gigaforge.ledger.book import Ledger
 from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.errors import UnknownError
 from gigaforge.ledger.event import Actor
+from gigaforge.ledger.investment import lacks_since_paid
 from gigaforge.ledger.keys import public_of, sign, signature_holds
 from gigaforge.ledger.kinds import Rack, rack_name
 from gigaforge.ledger.state import State
@@ -198,8 +199,8 @@ def check_statement(content: bytes, where: str, ledger: Ledger) -> StatementChec
         if _hash_of(ledger, seq) != head:
             out.findings.append(f"event {seq} is not the one in the ledger")
     out.findings += _claim_findings(said, state, ledger)
-    recorded = state.claims.get(str(said["claim"]["seq"]))
-    out.remarks = [shortfall_words(state, recorded)] if recorded and shortfall_words(state, recorded) else []
+    short = lacks_since_paid(state).get(said["claim"]["seq"])
+    out.remarks = [] if short is None else [shortfall_words(short)]
     return out
 
 

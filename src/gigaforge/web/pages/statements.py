@@ -101,10 +101,9 @@ def _page(
             Link(f"{claim['racks']:,} racks, {power(claim['live_w'])} accepted", f"/racks?claim={claim['seq']}"),
         )
     )
-    short = shortfall_words(state, state.claims[str(claim["seq"])])
-    if short:
-        events = lacks_since_paid(state, state.claims[str(claim["seq"])])[1]
-        facts.append(("Falls short", Link(short, f"/events/{events[0] if events else claim['seq']}")))
+    short = lacks_since_paid(state).get(claim["seq"])
+    if short is not None:
+        facts.append(("Falls short", Link(shortfall_words(short), f"/events/{[*short.events, claim['seq']][0]}")))
     rows: list[list[Cell]] = [
         [_site(terms, p["site"]), _system(terms, p["system"]), f"{p['racks']:,}", power(p["counted_w"])] for p in places_of(content)
     ]  # fmt: skip

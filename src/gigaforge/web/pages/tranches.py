@@ -7,7 +7,7 @@ from typing import Any
 
 from gigaforge.ledger.access import Identity
 from gigaforge.ledger.attention import shortfall_words
-from gigaforge.ledger.investment import held_back
+from gigaforge.ledger.investment import Shortfall, held_back, lacks_since_paid
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.report.story import money, power
@@ -110,7 +110,7 @@ def shares(state: State, terms: Terms) -> list[Share]:
 
 def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine]:
     """All tranches in order; `acts` are those that rules and role leave to this reader."""
-    lines = []
+    lines, short = [], lacks_since_paid(state)
     next_one = True  # only the first unclaimed tranche can be claimed
     for index in range(1, terms.tranches + 1):
         claim = state.live_claim(index)
@@ -127,16 +127,18 @@ def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine
                     note,
                     claim,
                     _acts(claim, terms, state, who),
-                    trouble=_trouble(claim, state),
+                    trouble=_trouble(short.get(claim["seq"])),
                 )
             )
             continue
         lacking = index * terms.per_w - state.accepted_w
-        short = format_at_least(lacking, "power") if lacking > 0 else "nothing"
-        note = f"{short} more must be accepted" if lacking > 0 else "Can be claimed"
+        missing = format_at_least(lacking, "power") if lacking > 0 else "nothing"
+        note = f"{missing} more must be accepted" if lacking > 0 else "Can be claimed"
         mine = next_one and lacking <= 0 and who.actor.party == terms.recipient and who.may("claim")
         acts = [_claim_act(index, state, who)] if mine else []
-        lines.append(TrancheLine(index, threshold, money(terms.amount_cents / 100), "open", note, None, acts, short))
+        lines.append(
+            TrancheLine(index, threshold, money(terms.amount_cents / 100), "open", note, None, acts, missing)
+        )
         next_one = False
     return lines
 
@@ -176,13 +178,11 @@ def _claim_note(claim: dict[str, Any], terms: Terms, state: State) -> str:
     return f"{said}; held back: {held}" if held else said
 
 
-def _trouble(claim: dict[str, Any], state: State) -> str:
-    short = shortfall_words(state, claim)
-    return (
-        f"{short[:1].upper()}{short[1:]}. What is paid stays paid; the next claim must make up for it"
-        if short
-        else ""
-    )
+def _trouble(short: Shortfall | None) -> str:
+    if short is None:
+        return ""
+    words = shortfall_words(short)
+    return f"{words[:1].upper()}{words[1:]}. What is paid stays paid; the next claim must make up for it"
 
 
 def _label(state: State, party: str) -> str:
