@@ -60,9 +60,7 @@ def _text(value: float | None, dimension: str) -> str:
         return "–"
     if dimension == "ratio":
         return f"{value:.2f}"
-    if (
-        dimension == "rate"
-    ):  # what is paid back within months has one in the thousands of per cent, which says no more
+    if dimension == "rate":  # paid back within months it is thousands of per cent, which says no more
         return "over 100 %" if value > 1 else format_quantity(value, "fraction")
     if dimension == "mass":
         return f"{value / 1e9:.1f} Mt"

@@ -97,9 +97,8 @@ def unmet_terms(
     return out
 
 
-_Term = tuple[
-    int, str, str
-]  # quarter in which it holds (their number where never), in words: that it does, that it lacks
+_Term = tuple[int, str, str]
+"""Quarter in which a term holds (their number where never); in words that it does, and what it lacks."""
 
 
 def _lacking(p: Problem, investment: Investment, terms: list[_Term]) -> str:

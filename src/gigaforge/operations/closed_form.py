@@ -82,9 +82,8 @@ def _excess(mean: float, spares: int) -> float:
     """Expected number beyond the spares of a Poisson number down."""
     if mean <= 0.0:
         return 0.0
-    return float(
-        mean * gammainc(spares, mean) - spares * gammainc(spares + 1, mean)
-    )  # P(at least n) is gammainc(n, mean)
+    at_least, more = gammainc(spares, mean), gammainc(spares + 1, mean)
+    return float(mean * at_least - spares * more)
 
 
 def _domains(table: FailureTable, racks: int, pod: int, hall: int) -> list[tuple[float, float, float]]:

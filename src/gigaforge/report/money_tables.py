@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from gigaforge.report.report_tables import Cell, Link, Table
-from gigaforge.report.story import money, power, rate_of_return
+from gigaforge.report.story import in_quarters, money, power, rate_of_return
 from gigaforge.report.view import PlanView, label_of
 from gigaforge.units import format_quantity
 
@@ -114,7 +114,7 @@ def terms_sentences(plan: PlanView) -> list[str]:
     i = terms.get("investment") or {}
     if i.get("counts") == "accepted":
         out.append(
-            f"Power counts for a tranche once accepted, {_quarters(i['acceptance_quarters'])} after installation."
+            f"Power counts for a tranche once accepted, {in_quarters(i['acceptance_quarters'])} after installation."
         )
     if i.get("long_stop"):
         out.append(f"Tranches not released by the end of {i['long_stop']} lapse.")
@@ -199,17 +199,13 @@ def months_table(plan: PlanView) -> Table | None:
     return Table("PUE by month", head, rows, note=note)
 
 
-def _quarters(count: int) -> str:
-    return "a quarter" if count == 1 else f"{count} quarters"
-
-
 def training_notes(plan: PlanView) -> list[str]:
     """Runs that are late, and runs that may or may not span sites."""
     out = []
     for r in plan.summary.get("training_runs") or []:
         if r.get("slipped_quarters"):
             out.append(
-                f"{plan.label(r['name'])} ends in {r['end']}, {_quarters(r['slipped_quarters'])} after its deadline "
+                f"{plan.label(r['name'])} ends in {r['end']}, {in_quarters(r['slipped_quarters'])} after its deadline "
                 f"{r['deadline']}, priced at {money(r['slip_cost_usd'])}."
             )
         if r.get("span_efficiency", 1.0) < 1:

@@ -19,6 +19,7 @@ __all__ = [
     "chosen_models",
     "headline",
     "headlines",
+    "in_quarters",
     "model_words",
     "money",
     "power",
@@ -237,8 +238,13 @@ def _training_sentence(plan: PlanView) -> str:
     )
 
 
-def _late(quarters: int) -> str:
-    return f"{'a quarter' if quarters == 1 else f'{quarters} quarters'} after its deadline"
+def in_quarters(count: int) -> str:
+    """So many quarters in words."""
+    return "a quarter" if count == 1 else f"{count} quarters"
+
+
+def _late(count: int) -> str:
+    return f"{in_quarters(count)} after its deadline"
 
 
 def _money_sentence(plan: PlanView) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from gigaforge.operations.validation_page import FITTED, ON_ROLES, published_facts, uses_of
 from gigaforge.report.figures import Figure
 from gigaforge.report.html import Page
+from gigaforge.report.operations_words import headed
 from gigaforge.report.report_tables import Cell, Link, Table
 from gigaforge.report.sections import Section
 from gigaforge.report.story import Headline
@@ -125,8 +126,7 @@ def _named(row: Row) -> Cell:
 
 
 def _reason(row: Row) -> str:
-    words = row.case.note.removeprefix("misses:").strip()
-    return f"{words[:1].upper()}{words[1:]}."
+    return f"{headed(row.case.note.removeprefix('misses:').strip())}."
 
 
 def _cases(rows: list[Row]) -> Table:

@@ -44,9 +44,8 @@ def installation(b: Builder) -> None:
         b.rule("finance.service_life_years", "retire", kept)
     lines = xr.DataArray(np.array(p.lines)[p.line_of], coords={"system": b.index["system"]}, name="line")
     bought = b.add.sum("site").groupby(lines).sum()
-    available = b.data(_whole(p.supply / b.block, p), "line", "quarter").sel(
-        line=bought.coords["line"]
-    )  # sorted by name
+    available = b.data(_whole(p.supply / b.block, p), "line", "quarter")
+    available = available.sel(line=bought.coords["line"])  # which grouping sorts
     b.rule("platforms.{line}.supply", "supply", bought <= available)
 
 
