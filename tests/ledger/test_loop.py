@@ -12,7 +12,6 @@ import pytest
 
 from gigaforge.buildout.actuals import read_actuals
 from gigaforge.catalog import load_catalog
-from gigaforge.cli import app as cli
 from gigaforge.cli import main
 from gigaforge.cli.ledger_fields import RECORDED
 from gigaforge.errors import InputError, NoAnswerError
@@ -196,8 +195,6 @@ def test_the_command_line_from_init_to_verify(
 ) -> None:
     monkeypatch.setattr(sys, "argv", [])
     monkeypatch.setenv("GIGAFORGE_LEDGER", str(tmp_path / "l.db"))
-    cli.registered_commands.clear()
-    cli.registered_groups.clear()
     keys = tmp_path / "keys"
     made = run(capsys, "init", str(ALLIANCE), "--as", "openai/ann", "--keys", str(keys))
     for who in ("openai/bob", "nvidia/cho"):

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+from functools import cache
 from typing import Final
 
 import typer
@@ -46,6 +47,7 @@ def _root(
     del version
 
 
+@cache  # whoever runs several commands in one process has each of them once
 def _register_all() -> None:
     for verb in _VERBS:
         importlib.import_module(f"gigaforge.cli.{verb}").register(app)
