@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
 
-__all__ = ["BrokenLedgerError", "HeadMovedError", "RefusedError", "UnknownError"]
+__all__ = ["BrokenLedgerError", "HeadMovedError", "RefusedError", "UnavailableError", "UnknownError"]
 
 
 class RefusedError(NoAnswerError):
@@ -39,3 +39,20 @@ class UnknownError(InputError):
 
 class BrokenLedgerError(GigaforgeError):
     """The record does not agree with itself; `gigaforge ledger verify` says where."""
+
+
+class UnavailableError(GigaforgeError):
+    """The database does not answer or cannot write (exit 1); nothing is wrong with what was asked.
+
+    Parameters
+    ----------
+    problem : str
+        What the database said, and what became of what was sent.
+    where : str
+        Its file or address.
+
+    """
+
+    def __init__(self, problem: str, where: str) -> None:
+        self.problem, self.where = problem, where
+        super().__init__(f"{where}: the database failed: {problem}")

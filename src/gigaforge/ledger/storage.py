@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
 from gigaforge.errors import InputError
+from gigaforge.ledger.outage import explained, shown
 
 __all__ = [
     "access_log", "events", "evidence", "metadata", "migrate", "open_engine", "plain_writing", "projection", "racks", "reading",
@@ -126,6 +127,10 @@ access_log = sa.Table(
 
 _SCHEME: Final = re.compile(r"^[a-z][a-z0-9+]*://")
 _BUSY_S: Final = 60.0
+_PATIENCE: Final = {
+    "connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000,
+}  # fmt: skip
+"""How soon a PostgreSQL server that went away is given up [s; the last in ms]; the address may say otherwise."""
 _LOCK: Final = 0x6769676166
 _TURNS: Final[WeakKeyDictionary[Engine, threading.Lock]] = WeakKeyDictionary()
 _REVISION: Final = "0003"
@@ -155,9 +160,11 @@ def open_engine(where: str) -> Engine:
     except sa.exc.ArgumentError:
         raise InputError("is not a database address; write postgresql://user@host/name", "--ledger") from None
     # Read committed is enough: writers take turns on a lock before they look at anything.
+    patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
     return sa.create_engine(
-        url, pool_pre_ping=True, pool_size=5, max_overflow=20, connect_args={"options": "-c synchronous_commit=on"}
-    )
+        url, pool_pre_ping=True, pool_size=5, max_overflow=20,
+        connect_args={"options": "-c synchronous_commit=on", **patience},
+    )  # fmt: skip
 
 
 def _sqlite(path: Path) -> Engine:
@@ -198,7 +205,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction of the one writer at a time; all of it is kept, or nothing."""
     # Writers of this process queue fairly here; SQLite itself lets them poll, and the unlucky wait long.
     turn = _TURNS.setdefault(engine, threading.Lock()) if engine.dialect.name == "sqlite" else nullcontext()
-    with turn, _explained(engine), engine.connect().execution_options(writing=True) as connection, connection.begin():
+    with turn, _transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         yield connection
@@ -207,7 +214,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def plain_writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that touches no event: tokens, sessions, the log of reads."""
-    with _explained(engine), engine.connect().execution_options(writing=True) as connection, connection.begin():
+    with _transaction(engine) as connection:
         yield connection
 
 
@@ -217,24 +224,19 @@ def reading(engine: Engine) -> Iterator[Connection]:
     options = (
         {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     )
-    with _explained(engine), engine.connect().execution_options(**options) as connection, connection.begin():
+    with explained(engine), engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
 @contextmanager
-def _explained(engine: Engine) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.OperationalError as problem:
-        raise InputError(f"the database does not answer: {problem.orig}", _shown(engine)) from None
-    except sa.exc.DatabaseError as problem:
-        raise InputError(f"is not a ledger, or a damaged one: {problem.orig}", _shown(engine)) from None
-
-
-def _shown(engine: Engine) -> str:
-    if engine.dialect.name == "sqlite" and engine.url.database:
-        return engine.url.database
-    return engine.url.render_as_string(hide_password=True)
+def _transaction(engine: Engine) -> Iterator[Connection]:
+    with (
+        explained(engine, "writing") as work,
+        engine.connect().execution_options(writing=True) as connection,
+        connection.begin(),
+    ):
+        yield connection
+        work.stage = "keeping"
 
 
 def revision_of(engine: Engine) -> str | None:
@@ -264,14 +266,14 @@ def migrate(engine: Engine) -> bool:
         return False
     if found is not None and found > _REVISION:
         raise InputError(
-            f"was written by a later version (tables {found}, known {_REVISION}); upgrade", _shown(engine)
+            f"was written by a later version (tables {found}, known {_REVISION}); upgrade", shown(engine)
         )
     from alembic import command  # noqa: PLC0415 (0.1 s)
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", "gigaforge.ledger:migrations")
-    with _explained(engine), engine.connect().execution_options(writing=True) as connection, connection.begin():
+    with _transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         config.attributes["connection"] = connection

@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
-from gigaforge.ledger.errors import BrokenLedgerError, HeadMovedError, RefusedError, UnknownError
+from gigaforge.ledger.errors import BrokenLedgerError, HeadMovedError, RefusedError, UnavailableError, UnknownError
 
 __all__ = ["PROBLEM", "ProblemError", "bug", "for_reader", "install", "problem"]
 
@@ -37,6 +37,7 @@ PROBLEM: Final[dict[str, Any]] = {
         "head": {"type": "string", "description": "the head that stands now, where another was expected"},
     },
 }
+_RETRY_S: Final = 5
 _LOG = logging.getLogger("gigaforge.web")
 
 
@@ -89,6 +90,10 @@ def _known(error: GigaforgeError) -> JSONResponse:
     if isinstance(error, BrokenLedgerError):
         _LOG.error("the ledger is broken: %s", error)
         return problem(503, "broken-ledger", str(error))
+    if isinstance(error, UnavailableError):  # whoever asks need not know where the database is
+        _LOG.error("%s", error)
+        words = "the ledger's database does not answer; try again soon, and send what was to be recorded with the key that it had"
+        return problem(503, "unavailable", words, headers={"retry-after": str(_RETRY_S)})
     return problem(409, "refused", str(error))
 
 

@@ -21,7 +21,7 @@ def router() -> APIRouter:
     responses: dict[int | str, dict[str, object]] = {
         status: {"description": words, **shape}
         for status, words in {**_REFUSALS, 400: "the request cannot be read", 404: "unknown", 409: "a rule stands against it",
-                              412: "the ledger has moved on", 413: "too large", 503: "the ledger is broken"}.items()
+                              412: "the ledger has moved on", 413: "too large", 503: "the ledger is broken, or its database does not answer"}.items()
     }  # fmt: skip
     out = APIRouter(responses=responses)
     for part in (reading, events, money, uploads, access, work):

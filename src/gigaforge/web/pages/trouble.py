@@ -17,7 +17,12 @@ __all__ = ["error_page"]
 
 _HEADLINES: Final[Mapping[int, str]] = {
     403: "Not for you", 404: "There is nothing here", 405: "That cannot be done here", 409: "Not recorded",
-    412: "The ledger has moved on", 413: "Too large", 422: "That cannot be read", 429: "Too many requests", 503: "The ledger is broken",
+    412: "The ledger has moved on", 413: "Too large", 422: "That cannot be read", 429: "Too many requests",
+}  # fmt: skip
+
+_BY_RULE: Final[Mapping[str, str]] = {
+    "gigaforge:broken-ledger": "The ledger is broken", "gigaforge:unavailable": "The ledger does not answer",
+    "gigaforge:provider": "The log-in does not work now",
 }  # fmt: skip
 
 
@@ -33,7 +38,7 @@ def error_page(work: Workplace) -> Callable[[Request, Mapping[str, Any]], Respon
             if COOKIE in request.cookies:  # a session that ended
                 answer.delete_cookie(COOKIE)
             return answer
-        headline = _HEADLINES.get(status, "Something went wrong")
+        headline = _BY_RULE.get(str(told.get("type"))) or _HEADLINES.get(status, "Something went wrong")
         text = str(told.get("detail") or told.get("title"))
         text = text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
         try:
