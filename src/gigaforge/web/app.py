@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from gigaforge.ledger import Ledger
 from gigaforge.web import api, pages, problems
+from gigaforge.web.heads import HeadAsGet
 from gigaforge.web.jobs import Jobs
 from gigaforge.web.links import OneTimeLinks
 from gigaforge.web.security import Guard
@@ -60,5 +61,6 @@ def create_app(settings: Settings) -> FastAPI:
         from gigaforge.web.security_oidc import Provider, oidc_router  # noqa: PLC0415 (only where it is switched on)
 
         app.include_router(oidc_router(Provider(settings.oidc)))
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Guard, settings=settings)
     return app

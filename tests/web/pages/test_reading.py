@@ -83,6 +83,7 @@ def test_the_printed_address_works_once(app: FastAPI) -> None:
 
     secret = app.state.links.make(Identity(Actor("openai", "ann"), "recorder"))
     client = visitor(app)
+    assert client.head(f"/login/once/{secret}").status_code == 405  # who only looks does not use it up
     assert client.get(f"/login/once/{secret}").status_code == 200
     assert "ann (openai), recorder" in client.get("/").text
     again = visitor(app).get(f"/login/once/{secret}")

@@ -89,6 +89,51 @@ def test_the_first_reader_sees_the_plan_before_its_drawings(
     )
 
 
+def test_a_drawing_that_fails_is_told_in_its_place_and_tried_again(
+    plan_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """As the drawing library's own, which is no Exception."""
+
+    broken: list[BaseException] = [ValueError("no such mark"), Panic("unreachable")]
+
+    def draw(figure: Figure) -> Picture:
+        if broken:
+            raise broken.pop()
+        return Picture("<svg></svg>", "", Table("", [], []))
+
+    monkeypatch.setattr("gigaforge.web.pages.shelf.draw_picture", draw)
+    reader = client(app_of("", plan=plan_folder))
+    page, again = reader.get("/plan").text, reader.get("/plan").text
+    assert page.rstrip().endswith("</html>")
+    assert page.count("This drawing could not be made") == 2
+    assert page.count("<svg></svg>") == again.count("<svg></svg>") - 2
+    assert "could not be made" not in again
+
+
+def test_who_asks_for_the_head_alone_gets_what_a_page_would_have(
+    plan_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def draw(figure: Figure) -> Picture:
+        drawn.append(figure.name)
+        return Picture("<svg></svg>", "", Table("", [], []))
+
+    monkeypatch.setattr("gigaforge.web.pages.shelf.draw_picture", draw)
+    reader = client(app_of("", plan=plan_folder))
+    for page in ("/plan", "/nothing", "/static/app.css"):
+        head = reader.head(page)
+        assert len(drawn) <= 1  # nothing is drawn for who does not look
+        whole = reader.get(page)
+        drawn.clear()
+        for told in (head, reader.head(page)):
+            assert (told.status_code, told.content) == (whole.status_code, b""), page
+            assert told.headers["content-type"] == whole.headers["content-type"]
+            assert "default-src 'self'" in told.headers["content-security-policy"]
+    assert reader.head("/theme").status_code == 405
+
+
 def test_pages_of_a_plan(planned: FastAPI) -> None:
     asked = client(planned)
     assert asked.get("/").headers["location"] == "/plan"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +14,9 @@ from gigaforge.report import theme
 from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table, frame_table
 
-__all__ = ["Picture", "draw_chart", "draw_picture"]
+__all__ = ["Picture", "draw_chart", "draw_picture", "or_its_numbers"]
+
+_LOG = logging.getLogger("gigaforge.web")
 
 _NARROW_PX: Final = 330
 """[pixel] Drawing width for phones, so that its letters stay as large as the page's."""
@@ -29,18 +33,32 @@ class Picture:
         Drawings; `narrow` is empty where the chart lays itself out (small multiples).
     numbers : Table
         The data as digits.
+    failed : bool
+        There is no drawing, and the page says so in its place.
 
     """
 
     wide: str
     narrow: str
     numbers: Table
+    failed: bool = False
 
 
 def draw_picture(figure: Figure) -> Picture:
     """Draw a figure; each mark keeps its words, which the page's script shows as a tip."""
     drawn = draw_chart(figure.chart)
     return Picture(drawn["wide"], drawn["narrow"], frame_table(figure.numbers, figure.title))
+
+
+def or_its_numbers(figure: Figure, draw: Callable[[], Picture]) -> Picture:
+    """What `draw` returns; where it fails, the figure's numbers alone: a page half sent must not end there."""
+    try:
+        return draw()
+    except BaseException as problem:  # the drawing library's own panic is no Exception
+        if isinstance(problem, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
+        _LOG.error("the figure %s could not be drawn", figure.name, exc_info=problem)
+        return Picture("", "", frame_table(figure.numbers, figure.title), failed=True)
 
 
 def draw_chart(chart: Any) -> dict[str, str]:

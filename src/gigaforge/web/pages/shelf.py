@@ -10,7 +10,7 @@ from gigaforge.report.figures import Figure
 from gigaforge.report.html import Page, plan_page
 from gigaforge.report.view import PlanView
 from gigaforge.web.pages.kept import Kept
-from gigaforge.web.pages.pictures import Picture, draw_picture
+from gigaforge.web.pages.pictures import Picture, draw_picture, or_its_numbers
 
 __all__ = ["PlanShelf", "Shelved"]
 
@@ -43,9 +43,8 @@ class Shelved:
         return {figure.name: figure for section in self.page.sections for figure in section.figures}
 
     def picture(self, figure: Figure) -> Picture:
-        """A figure's drawing; the first to ask waits for it."""
-        made: Picture = self._kept.get(("picture", figure.name), lambda: draw_picture(figure))
-        return made
+        """A figure's drawing; the first to ask waits for it. One that failed is tried again by who asks next."""
+        return or_its_numbers(figure, lambda: self._kept.get(("picture", figure.name), lambda: draw_picture(figure)))
 
     def drawn(self, figure: Figure) -> bool:
         """Whether it was drawn before."""

@@ -21,7 +21,7 @@ from gigaforge.report.figures import Figure
 from gigaforge.web.pages.frame import ROOMS, THEMES, Frame, rooms_for
 from gigaforge.web.pages.kept import Kept
 from gigaforge.web.pages.overview import waiting_claims
-from gigaforge.web.pages.pictures import Picture, draw_picture
+from gigaforge.web.pages.pictures import Picture, draw_picture, or_its_numbers
 from gigaforge.web.pages.shelf import PlanShelf
 from gigaforge.web.security import LOCAL, maybe_identity
 
@@ -90,8 +90,7 @@ class Workplace:
 
     def picture(self, figure: Figure, *about: object) -> Picture:
         """A figure's drawing, kept while its numbers and what else it is `about` stay the same."""
-        made: Picture = self._kept.get(_of(figure, *about), lambda: draw_picture(figure))
-        return made
+        return or_its_numbers(figure, lambda: self._kept.get(_of(figure, *about), lambda: draw_picture(figure)))
 
     def drawn(self, figure: Figure, *about: object) -> bool:
         """Whether `picture` was asked for the same before."""
