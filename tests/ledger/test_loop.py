@@ -238,13 +238,22 @@ def test_the_command_line_from_init_to_verify(
             capsys, "record", "order", "order=18", "supplier=nvidia", "system=gb300-nvl72", word, "--as", "openai/ann"
         )
         assert (told["code"], said in told["error"]) == (2, True), told
+    fresh = keys / "fresh.key"
+    for held, code in (
+        ("nvidia", 1),
+        ("openai", 0),
+    ):  # another party's key vouches for nothing, and leaves no file behind
+        told = run(
+            capsys, "keys", "rotate", "--key", str(keys / f"{held}.key"), "--out", str(fresh), "--as", "openai/ann"
+        )
+        assert (told["code"], fresh.exists()) == (code, code == 0), told
     kept, copy = tmp_path / "kept.json", tmp_path / "copy.jsonl"
-    run(capsys, "checkpoint", "--as", "openai/ann", "--key", str(keys / "openai.key"), "--out", str(kept))
+    run(capsys, "checkpoint", "--as", "openai/ann", "--key", str(fresh), "--out", str(kept))
     run(capsys, "export", "--out", str(copy))
     held = run(capsys, "verify", "--checkpoint", str(kept), "--copy", str(copy))
     assert (held["sound"], held["checkpoints"], held["copies"], len(held["agreeing"])) == (True, 1, 1, 2)
     assert run(capsys, "state")["kinds"]["delivery"] == 1
     run(capsys, "backup", "--out", str(tmp_path / "b.zip"))
-    assert run(capsys, "restore", str(tmp_path / "b.zip"), "--ledger", str(tmp_path / "r.db"))["events"] == 8
+    assert run(capsys, "restore", str(tmp_path / "b.zip"), "--ledger", str(tmp_path / "r.db"))["events"] == 9
     copy.write_bytes(copy.read_bytes().replace(b"abilene", b"abileme", 1))
     assert run(capsys, "verify", "--ledger", str(copy))["code"] == 1

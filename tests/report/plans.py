@@ -169,6 +169,18 @@ def empty() -> PlanView:
     return PlanView(summary, {name: table.iloc[:0] for name, table in small().tables.items()})
 
 
+def many_tranches(count: int = 10_000) -> PlanView:
+    """The small plan with very many tranches, two of three released, in its first two quarters."""
+    plan = small()
+    quarters = plan.summary["quarters"]
+    rows = [
+        {"index": n, "threshold_w": n * 1e5, "amount_usd": 1e6, "why": "" if n <= count * 2 // 3 else "power",
+         "released": quarters[min(3 * n // count, 1)] if n <= count * 2 // 3 else None}
+        for n in range(1, count + 1)
+    ]  # fmt: skip
+    return PlanView(plan.summary | {"tranches": rows}, plan.tables)
+
+
 def one_quarter() -> PlanView:
     """The first quarter of the small plan alone, without investment or training."""
     plan = small()

@@ -14,7 +14,7 @@ import vl_convert
 from gigaforge.report import theme
 from gigaforge.report.figures import plan_figures
 from gigaforge.report.money import capital_charge_usd, token_costs
-from gigaforge.report.report_tables import parties_table, yearly_table
+from gigaforge.report.report_tables import parties_table, tranche_table, yearly_table
 from gigaforge.report.story import headline, headlines, power, scarcities, sentences
 from gigaforge.report.view import REST, PlanView, label_of
 from tests.report import plans
@@ -23,6 +23,7 @@ AWKWARD: dict[str, Callable[[], PlanView]] = {
     "nothing deployed": plans.empty,
     "one quarter, no investment, no training": plans.one_quarter,
     "as solved": lambda: PlanView(plans.small().summary, plans.small().tables),
+    "ten thousand tranches": plans.many_tranches,
     "with everything": lambda: plans.with_extras(plans.small()),
 }
 
@@ -55,6 +56,21 @@ def test_a_full_plan_has_all_figures() -> None:
     wanted = {"deployment-by-site", "deployment-by-platform", "site-power", "tranches", "cash", "token-cost", "tokens",
               "served-share", "training", "shadow-power", "shadow-supply", "shadow-cash", "shadow-demand"}  # fmt: skip
     assert set(plan_figures(plans.with_extras(plans.small()))) == wanted
+
+
+def test_very_many_tranches_stand_together_by_quarter() -> None:
+    plan = plans.many_tranches()
+    first, second = plan.summary["quarters"][:2]
+    table = tranche_table(plan)
+    assert table is not None
+    assert [row[:5] for row in table.rows] == [
+        ["1 to 3,333", "333 MW", first, "$3.33B", "$3.33B"],
+        ["3,334 to 6,666", "666 MW", second, "$3.33B", "$6.67B"],
+        ["6,667 to 10,000", "1 GW", "not released", "$3.33B", "–"],
+    ]
+    few = tranche_table(plans.many_tranches(40))
+    assert few is not None
+    assert [row[0] for row in few.rows] == [str(n) for n in range(1, 41)]
 
 
 def test_nothing_deployed_shows_no_empty_axes() -> None:

@@ -154,12 +154,13 @@ def _calibrate_recorded(rows: list[dict[str, Any]], workers: int, catalog: Catal
 
     import pandas as pd
 
-    from gigaforge.perf.calibration.inference import calibrate_inference, shipped_measurements
+    from gigaforge.perf.calibration.inference import SHIPPED, calibrate_inference, shipped_measurements
 
     table = pd.concat([pd.read_parquet(shipped_measurements()), pd.DataFrame(rows)], ignore_index=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "measurements.parquet"
         table.to_parquet(file, index=False)
         return calibrate_inference(
-            file, catalog=catalog, workers=workers, progress=lambda text: print(text, file=sys.stderr)
-        )
+            file, catalog=catalog, workers=workers, origin=f"{SHIPPED}, and measurements of a ledger",
+            progress=lambda text: print(text, file=sys.stderr),
+        )  # fmt: skip

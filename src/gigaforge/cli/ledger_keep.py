@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gigaforge.cli.ledger_options import As, Where, act, actor_of, out_json
+from gigaforge.cli.ledger_options import As, Where, act, actor_of, out_json, show_event
 from gigaforge.cli.options import JsonOption
 
 __all__ = ["register"]
@@ -65,22 +65,29 @@ def show(where: Where = _DEFAULT, as_json: JsonOption = False) -> None:
 
 def rotate(
     who: As,
-    old: Annotated[Path, typer.Option("--old", help="Key in use.")],
-    fresh: Annotated[Path, typer.Option("--new", help="File to write the new key to.")],
+    key: Key,
+    out: Annotated[Path, typer.Option("--out", help="File to write the new key to.")],
     where: Where = _DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Replace your party's key; the old one vouches for the new one.
 
-    Example: gigaforge ledger keys rotate --old openai.key --new openai-2027.key --as openai/ann
+    Example: gigaforge ledger keys rotate --key openai.key --out openai-2027.key --as openai/ann
     """
+    from gigaforge.errors import InputError
     from gigaforge.ledger import Ledger, actions
+    from gigaforge.ledger.errors import RefusedError
     from gigaforge.ledger.keys import new_key, read_key
 
-    actor, standing = actor_of(who), read_key(old)
+    actor, standing = actor_of(who), read_key(key)
     with Ledger.open(where) as ledger:
-        new_key(fresh)
-        act(ledger, actions.rotation(ledger, actor, standing, read_key(fresh)), None, as_json)
+        new_key(out)
+        try:
+            event = ledger.append(actions.rotation(ledger, actor, standing, read_key(out)))
+        except (InputError, RefusedError):  # nothing was recorded, so the file would be nobody's key
+            out.unlink()
+            raise
+        show_event(ledger, event, as_json)
 
 
 def checkpoint(

@@ -6,8 +6,9 @@ import altair as alt
 import pandas as pd
 
 from gigaforge.report import theme
+from gigaforge.report.tranche_steps import tranche_steps
 from gigaforge.report.view import REST, PlanView, tidy
-from gigaforge.units import format_at_most
+from gigaforge.units import format_at_most, format_quantity
 
 __all__ = ["deployment_by_platform", "deployment_by_site", "site_power", "tranche_timeline"]
 
@@ -127,28 +128,25 @@ def milestone_frame(plan: PlanView) -> pd.DataFrame:
 
 def tranche_timeline(plan: PlanView) -> theme.Chart | None:
     """Deployed power climbing through the thresholds that release equity; None without tranches."""
-    tranches = plan.summary.get("tranches") or []
-    if not tranches:
+    steps = tranche_steps(plan.summary.get("tranches") or [])
+    if not steps:
         return None
     unit = plan.power_unit
     watts = pd.Series(plan.series("deployed_w"))
     deployed = pd.DataFrame(
         {"quarter": plan.quarters, "power": (watts / unit.watts).round(4), "told": watts.map(unit.down)}
     )
-    rows, total = [], 0.0
-    for t in tranches:
-        total += t["amount_usd"] if t["released"] else 0.0
-        rows.append(
-            {
-                "power": t["threshold_w"] / unit.watts,
-                "quarter": t["released"] or plan.quarters[-1],
-                "state": "Released" if t["released"] else "Not released in the horizon",
-                "amount": t["amount_usd"] / 1e9,
-                "sum": total / 1e9,
-                "text": f"${t['amount_usd'] / 1e9:g}B"
-                + (f" · {t['released']}" if t["released"] else ", not released"),
-            }
-        )
+    rows = [
+        {
+            "tranche": t.name,
+            "power": t.threshold_w / unit.watts,
+            "quarter": t.released or plan.quarters[-1],
+            "state": "Released" if t.released else "Not released in the horizon",
+            "sum": t.released_usd / 1e9,
+            "text": format_quantity(t.amount_usd, "money") + (f" · {t.released}" if t.released else ", not released"),
+        }
+        for t in steps
+    ]
     marks = pd.DataFrame(rows)
     x = theme.quarter_x(plan.quarters)
     top = max(float(deployed["power"].max()), float(marks["power"].max())) * 1.08
@@ -167,7 +165,8 @@ def tranche_timeline(plan: PlanView) -> theme.Chart | None:
     rules = base.mark_rule(strokeDash=[2, 3], opacity=0.55).encode(x2=alt.value(0))
     points = base.mark_point(filled=True, size=100, opacity=1, shape="circle").encode(
         tooltip=[
-            alt.Tooltip("text:N", title="Tranche"),
+            alt.Tooltip("tranche:N", title="Tranche"),
+            alt.Tooltip("text:N", title="Amount"),
             alt.Tooltip("power:Q", title=f"Threshold [{unit.name}]"),
             alt.Tooltip("sum:Q", title="Released so far [$B]", format=",.1f"),
             alt.Tooltip("state:N", title="State"),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gigaforge.report.story import money, power
+from gigaforge.report.tranche_steps import tranche_steps
 from gigaforge.report.view import PlanView
 from gigaforge.report.work_figures import DAY_TERA
 from gigaforge.units import format_at_least, format_quantity
@@ -172,17 +173,19 @@ def milestone_table(plan: PlanView) -> Table | None:
 
 
 def tranche_table(plan: PlanView) -> Table | None:
-    """Thresholds, dates and sums of the investment."""
-    total, rows = 0.0, []
-    for t in plan.summary.get("tranches") or []:
-        total += t["amount_usd"] if t["released"] else 0.0
-        row: list[Cell] = [str(t["index"]), power(t["threshold_w"]), t["released"] or "not released",
-                           money(t["amount_usd"]), money(total) if t["released"] else "–", t.get("why") or "–"]  # fmt: skip
-        rows.append(row)
+    """Thresholds, dates and sums of the investment; very many tranches stand together by the quarter that releases them."""
+    steps = tranche_steps(plan.summary.get("tranches") or [])
+    rows: list[list[Cell]] = [
+        [t.name, power(t.threshold_w), t.released or "not released", money(t.amount_usd),
+         money(t.released_usd) if t.released else "–", t.why or "–"]
+        for t in steps
+    ]  # fmt: skip
     head = ["Tranche", "Threshold", "Released in", "Amount", "Released so far", "What it lacks"]
     if all(row[-1] == "–" for row in rows):
         head, rows = head[:-1], [row[:-1] for row in rows]
-    return Table("Tranches of the investment", head, rows, wide=(0, 2, 5)) if rows else None
+    together = any(t.first != t.last for t in steps)
+    note = "Tranches stand together by the quarter that releases them; tranches.parquet has each." if together else ""
+    return Table("Tranches of the investment", head, rows, wide=(0, 2, 5), note=note) if rows else None
 
 
 def training_table(plan: PlanView) -> Table | None:

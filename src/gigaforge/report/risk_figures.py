@@ -22,6 +22,8 @@ __all__ = ["optimism_sentence", "risk_figures", "risk_page"]
 Summary = Mapping[str, Any]
 _SHOWN = 12  # figures in "what matters"
 _GW = 1e9
+_MOST_TRANCHES = 40
+"""Where a contract has more, so many spread over all of them are drawn."""
 
 
 def _unit(summary: Summary) -> PowerUnit:
@@ -110,9 +112,14 @@ def _tranches(summary: Summary) -> Figure | None:
     if not rows:
         return None
     last = quarters[-1]
+    shown = (
+        rows
+        if len(rows) <= _MOST_TRANCHES
+        else [rows[round(i)] for i in np.linspace(0, len(rows) - 1, _MOST_TRANCHES)]
+    )
     frame = pd.DataFrame([
         {"tranche": t["index"], "p10": t["p10"], "p50": t["p50"], "p90": t["p90"] or last,
-         "chance": f"{100 * t['probability']:.0f} %"} for t in rows
+         "chance": f"{100 * t['probability']:.0f} %"} for t in shown
     ])  # fmt: skip
     x = theme.quarter_x(quarters, "p10")
     y = alt.Y("tranche:O", title="Tranche")
@@ -127,7 +134,7 @@ def _tranches(summary: Summary) -> Figure | None:
         f"Tranche {first['index']} comes {first['p10']} to {first['p90'] or 'after ' + last}; tranche {end['index']} "
         f"{end['p10']} to {end['p90'] or 'after ' + last}, and within the horizon in {100 * end['probability']:.0f} % of futures."
     )
-    height = 40 + 26 * len(rows)
+    height = 40 + 26 * len(shown)
     return Figure("tranches", title, said, theme.finish(alt.layer(bar, dot), title, said, height=height), frame,
                   "Dot: median; bar: tenth to ninetieth percentile, cut at the end of the horizon.")  # fmt: skip
 

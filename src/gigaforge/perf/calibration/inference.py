@@ -27,6 +27,10 @@ __all__ = ["Calibration", "calibrate_inference", "shipped_measurements"]
 
 Floats = NDArray[np.float64]
 FOLDS: Final = 10
+SHIPPED: Final = (
+    "published measurements without a doubt, perf/data/serving_measurements.parquet (each row names its source)"
+)
+"""The rows that the product carries, as a parameter file says what it was fitted to."""
 _FEW: Final = 2
 """Models, chips or generations up to which none is left out: too little would remain."""
 _REFITS: Final = 5
@@ -86,6 +90,7 @@ def calibrate_inference(
     folds: int = FOLDS,
     chips_left_out: bool = True,
     workers: int = 1,
+    origin: str = "",
     progress: Callable[[str], None] | None = None,
 ) -> Calibration:
     """Fit the serving quantities to measured rows.
@@ -103,6 +108,8 @@ def calibrate_inference(
         that nobody measured.
     workers : int
         Processes.
+    origin : str
+        What the rows are, as the parameter file says it after their number; default the file's name.
     progress : callable, optional
         Told what is being done.
 
@@ -131,7 +138,13 @@ def calibrate_inference(
     ids = sample.rows.table["id"].iloc[sample.which].astype(str)
     return Calibration(
         parameters={
-            "about": {**_about(len(sample.which)), "accuracy": accuracy},
+            "about": {
+                **_about(
+                    len(sample.which),
+                    origin or (f"measurements without a doubt of {Path(path).name}" if path else SHIPPED),
+                ),
+                "accuracy": accuracy,
+            },
             "quantities": rounded(sample.best.quantities),
             "intervals": intervals,
         },
@@ -245,11 +258,10 @@ def _accuracy(log_ratio: Floats, family: NDArray[np.str_]) -> dict[str, dict[str
     return out
 
 
-def _about(rows: int) -> dict[str, Any]:
+def _about(rows: int, origin: str) -> dict[str, Any]:
     return {
         "what": "Serving quantities: base times factors by software, generation, precision and model (1 where absent)",
-        "fitted_to": f"{rows} published measurements without a doubt, perf/data/serving_measurements.parquet (each row names"
-        " its source)",
+        "fitted_to": f"{rows} {origin}",
         "by": "gigaforge calibrate inference",
         "date": datetime.now(tz=UTC).date().isoformat(),
         "meaning": {name: q.meaning for name, q in QUANTITIES.items()},
