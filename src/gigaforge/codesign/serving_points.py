@@ -15,10 +15,13 @@ from gigaforge.quarters import Quarter
 from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving
 
-__all__ = ["PRECISIONS", "join", "layout_words", "serving_points", "traffic_by_quarter"]
+__all__ = ["PRECISIONS", "join", "layout_words", "serving_points", "traffic_by_quarter", "whole_workers"]
 
 PRECISIONS: Final = {"fp4": "nvfp4", "fp8": "fp8", "bf16": "bf16"}
 """What a scenario calls a precision, and the format that serves in it."""
+_RATIO_ERROR: Final = 0.03
+"""Of a stated ratio of pools: small numbers of workers within what a prefill pool's planned load has in hand."""
+_MOST_WORKERS: Final = 128
 _MOMENTS = 4  # searches over the horizon; lengths in between change little
 
 
@@ -139,7 +142,7 @@ def _point(
         kind="serving",
         system=hardware.name,
         model=serving.model,
-        layout=layout_words(row),
+        layout=layout_words(row, hardware.accelerators),
         tokens_per_s_per_rack=float(yields.max()),
         it_power_w_per_rack=rack_power_w(hardware, float(results.power_w[i])),
         racks_per_unit=int(np.ceil(row["accelerators"] / hardware.accelerators)),
@@ -155,19 +158,51 @@ def _point(
     )
 
 
-def layout_words(row: dict[str, Any]) -> str:
-    """A layout as people say it."""
+def layout_words(row: dict[str, Any], rack: int) -> str:
+    """A layout as people say it: pools in the smallest whole numbers of workers that keep their ratio.
+
+    Parameters
+    ----------
+    row : dict
+        Fields of a `ServingConfigurations`, one number each.
+    rack : int
+        Accelerators of a system; pools that need more of it say over how many systems they lie.
+
+    """
     tensor = row["accelerators"] / row["attention_data_parallel"] / row["pipeline_parallel"]
-    parts = [f"{row['accelerators']:.0f} GPUs"]
-    for name, degree in (
-        ("TP", tensor),
-        ("attention DP", row["attention_data_parallel"]),
-        ("EP", row["expert_parallel"]),
-        ("PP", row["pipeline_parallel"]),
-    ):
-        if degree > 1:
-            parts.append(f"{name} {degree:.0f}")
-    parts.append(f"batch {row['batch']:.0f}")
-    if row["prefill_accelerators"]:
-        parts.append(f"{row['prefill_share']:.2g} prefill workers of {row['prefill_accelerators']:.0f} GPUs each")
-    return ", ".join(parts)
+    parts = [
+        f"{name} {degree:.0f}"
+        for name, degree in (
+            ("TP", tensor),
+            ("attention DP", row["attention_data_parallel"]),
+            ("EP", row["expert_parallel"]),
+            ("PP", row["pipeline_parallel"]),
+        )
+        if degree > 1
+    ]
+    how, size = ", ".join([*parts, f"batch {row['batch']:.0f}"]), row["accelerators"]
+    if not row["prefill_accelerators"]:
+        return f"{_gpus(size)}, {how}"
+    decode, prefill = whole_workers(row["prefill_share"])
+    words = (
+        f"{_workers(decode, 'decode', size)} ({how}) with {_workers(prefill, 'prefill', row['prefill_accelerators'])}"
+    )
+    racks = int(np.ceil((decode * size + prefill * row["prefill_accelerators"]) / rack))
+    return words + (f", over {racks} systems" if racks > 1 else "")
+
+
+def whole_workers(share: float) -> tuple[int, int]:
+    """Smallest numbers of decode and prefill workers with so many of the second for one of the first, to within 3 %."""
+    for decode in range(1, _MOST_WORKERS):
+        prefill = round(decode * share)
+        if prefill and abs(prefill / (decode * share) - 1) <= _RATIO_ERROR:
+            return decode, prefill
+    return max(round(1 / share), 1), max(round(share), 1)
+
+
+def _workers(count: int, kind: str, size: float) -> str:
+    return f"{count} {kind} {'worker' if count == 1 else 'workers'} of {_gpus(size)}"
+
+
+def _gpus(size: float) -> str:
+    return f"{size:.0f} {'GPU' if size == 1 else 'GPUs'}"

@@ -221,7 +221,7 @@ def _point(
         kind="serving",
         system=hardware.name,
         model=serving.model,
-        layout=f"{layout_words(row)}, cap {cap_w:,.0f} W",
+        layout=f"{layout_words(row, hardware.accelerators)}, cap {cap_w:,.0f} W",
         tokens_per_s_per_rack=float(yields.max()),
         it_power_w_per_rack=rack_power_w(hardware, float(power_w)),
         racks_per_unit=int(np.ceil(row["accelerators"] / hardware.accelerators)),
