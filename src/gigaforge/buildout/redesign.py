@@ -43,7 +43,7 @@ class Event:
     points : int
         Points at work after it.
     mw_usd, rack_usd : float
-        Price of a MW for the quarter at the dearest site, and of a further rack of the dearest line [USD].
+        Price of a MW held for racks in the quarter at the dearest site, and of a further rack of the dearest line [USD].
 
     """
 

@@ -133,7 +133,7 @@ def what_is_chased(rows: Rows, quarters: Sequence[str], label: Callable[[str], s
         alt.Tooltip("what:N", title="Chases"),
         alt.Tooltip("watts:Q", title="Power in the worth", format=".0%"),
         alt.Tooltip("bill:Q", title="Power on the bill", format=".0%"),
-        alt.Tooltip("mw:Q", title="A MW-quarter is worth", format="$,.0f"),
+        alt.Tooltip("mw:Q", title="A MW held is worth", format="$,.0f"),
         alt.Tooltip("mw_bill:Q", title="and costs", format="$,.0f"),
         alt.Tooltip("held:Q", title="Held over nameplate", format=".0%"),
     ]
@@ -157,7 +157,7 @@ def prices_over_time(prices: Mapping[str, Any], quarters: Sequence[str]) -> them
     """
     panels = (
         (
-            "A megawatt for a quarter [$M]",
+            "A megawatt of grid power [$M]",
             [max(c) / 1e6 for c in zip(*prices.get("power", {}).values(), strict=True)],
         ),
         ("A rack [$M]", [max(c) / 1e6 for c in zip(*prices.get("supply", {}).values(), strict=True)]),
@@ -188,8 +188,8 @@ def prices_over_time(prices: Mapping[str, Any], quarters: Sequence[str]) -> them
     if not made:
         return None
     said = (
-        "What one more unit of the dearest site's power, the dearest line's supply, the dearest workload's demand and of cash is "
-        "worth, by quarter."
+        "What one more unit in that quarter alone of the dearest site's grid power, the dearest line's supply, the dearest workload's "
+        "demand and of cash adds to the plan."
     )
     return theme.finish(alt.vconcat(*made), "Prices over time", said, height=None, width=None)
 

@@ -45,7 +45,7 @@ def codesign_parts(plan: PlanView) -> Parts:
             "more; tokens per rack where racks are; else tokens per dollar. Hold a cell for its prices."
         )
         figures.append(
-            Figure("what-is-chased", "What each site chases", _site_words(rows, plan), what_is_chased(rows, plan.quarters, plan.label),
+            Figure("what-is-chased", "What each site chases", _site_words(rows, plan, (found.get("sensitivity") or {}).get("power") or {}), what_is_chased(rows, plan.quarters, plan.label),
                    numbers([r | {"site": plan.label(r["site"])} for r in rows], _CHASED), note)
         )  # fmt: skip
     prices = prices_over_time(plan.summary.get("shadow_prices") or {}, plan.quarters)
@@ -76,7 +76,7 @@ _PAID = {"quarter": "Quarter", "capital": "Capital", "power": "Power held", "ene
          "dearer": "Power against racks, over the bill", "held": "Held over nameplate", "held_for_dollars": "for tokens per dollar",
          "held_for_joules": "for tokens per joule", "usd": "Worth, USD", "chases": "Chases"}  # fmt: skip
 _CHASED = {"quarter": "Quarter", "site": "Site", "power": "Power held", "energy": "Energy", "bill": "Power on the bill",
-           "dearer": "Power against racks, over the bill", "mw_usd": "A MW-quarter is worth, USD", "mw_bill_usd": "and costs, USD",
+           "dearer": "Power against racks, over the bill", "mw_usd": "A MW held is worth, USD", "mw_bill_usd": "and costs, USD",
            "held": "Held over nameplate", "held_for_dollars": "for tokens per dollar", "held_for_joules": "for tokens per joule",
            "chases": "Chases"}  # fmt: skip
 _CHOSEN = {"quarter": "Quarter", "system": "System", "kind": "Work", "cap_w": "Cap, W", "share": "Share of the limit",
@@ -123,11 +123,19 @@ def _chase_words(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _site_words(rows: Sequence[Mapping[str, Any]], plan: PlanView) -> str:
+def _site_words(rows: Sequence[Mapping[str, Any]], plan: PlanView, more: Mapping[str, float]) -> str:
+    """Where a held megawatt is worth most beyond its bill; and why a megawatt more of grid power adds another sum."""
     scarce = max(rows, key=lambda r: r["mw_usd"] - r["mw_bill_usd"])
+    held = (
+        f"Room for racks is dearest at {plan.label(scarce['site'])} in {scarce['quarter']}: a megawatt held there for the quarter is "
+        f"worth {money(scarce['mw_usd'])} to the work that it does, and its lease or building and staff cost {money(scarce['mw_bill_usd'])}."
+    )
+    usd = more.get(scarce["site"])
+    if usd is None:
+        return held
     return (
-        f"A megawatt is scarcest at {plan.label(scarce['site'])} in {scarce['quarter']}: worth {money(scarce['mw_usd'])} for the quarter, "
-        f"where it costs {money(scarce['mw_bill_usd'])}."
+        f"{held} One more megawatt of grid power there in every quarter adds {money(usd)} to the plan in all: its worth less its bill "
+        "over every quarter from its first, since what is once leased or built is paid for to the end, also when it is worth less."
     )
 
 
@@ -176,7 +184,7 @@ def _event_tables(found: Mapping[str, Any]) -> list[Table]:
     note = (
         "Relaxed plans. Each row knows what ships or starts by then and takes the quarter's prices of tokens, racks and energy to stay, "
         "with all earlier purchases fixed: the plan as it stood, at the new prices; planned again with the points it had and the fastest "
-        "on what is new; designed again with all points. The last two columns are prices of the new design in that quarter."
+        "on what is new; designed again with all points. The last two columns are prices of the new design in that quarter: of a megawatt held for racks at the dearest site, of a rack more."
     )
     head = [
         "Quarter",
@@ -185,7 +193,7 @@ def _event_tables(found: Mapping[str, Any]) -> list[Table]:
         "Planned again",
         "Designed again",
         "Points",
-        "A MW-quarter",
+        "A MW held",
         "A rack more",
     ]
     return [Table("Re-design as the roadmap moves", head, rows, wide=(0, 1), note=note)]
@@ -216,7 +224,7 @@ def change_parts(plan: PlanView) -> Parts:
         return [], [], [], []
     rows: list[tuple[float, list[Any]]] = []
     for site, usd in (found.get("power") or {}).items():
-        rows.append((usd, ["One more MW in every quarter", plan.label(site), money(usd)]))
+        rows.append((usd, ["One more MW of grid power in every quarter", plan.label(site), money(usd)]))
     for line, usd in (found.get("supply") or {}).items():
         rows.append((usd, ["One more rack in every quarter of supply", plan.label(line), money(usd)]))
     for work, usd in (found.get("demand") or {}).items():
@@ -230,7 +238,10 @@ def change_parts(plan: PlanView) -> Parts:
     cash = float(found.get("cash") or 0.0)
     rows.append((1e6 * cash, ["A million dollars more at the start", "", money(1e6 * cash)]))
     kept = [r for usd, r in sorted(rows, key=lambda r: -r[0]) if usd > 1e3]
-    note = "Derivatives of the relaxed plan: what small changes add to its value today."
+    note = (
+        "Derivatives of the relaxed plan: what small changes add to its value today, after what they cost (grid power: its lease or "
+        "building, from the first quarter in which it is used to the end)."
+    )
     tables = (
         [Table("Small changes and what they add", ["Change", "Where", "Worth"], kept, wide=(0, 1), note=note)]
         if kept
