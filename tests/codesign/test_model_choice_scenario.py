@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from gigaforge.catalog import load_catalog
-from gigaforge.codesign.models.resolve import demand_tokens, economics_of, resolve_models
+from gigaforge.codesign.models.life import demand_tokens
+from gigaforge.codesign.models.resolve import economics_of, resolve_models
 from gigaforge.errors import InputError
 from gigaforge.report.story import chosen_models
 from gigaforge.scenario import Scenario, check_against, parse_scenario

@@ -48,6 +48,12 @@ NEXT = {
 CHOICE = {
     "law": "joint-moe-2025", "experts": 8, "active": 4e10, "total": 2e11, "tokens": 1e13, "loss": 1.8, "usd": 1e8,
     "serve_tokens": 1e14, "warnings": ["active parameters are far above the range"], "named_usd": 2e8,
+    "train_usd": 4e7, "serve_usd": 6e7,
+    "named": {"active": 8e10, "total": 8e10, "tokens": 1e13, "experts": 1, "usd": 2e8, "train_usd": 5e7, "serve_usd": 1.5e8},
+    "life": {"workloads": {"chat": 1e14}, "first": "2028-Q1", "last": "2029-Q4"},
+    "expansions": [
+        {"experts": e, "active": 4e10, "total": 2e11, "tokens": 1e13, "loss": 1.8, "train_usd": 4e7, "serve_usd": 6e7, "usd": 1e8} for e in (1, 8)
+    ],
     "at_named_usd": {"loss": 1.7, "experts": 1, "active": 4.2e12, "tokens": 1.5e13},
 }  # fmt: skip
 CURVE = [
@@ -142,10 +148,14 @@ def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
     assert any("One unit more of HBM bandwidth in every Rack-A accelerator is worth $100" in line for line in lead)
     assert {f.name for f in figures} == {"hardware-sensitivity", "specialised-designs", "design-pareto"}
     assert len(tables[0].rows) == 3
-    lead, points_, figures, _ = model_parts(roadmaps)
-    assert "40B active parameters (a mixture with 8 times the experts it uses) on 10T tokens" in lead[0]
-    assert "against $200M for the one named" in lead[0]
-    assert "could be 1.700 instead of 1.800: 4.2T active parameters (dense) on 15T tokens" in lead[0]
+    lead, points_, figures, tables = model_parts(roadmaps)
+    assert lead[0] == (
+        "run (80B of 80B parameters, 10T tokens) serves 100T tokens of chat from 2028-Q1 to 2029-Q4 and costs $200M: "
+        "$50M of training, $150M of serving."
+    )
+    assert "40B active parameters (a mixture with 8 times the experts it uses) on 10T tokens: $100M" in lead[1]
+    assert "could be 1.700 instead of 1.800: 4.2T active parameters (dense) on 15T tokens" in lead[1]
+    assert [row[0] for row in tables[0].rows] == ["dense", "8 x experts", "the one named"]
     assert points_ == ["Mind this.", "run: active parameters are far above the range."]
     assert figures[0].name == "iso-loss-run"
     facets = hardware_sensitivity(ROWS).to_dict()["spec"]["layer"]

@@ -1,14 +1,14 @@
-"""The plan's prices taken to the roadmaps: what the next accelerator and the next model should be."""
+"""The plan's prices taken to the hardware roadmap: what an accelerator's numbers are worth, and what the next one should be."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gigaforge.buildout.pricing import point_prices
 from gigaforge.buildout.problem import Array, Problem
@@ -30,20 +30,17 @@ from gigaforge.codesign.hardware import (
     technology,
 )
 from gigaforge.codesign.hardware.roadmap import NextGeneration, next_generation, technology_of
-from gigaforge.codesign.models import MOST_TOKENS, Choice, Target, choose, iso_loss_rows, law
-from gigaforge.codesign.models.resolve import demand_tokens, running_for
 from gigaforge.codesign.prices import Prices
-from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
+from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.inference import Traffic
 from gigaforge.perf.transformer import Transformer
 from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving, TrainingRun
 
-__all__ = ["HardwareRoadmap", "ModelRoadmap", "hardware_roadmap", "model_roadmap", "plan_prices"]
+__all__ = ["HardwareRoadmap", "economics", "hardware_roadmap", "plan_prices"]
 
 _NEXT: Final = "n2-hbm4e"
 _SERVING_PRECISION: Final = {"fp4": "nvfp4"}
-_MODEL_LAW: Final = "joint-moe-2025"
 PHASES: Final[tuple[Literal["prefill", "decode"], ...]] = ("prefill", "decode")
 
 
@@ -149,29 +146,6 @@ class HardwareRoadmap:
         }
 
 
-@dataclass(frozen=True)
-class ModelRoadmap:
-    """For each training run: the model of least lifetime cost at the loss of the one named, and of least loss at its cost."""
-
-    choices: dict[str, Choice]
-    named_usd: dict[str, float]
-    at_named_usd: dict[str, Choice]  # the least loss for what the named one costs
-    warnings: list[str]
-
-    def curves(self) -> dict[str, list[dict[str, Any]]]:
-        """Iso-loss curves for the figure, thinned: rows of size, tokens and dollars by run."""
-        return {run: iso_loss_rows(c) for run, c in self.choices.items()}
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and the report."""
-        same = {run: c.to_dict() for run, c in self.at_named_usd.items()}
-        own = {run: {"named_usd": self.named_usd.get(run), "at_named_usd": same.get(run)} for run in self.choices}
-        return {
-            "choices": {run: c.to_dict() | own[run] for run, c in self.choices.items()},
-            "warnings": self.warnings,
-        }
-
-
 def hardware_roadmap(
     problem: Problem,
     relaxation: Relaxation,
@@ -229,7 +203,7 @@ def hardware_roadmap(
     if search and reference and built:
         try:
             answer = next_generation(
-                Question(target, *_mix(problem, prices, catalog), _economics(problem, prices, busiest), allowed),
+                Question(target, *_mix(problem, prices, catalog), economics(problem, prices, busiest), allowed),
                 design_of(reference.hardware), built, pareto=pareto, executor=executor, tell=tell,
             )  # fmt: skip
         except NoAnswerError as problem_found:
@@ -255,10 +229,16 @@ def _busiest(problem: Problem, prices: Prices) -> str | None:
     return best if total[best] > 0 else None
 
 
-def _economics(problem: Problem, prices: Prices, system: str) -> Economics:
+def economics(problem: Problem, prices: Prices, system: str, during: NDArray[np.bool_] | None = None) -> Economics:
+    """What having and running a system costs at a plan's prices, in all quarters in which it stands or in those `during`."""
     f, o = problem.scenario.finance, problem.scenario.operations
     return Economics.of(
-        prices, system, life_years=f.system_life_years, discount_rate=f.discount_rate, maintenance=o.maintenance
+        prices,
+        system,
+        life_years=f.system_life_years,
+        discount_rate=f.discount_rate,
+        maintenance=o.maintenance,
+        during=during,
     )
 
 
@@ -334,58 +314,3 @@ def _mix(problem: Problem, prices: Prices, catalog: Catalog) -> tuple[list[Work]
             works.append(replace(work_of, name=f"training of {runs[0].model}"))
             amounts.append(sum(made))
     return works, amounts
-
-
-def _largest_runs(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
-    """Of each model the run on most tokens, in the scenario's order."""
-    return [r for r in runs if r is max((o for o in runs if o.model == r.model), key=lambda o: o.tokens)]
-
-
-def model_roadmap(
-    problem: Problem,
-    relaxation: Relaxation,
-    catalog: Catalog,
-    *,
-    by: str = _MODEL_LAW,
-    tell: Callable[[str], None] = lambda _: None,
-) -> ModelRoadmap:
-    """For each model trained: what one as good would cost, and how good one as dear would be, were size, experts and tokens free.
-
-    Of the runs of one model the one on most tokens is asked about. Prices are the plan's at the system on which the run is
-    trained and served; a run's own size, by the same law and the same performance model, is what the choice is compared with.
-    """
-    prices, rule = plan_prices(problem, relaxation), law(by)
-    scenario = problem.scenario
-    choices: dict[str, Choice] = {}
-    named: dict[str, float] = {}
-    as_dear: dict[str, Choice] = {}
-    warnings: list[str] = []
-    if not scenario.training:
-        warnings.append(
-            "the scenario trains no model, so none is compared; add a run under training, with choose to leave it open"
-        )
-    for run in _largest_runs(scenario.training):
-        tell(f"models as good as {run.model} for {run.name}")
-        entry = catalog.model(run.model)
-        transformer = Transformer.from_catalog(entry)
-        active = float(transformer.active_parameters)
-        experts = entry.experts / entry.experts_per_token if entry.family == "moe" and rule.mixtures else 1.0
-        system = next((s for (w, s) in prices.racks_used if w == run.name), None)
-        if system is None:
-            warnings.append(f"{run.name} is not trained in the relaxed plan, so nothing is compared for it")
-            continue
-        try:
-            running = running_for(run, scenario, catalog, _economics(problem, prices, system), system)
-            loss = float(rule.loss(active, run.tokens, experts))
-            demand = demand_tokens(run, scenario)
-            asked = partial(choose, rule, running=running, serve_tokens=demand, name=run.name,
-                            data_tokens=max(MOST_TOKENS, run.tokens))  # fmt: skip
-            choices[run.name] = asked(Target("loss", loss))
-            own = running.costs(entry, run.tokens)
-            usd = own.train_usd_per_token * run.tokens + (own.serve_usd_per_token * demand if demand else 0.0)
-            named[run.name] = float(usd)
-            if np.isfinite(usd):
-                as_dear[run.name] = asked(Target("usd", float(usd)))
-        except GigaforgeError as found:
-            warnings.append(f"{run.name}: {found}")
-    return ModelRoadmap(choices, named, as_dear, warnings)

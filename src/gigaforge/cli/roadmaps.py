@@ -74,7 +74,8 @@ def add_roadmaps(
     tell: Callable[[str], None],
 ) -> None:
     """Ask both roadmaps at the co-optimised plan's prices; their answers become keys of the JSON."""
-    from gigaforge.buildout.roadmaps import hardware_roadmap, model_roadmap
+    from gigaforge.buildout.model_roadmap import model_roadmap
+    from gigaforge.buildout.roadmaps import hardware_roadmap
     from gigaforge.executor import open_executor
 
     exchange = result.coordination
@@ -164,29 +165,11 @@ def _print_next(found: dict[str, Any], console: Console) -> None:
 
 
 def _print_models(choices: dict[str, Any], console: Console) -> None:
-    from gigaforge.units import format_quantity
+    from gigaforge.report.roadmap_sections import model_answer, model_question
 
-    console.print("[bold]Models as good as the named ones[/bold]", highlight=False)
+    console.print("[bold]The next model[/bold]", highlight=False)
     for run, c in choices.items():
-        own, same = c["named_usd"], c["at_named_usd"]
-        than = f", the named one {format_quantity(own, 'money')}" if own and own < float("inf") else ""
-        console.print(
-            f"  {run}: {_model(c)}; {format_quantity(c['usd'], 'money')} over its life{than}"
-            f"{'' if c['serve_tokens'] else '; no workload serves it'}",
-            highlight=False,
-        )
-        if same:
-            console.print(
-                f"    as dear as the named one: a loss of {same['loss']:.3f} instead of {c['loss']:.3f} with {_model(same)}",
-                highlight=False,
-            )
+        console.print(model_question(run, c), highlight=False)
+        console.print(model_answer(c), highlight=False)
         for warning in c["warnings"]:
-            console.print(f"    [yellow]![/yellow] {warning}", highlight=False)
-
-
-def _model(choice: dict[str, Any]) -> str:
-    from gigaforge.units import format_quantity
-
-    active, total, tokens = (format_quantity(choice[k], "count") for k in ("active", "total", "tokens"))
-    kind = "dense" if choice["experts"] == 1 else f"{choice['experts']} x experts, {total} in all"
-    return f"{active} active ({kind}) on {tokens} tokens"
+            console.print(f"[yellow]![/yellow] {warning}", highlight=False)

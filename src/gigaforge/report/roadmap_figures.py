@@ -151,15 +151,34 @@ def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title
     mark = alt.Chart(best).encode(x="active:Q", y=f"{field}:Q")
     point = mark.mark_point(filled=True, size=110, color=accent("bad"), shape="diamond")
     text = mark.mark_text(dy=-16, fontWeight="bold").encode(text="label:N")
+    layers = [lines, point, text, *_named(choice, frame, same_loss=same_loss)]
     asked = f"at a loss of {choice['loss']:.3f}" if same_loss else "at one budget"
     heading = (
         title
         or f"Which model {asked}: {choice['law']}, {format_quantity(choice['serve_tokens'], 'count')} tokens served"
     )
-    warned = f"{len(choice['warnings'])} warnings: {choice['warnings'][0]}" if choice["warnings"] else ""
-    made = finish(alt.layer(lines, point, text), heading, warned, height=320)
+    warned = f"Mind: {'; '.join(choice['warnings'])}." if choice["warnings"] else ""
+    made = finish(alt.layer(*layers), heading, warned, height=320)
     made.title = alt.TitleParams(heading, subtitle=_wrap(warned)) if warned else alt.TitleParams(heading)
     return made
+
+
+def _named(choice: Mapping[str, Any], frame: pd.DataFrame, *, same_loss: bool) -> list[alt.Chart]:
+    """A mark for the model that the scenario names, where it lies within the figure."""
+    own = choice.get("named") or {}
+    if (
+        not same_loss
+        or not own.get("usd")
+        or own["usd"] > frame["usd"].max()
+        or own["active"] < frame["active"].min()
+    ):
+        return []
+    row = pd.DataFrame({"active": [own["active"]], "usd": [own["usd"]], "label": ["the one named"]})
+    mark = alt.Chart(row).encode(x="active:Q", y="usd:Q")
+    return [
+        mark.mark_point(filled=True, size=90, color=accent("ink")),
+        mark.mark_text(dy=-14).encode(text="label:N"),
+    ]
 
 
 def _decades(values: pd.Series, form: str = "~s") -> alt.Axis:

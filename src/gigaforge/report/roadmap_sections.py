@@ -10,8 +10,9 @@ from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table
 from gigaforge.report.roadmap_figures import design_pareto, hardware_sensitivity, iso_loss, specialised_designs
 from gigaforge.report.story import model_words, money
+from gigaforge.units import format_quantity
 
-__all__ = ["hardware_parts", "model_parts"]
+__all__ = ["hardware_parts", "model_answer", "model_parts", "model_question"]
 
 Parts = tuple[list[str], list[str], list[Figure], list[Table]]
 """Leading sentences, listed statements, figures, tables."""
@@ -162,20 +163,70 @@ def model_parts(roadmaps: Mapping[str, Any]) -> Parts:
     found = roadmaps.get("models") or {}
     choices, curves = found.get("choices") or {}, found.get("curves") or {}
     lead, points, figures = [], [f"{w[0].upper()}{w[1:]}." for w in found.get("warnings") or []], []
+    tables = []
     for run, c in choices.items():
-        own = c.get("named_usd")
-        than = f", against {money(own)} for the one named" if own and own < float("inf") else ""
-        cost = "training and serving" if c["serve_tokens"] else "training (no workload of the scenario serves it)"
-        words = f"{run}: as low a loss costs least with {model_words(c)}: {money(c['usd'])} of {cost}{than}."
-        if same := c.get("at_named_usd"):
-            words += f" For as much as the one named the loss could be {same['loss']:.3f} instead of {c['loss']:.3f}: {model_words(same)}."
-        lead.append(words)
+        lead += [model_question(run, c), model_answer(c)]
         points += [f"{run}: {w}." for w in c["warnings"]]
         if curves.get(run):
             figures.append(
                 Figure(f"iso-loss-{run}", f"Models as good as {run}'s", "", iso_loss(c, curves[run]),
                        numbers(curves[run], _CURVE),
                        "Each point is a model of that size trained until it reaches the same loss by the law; cost by the "
-                       "performance model at the plan's prices, with the tokens that workloads of the scenario ask of it.")
+                       "performance model at the plan's prices, with the tokens that it serves over its life.")
             )  # fmt: skip
-    return lead, points, figures, []
+        if len(c.get("expansions") or []) > 1:
+            tables.append(_expansion_table(run, c))
+    return lead, points, figures, tables
+
+
+def model_question(run: str, choice: Mapping[str, Any]) -> str:
+    """What the model of a run is for, and what the one named costs over its life."""
+    own, life = choice.get("named") or {}, choice.get("life") or {}
+    served = " and ".join(f"{counted(t)} tokens of {w}" for w, t in (life.get("workloads") or {}).items())
+    use = (
+        f"serves {served} from {life['first']} to {life['last']}" if served else "serves no workload of the scenario"
+    )
+    size = (
+        f" ({counted(own['active'])} of {counted(own['total'])} parameters, {counted(own['tokens'])} tokens)"
+        if own
+        else ""
+    )
+    if not own or own["usd"] is None:
+        return f"{run}{size} {use}; it cannot be run as asked." if own else f"{run} {use}."
+    parts = (
+        f": {money(own['train_usd'])} of training, {money(own['serve_usd'])} of serving" if served else " of training"
+    )
+    return f"{run}{size} {use} and costs {money(own['usd'])}{parts}."
+
+
+def model_answer(choice: Mapping[str, Any]) -> str:
+    """The model of least cost at the same loss, and that of least loss at the same cost."""
+    parts = ""
+    if choice["serve_tokens"]:
+        parts = f" ({money(choice['train_usd'])} of training, {money(choice['serve_usd'])} of serving)"
+    words = f"As low a loss by {choice['law']} costs least with {model_words(choice)}: {money(choice['usd'])}{parts}."
+    if same := choice.get("at_named_usd"):
+        words += f" For as much as the one named the loss could be {same['loss']:.3f} instead of {choice['loss']:.3f}: {model_words(same)}."
+    return words
+
+
+def counted(value: float) -> str:
+    """A count for people: "405B"."""
+    return format_quantity(value, "count")
+
+
+def _expansion_table(run: str, choice: Mapping[str, Any]) -> Table:
+    heads = ["Model", "Active", "In all", "Training tokens", "Training", "Serving", "Both"]
+    rows: list[list[Any]] = [
+        ["dense" if r["experts"] == 1 else f"{r['experts']} x experts", counted(r["active"]), counted(r["total"]),
+         counted(r["tokens"]), money(r["train_usd"]), money(r["serve_usd"]), money(r["usd"])]
+        for r in choice["expansions"]
+    ]  # fmt: skip
+    own = choice.get("named")
+    if own and own["usd"] is not None:
+        rows.append(
+            ["the one named", counted(own["active"]), counted(own["total"]), counted(own["tokens"]),
+             money(own["train_usd"]), money(own["serve_usd"]), money(own["usd"])]
+        )  # fmt: skip
+    note = "The cheapest of each kind at the same loss. Training counts the run's experiments; dollars are those of the run's window."
+    return Table(f"As good as {run}'s, by kind", heads, rows, note=note)

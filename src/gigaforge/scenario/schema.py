@@ -105,7 +105,14 @@ class Scenario(Part):
         for condition in self.investment.conditions if self.investment else []:
             if condition.run is not None and condition.run not in runs:
                 raise ValueError(f"investment.conditions: {condition.run!r} is not a training run of this scenario")
+        workloads = [w.name for w in self.serving]
         for run in self.training:
+            for name in run.serves:
+                if name not in workloads:
+                    known_names = ", ".join(workloads) or "none"
+                    raise ValueError(
+                        f"training: {run.name!r} serves {name!r}, which is no workload here (known: {known_names})"
+                    )
             if run.latest is not None and run.latest > self.horizon.last:
                 raise ValueError(f"training: {run.name!r} may slip to {run.latest}, after the horizon")
             if run.start < self.horizon.first or run.end > self.horizon.last:

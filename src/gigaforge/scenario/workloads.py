@@ -13,7 +13,23 @@ from gigaforge.scenario.choice import ModelChoice
 from gigaforge.scenario.series import CountSeries, FractionSeries, Part, TokenSeries, interpolate
 from gigaforge.units import Duration, Fraction, MoneyPerTime, MoneyPerToken, Tokens
 
-__all__ = ["Product", "Reasoning", "Serving", "TokenPrices", "TrainingRun", "output_tokens"]
+__all__ = ["Product", "Reasoning", "Served", "Serving", "TokenPrices", "TrainingRun", "output_tokens"]
+
+
+class Served(Part):
+    """What of a workload a trained model serves."""
+
+    share: Fraction = Field(gt=0, le=1, description="of the workload's tokens")
+    ttft: Duration | None = Field(None, description="time to first token, at most (default: the workload's)")
+    tpot: Duration | None = Field(None, description="time per output token, at most (default: the workload's)")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("ttft", "tpot"):
+            limit = getattr(self, name)
+            if limit is not None and limit <= 0:
+                raise ValueError(f"{name} must be above zero")
+        return self
 
 
 class TrainingRun(Part):
@@ -32,6 +48,11 @@ class TrainingRun(Part):
         None, description="per optimizer step; default: 63M at 14.8T tokens, growing with their power 0.47"
     )
     precision: str = "fp8"
+    serves: dict[str, Served] = Field(
+        {},
+        description="workload to what of it this model serves once trained, until a later run that serves it is done; for the "
+        "next-model question only: the plan serves each workload with its own model",
+    )
     compute_multiple: float = Field(
         1.0, ge=1.0, description="experiments, reinforcement learning and failed runs, as a multiple of the final run"
     )

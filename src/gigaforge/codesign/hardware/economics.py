@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gigaforge.codesign.prices import Prices
 from gigaforge.errors import InputError
@@ -59,8 +60,9 @@ class Economics:
         life_years: float = 5.0,
         discount_rate: float = 0.1,
         maintenance: float = 0.03,
+        during: NDArray[np.bool_] | None = None,
     ) -> Self:
-        """From a plan's prices at one platform: means over the quarters in which its racks stand.
+        """From a plan's prices at one platform: means over the quarters in which its racks stand (of those in `during`).
 
         Capital costs more than its rate of return in quarters in which cash binds (`Prices.dollar_usd`).
 
@@ -74,6 +76,8 @@ class Economics:
             known = ", ".join(prices.watt_usd) or "none"
             raise InputError(f"no price of power for {system!r}; priced: {known}", "prices")
         racks = prices.racks_online.get(system)
+        if racks is not None and during is not None and np.any(racks * during):
+            racks = racks * during
         weights = None if racks is None or not np.any(racks) else racks
         bought = prices.racks_bought.get(system)
         dollar = prices.mean(prices.dollar_usd, None if bought is None or not np.any(bought) else bought)

@@ -8,19 +8,20 @@ price per FLOP, so that a mixture's memory, its all-to-all and a small model's p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.catalog.schema import Model
+from gigaforge.codesign.models.answer import Choice, Curve, Target
 from gigaforge.codesign.models.laws import Law
-from gigaforge.codesign.models.running import ModelCosts, Running
+from gigaforge.codesign.models.running import ModelCosts
 from gigaforge.codesign.models.shapes import EXPANSIONS, shape
 from gigaforge.errors import InputError, NoAnswerError
+from gigaforge.units import format_quantity
 
-__all__ = ["MOST_TOKENS", "Choice", "Curve", "Target", "choose", "curve", "iso_loss_rows", "tokens_for_loss"]
+__all__ = ["MOST_TOKENS", "choose", "curve", "tokens_for_loss"]
 
 Array = NDArray[np.float64]
 
@@ -37,109 +38,6 @@ MOST_RATIO: Final = 1e4
 """Training tokens per active parameter, up to which runs still followed a law (Sardana et al., section 5)."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What the model is to reach.
-
-    Attributes
-    ----------
-    kind : {"loss", "usd", "flop"}
-        Least cost at this loss [nat/token]; least loss at this cost of training and serving [USD]; least loss at this
-        compute for training [FLOP].
-    value : float
-        How much.
-
-    """
-
-    kind: Literal["loss", "usd", "flop"]
-    value: float
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("loss", "usd", "flop"):
-            raise InputError(f"{self.kind!r}; loss, usd and flop are known", "target.kind")
-        if not (np.isfinite(self.value) and self.value > 0):
-            raise InputError(f"{self.value!r}; a positive number is expected", f"target.{self.kind}")
-
-
-class Curve(NamedTuple):
-    """Models of one expansion that all meet the target; arrays of shape (size,).
-
-    `active`, `tokens` [count]; `loss` [nat/token]; `train_usd`, `serve_usd` over the model's life [USD]; `mfu` [1].
-    """
-
-    experts: int
-    active: Array
-    tokens: Array
-    loss: Array
-    train_usd: Array
-    serve_usd: Array
-    mfu: Array
-
-    @property
-    def usd(self) -> Array:
-        """Training and serving. [USD]"""
-        return self.train_usd + self.serve_usd
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The model to train.
-
-    Attributes
-    ----------
-    law : str
-        Whose.
-    experts : int
-        Expansion: experts held over experts used.
-    active, total, tokens, flop : float
-        Parameters, training tokens and training compute.
-    loss, train_usd, serve_usd, serve_tokens : float
-        What it reaches and costs over its life.
-    mfu : float
-        Of its training.
-    model : Model
-        An architecture of this size.
-    warnings : list of str
-        What lies outside the law's range, and what else a reader must know.
-    curves : list of Curve
-        All expansions tried, for the figure.
-
-    """
-
-    law: str
-    experts: int
-    active: float
-    total: float
-    tokens: float
-    flop: float
-    loss: float
-    train_usd: float
-    serve_usd: float
-    serve_tokens: float
-    mfu: float
-    model: Model
-    warnings: list[str] = field(default_factory=list)
-    curves: list[Curve] = field(default_factory=list)
-
-    @property
-    def usd(self) -> float:
-        """Training and serving. [USD]"""
-        return self.train_usd + self.serve_usd
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON, without the curves."""
-        plain = {k: v for k, v in vars(self).items() if k not in ("model", "curves")}
-        m = self.model
-        return plain | {
-            "usd": self.usd,
-            "context": m.max_context,
-            "architecture": {
-                "layers": m.layers, "d_model": m.d_model, "heads": m.heads, "kv_heads": m.kv_heads, "d_ff": m.d_ff,
-                "experts": m.experts, "experts_per_token": m.experts_per_token, "expert_d_ff": m.expert_d_ff,
-            },
-        }  # fmt: skip
-
-
 def tokens_for_loss(law: Law, active: Array, loss: float, experts: float = 1.0) -> Array:
     """Training tokens with which models of given sizes reach a loss; infinite where no amount does. Shape (size,)."""
     low, high = np.full(len(active), np.log(1e6)), np.full(len(active), np.log(1e20))
@@ -149,6 +47,17 @@ def tokens_for_loss(law: Law, active: Array, loss: float, experts: float = 1.0) 
         there = law.loss(active, np.exp(middle), experts) <= loss
         low, high = np.where(there, low, middle), np.where(there, middle, high)
     return np.where(reach, np.exp(high), np.inf)
+
+
+class Costed(Protocol):
+    """What says what a model costs: one system (`Running`), or all that it meets over its life (`Lifetime`)."""
+
+    @property
+    def name(self) -> str:
+        """Where it is trained and served."""
+
+    def costs(self, model: Model, tokens: float) -> ModelCosts:
+        """Train a model on so many tokens and serve it."""
 
 
 Costing = Callable[[float, int, float], ModelCosts]
@@ -261,7 +170,7 @@ def _interpolate(at: Array, values: Sequence[float], wanted: Array) -> Array:
 def choose(
     law: Law,
     target: Target,
-    running: Running,
+    running: Costed,
     *,
     serve_tokens: float = 0.0,
     expansions: Sequence[int] = EXPANSIONS,
@@ -277,7 +186,7 @@ def choose(
         A law that knows mixtures compares all expansions; another one compares dense models.
     target : Target
         Least cost at a loss, or least loss at a cost or at a compute.
-    running : Running
+    running : Running or Lifetime
         Where, at which prices, for which requests.
     serve_tokens : float
         Answer tokens served over the model's life.
@@ -311,7 +220,7 @@ def choose(
     ]
     if not curves:
         raise NoAnswerError(
-            f"no model meets {target.kind} {target.value:.4g} on {running.hardware.name}",
+            f"no model meets {target.kind} {target.value:.4g} on {running.name}",
             [
                 "models of all sizes tried are too large or too slow for it, cost more to serve than is given, or need more data"
             ],
@@ -321,8 +230,9 @@ def choose(
     i = int(np.argmin(getattr(best, by)))
     active, tokens = float(best.active[i]), float(best.tokens[i])
     warnings = law.warnings(active, tokens, float(best.experts))
-    if tokens >= data_tokens * 0.99:
-        warnings.append(f"the choice trains on all of the {data_tokens:.3g} tokens that there are taken to be")
+    if tokens >= data_tokens * 0.99 or (i == 0 and _needs_more(law, target, best, data_tokens)):
+        there = format_quantity(data_tokens, "count")
+        warnings.append(f"the choice trains on all of the {there} tokens that there are taken to be")
     elif tokens >= MOST_RATIO * active * 0.99:
         warnings.append(
             f"the choice trains on {MOST_RATIO:,.0f} tokens a parameter, the most that runs have been tried with"
@@ -349,20 +259,9 @@ def choose(
     )
 
 
-def iso_loss_rows(choice: Choice, count: int = 90) -> list[dict[str, Any]]:
-    """A choice's curves as plain rows for a figure: those within four times the least cost, or 0.4 of the least loss."""
-    same = all(float(np.ptp(c.loss)) < 1e-3 for c in choice.curves)
-    least = min(float((c.usd if same else c.loss).min()) for c in choice.curves)
-    rows = []
-    for c in choice.curves:
-        near = np.flatnonzero(c.usd <= 4 * least if same else c.loss <= least + 0.4)
-        if not near.size:
-            continue
-        rows += [
-            {
-                "experts": c.experts, "active": float(c.active[i]), "tokens": float(c.tokens[i]), "loss": float(c.loss[i]),
-                "train_usd": float(c.train_usd[i]), "serve_usd": float(c.serve_usd[i]), "usd": float(c.usd[i]),
-            }
-            for i in near[np.unique(np.linspace(0, near.size - 1, count).astype(int))]
-        ]  # fmt: skip
-    return rows
+def _needs_more(law: Law, target: Target, curve: Curve, data_tokens: float) -> bool:
+    """Whether the next smaller model would need more data than there is to meet a loss."""
+    smaller = np.array([curve.active[0] * np.exp(-(_SPAN * 1.5) / (_FINE - 1))])
+    return target.kind == "loss" and bool(
+        tokens_for_loss(law, smaller, target.value, float(curve.experts))[0] > data_tokens
+    )

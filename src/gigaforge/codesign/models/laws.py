@@ -97,7 +97,7 @@ class Law(ABC):
         return 0.0
 
     def warnings(self, active: float, tokens: float, experts: float = 1.0, granularity: float = 1.0) -> list[str]:
-        """What of a model lies outside the range that the law was fitted in, in sentences."""
+        """What of a model lies outside the range that the law was fitted in, in one sentence; none where all lies within."""
         numbers = {
             "active": active,
             "total": float(self.total(active, experts)),
@@ -110,15 +110,14 @@ class Law(ABC):
         out = []
         for name, (low, high) in self.ranges.items():
             value = numbers[name]
-            if not low * (1 - 1e-9) <= value <= high * (1 + 1e-9):
+            again = name == "total" and value == active and "active" in self.ranges
+            if not low * (1 - 1e-9) <= value <= high * (1 + 1e-9) and not again:
                 times = value / high if value > high else low / value
                 side = "above" if value > high else "below"
                 many = f"{times:,.0f}" if times >= 100 else f"{times:.3g}"
                 at, least, most = (_people(v) for v in (value, low, high))
-                out.append(
-                    f"{_WORDS[name]} {at} is {many} times {side} the range {least} to {most} in which {self.label} was fitted"
-                )
-        return out
+                out.append(f"{_WORDS[name]} {at} is {many} times {side} the range {least} to {most}")
+        return [f"beyond what {self.label} was fitted on: {', '.join(out)}"] if out else []
 
 
 def _people(value: float) -> str:

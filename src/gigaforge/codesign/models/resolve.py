@@ -10,21 +10,17 @@ import numpy as np
 
 from gigaforge.catalog import Catalog
 from gigaforge.codesign.hardware.economics import Economics
-from gigaforge.codesign.models.choose import Choice, Target, choose
+from gigaforge.codesign.models.answer import Choice, Target
+from gigaforge.codesign.models.choose import choose
 from gigaforge.codesign.models.laws import Law, law
-from gigaforge.codesign.models.running import Running
+from gigaforge.codesign.models.life import Place, lifetime_of, service_as_first, services_of
 from gigaforge.errors import InputError, NoAnswerError
-from gigaforge.perf.inference import Traffic
-from gigaforge.scenario import Scenario, interpolate, output_tokens, peak_over_mean
-from gigaforge.scenario.schema import Serving, TrainingRun
+from gigaforge.scenario import Scenario
+from gigaforge.scenario.schema import TrainingRun
 
-__all__ = ["Resolved", "demand_tokens", "economics_of", "resolve_models", "running_for"]
+__all__ = ["Resolved", "economics_of", "resolve_models"]
 
-_WEEKS_PER_QUARTER: Final = 365.25 / 7 / 4
 _NAME: Final = re.compile(r"^[a-z0-9][a-z0-9.\-]*$")
-_TTFT_S: Final = 5.0
-"""Time to first token where nothing in the scenario says (assumption)."""
-_CACHED_LIMIT: Final = 0.99
 
 
 @dataclass(frozen=True)
@@ -102,12 +98,20 @@ def _answer(run: TrainingRun, scenario: Scenario, catalog: Catalog, economics: E
     if run.name in catalog.models:
         raise InputError(f"{run.name!r} is a model of the catalogue already; give the run another name", where)
     by = law(ask.law)
-    demand = ask.serve_tokens if ask.serve_tokens is not None else demand_tokens(run, scenario)
+    services = services_of(run, scenario)
+    demand = ask.serve_tokens if ask.serve_tokens is not None else sum(s.total for s in services)
+    if demand and not services:
+        services = service_as_first(run, scenario)
+    names = (run.name, *(s.workload.name for s in services))
+    newest = Place(ask.system or _newest(run, scenario), economics)
+    life = lifetime_of(run, scenario, catalog, services, dict.fromkeys(names, newest))
+    if demand and not life.serving:
+        life = replace(life, serving=[(life.training, 1.0)])  # of requests that nobody states
     try:
         choice = choose(
             by,
             _target(run, by, catalog),
-            running_for(run, scenario, catalog, economics),
+            life,
             serve_tokens=demand,
             expansions=tuple(ask.expansions),
             data_tokens=ask.data,
@@ -134,54 +138,6 @@ def _target(run: TrainingRun, by: Law, catalog: Catalog) -> Target:
     if experts > 1 and not by.mixtures:
         raise InputError(f"{value!r} is a mixture, which {by.label} does not know; take law: joint-moe-2025", "like")
     return Target("loss", float(by.loss(active.value, model.training_tokens.value, experts)))
-
-
-def demand_tokens(run: TrainingRun, scenario: Scenario) -> float:
-    """Answer tokens that the scenario's users ask of a run's model after its training, to the end of the horizon."""
-    total = 0.0
-    for serving in scenario.serving:
-        if serving.model in (run.name, run.model):
-            quarters = [q for q in scenario.quarters if q > run.end]
-            if quarters:
-                messages = interpolate(serving.weekly_users, quarters)
-                messages = messages * interpolate(serving.messages_per_user_week, quarters)
-                per_week = messages * output_tokens(serving, quarters)
-                total += float(per_week.sum()) * _WEEKS_PER_QUARTER
-    return total
-
-
-def running_for(
-    run: TrainingRun, scenario: Scenario, catalog: Catalog, economics: Economics, system: str = ""
-) -> Running:
-    """Where a run's model is trained and served (default: on the newest platform by its start), for whose requests."""
-    ask = run.choose
-    system = system or (ask.system if ask and ask.system else _newest(run, scenario))
-    served = next((s for s in scenario.serving if s.model in (run.name, run.model)), None)
-    other = served or next(iter(scenario.serving), None)
-    running = Running.on(
-        catalog,
-        system,
-        economics,
-        _traffic(run, scenario, other, ask.tpot if ask else 0.05),
-        seq_len=run.seq_len,
-        utilisation=1.0 if other is None else min(other.utilisation / peak_over_mean(other, catalog), 1.0),
-    )
-    if run.precision in ("bf16", "fp8", "mxfp8", "nvfp4") and running.hardware.supports(run.precision):
-        running = replace(running, train_precision=run.precision)
-    if served is not None and running.hardware.supports(served.precision):
-        running = replace(running, serve_precision=served.precision)
-    return running
-
-
-def _traffic(run: TrainingRun, scenario: Scenario, serving: Serving | None, tpot: float) -> Traffic:
-    if serving is None:
-        return Traffic(2048, 512, ttft_s=_TTFT_S, tpot_s=tpot, percentile="mean")
-    after = [q for q in scenario.quarters if q > run.end][:1] or scenario.quarters[-1:]
-    prompt, answer = float(interpolate(serving.input_tokens, after)[0]), float(output_tokens(serving, after)[0])
-    return Traffic(
-        round(prompt), round(answer), prefix_hit=min(serving.cached_share, _CACHED_LIMIT), ttft_s=serving.ttft,
-        tpot_s=serving.tpot, percentile="mean",
-    )  # fmt: skip
 
 
 def _newest(run: TrainingRun, scenario: Scenario) -> str:

@@ -83,6 +83,8 @@ class Running:
         As `gigaforge train` and `gigaforge infer` take them.
     utilisation : float
         Share of its serving capacity that demand uses over the day [1].
+    label : str
+        Whose requests, in words.
 
     """
 
@@ -94,6 +96,7 @@ class Running:
     train_precision: str = "fp8"
     serve_precision: str = "fp8"
     utilisation: float = 0.5
+    label: str = "serving"
 
     def __post_init__(self) -> None:
         if not 0 < self.utilisation <= 1:
@@ -102,8 +105,22 @@ class Running:
             raise InputError(f"{self.rack_usd}; a price is at least zero", "rack_usd")
 
     @classmethod
-    def on(cls, catalog: Catalog, system: str, economics: Economics, traffic: Traffic, **more: object) -> Running:
+    def on(
+        cls,
+        catalog: Catalog,
+        system: str,
+        economics: Economics,
+        traffic: Traffic,
+        *,
+        rack_usd: float | None = None,
+        **more: object,
+    ) -> Running:
         """On a catalogue system; in fp8 where its chip computes that, in which dense models and mixtures both ship.
+
+        Parameters
+        ----------
+        rack_usd : float, optional
+            Price of the system and its share of the network [USD]; default the catalogue's.
 
         Raises
         ------
@@ -113,14 +130,20 @@ class Running:
         """
         entry = catalog.system(system)
         hardware = Hardware.from_catalog(entry, catalog.accelerator(entry.accelerator))
-        if entry.price is None:
-            raise InputError("has no price; give one in your own catalogue (--catalog)", f"system {system}")
-        price = entry.price.value + (entry.network_price.value if entry.network_price else 0.0)
+        if rack_usd is None:
+            if entry.price is None:
+                raise InputError("has no price; give one in your own catalogue (--catalog)", f"system {system}")
+            rack_usd = entry.price.value + (entry.network_price.value if entry.network_price else 0.0)
         train = "fp8" if "fp8" in hardware.peak_flop_s else "bf16"
         return cls(
-            hardware, price, economics, traffic,
+            hardware, rack_usd, economics, traffic,
             **({"train_precision": train, "serve_precision": train} | more),  # type: ignore[arg-type]
         )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """The system."""
+        return self.hardware.name
 
     def usd_per_s(self, power_w: float) -> float:
         """What a second of one accelerator costs, drawing so much IT power with its share of the system. [USD/s]"""
@@ -140,13 +163,13 @@ class Running:
             Of the training, which size the gang and the batch.
 
         """
-        transformer = Transformer.from_catalog(model)
-        train, mfu, gang = self._train(transformer, tokens)
-        serve, replica = self._serve(transformer)
+        train, mfu, gang = self.train(model, tokens)
+        serve, replica = self.serve(model)
         return ModelCosts(train, serve, mfu, gang, replica)
 
-    def _train(self, transformer: Transformer, tokens: float) -> tuple[float, float, int]:
-        h = self.hardware
+    def train(self, model: Model, tokens: float) -> tuple[float, float, int]:
+        """A trained token [USD/token], MFU and accelerators of the run; infinite, 0, 0 where it cannot be run."""
+        h, transformer = self.hardware, Transformer.from_catalog(model)
         peak = float(h.peak_flop_s[precision_family(self.train_precision)])
         flop = float(np.asarray(transformer.training_flops_per_token(float(self.seq_len)))) * tokens
         domain, odd = h.nvlink_domain, h.nvlink_domain // (h.nvlink_domain & -h.nvlink_domain)
@@ -166,7 +189,9 @@ class Running:
             gang *= 2
         return float("inf"), 0.0, 0
 
-    def _serve(self, transformer: Transformer) -> tuple[float, int]:
+    def serve(self, model: Model) -> tuple[float, int]:
+        """An answer's token [USD/token] and accelerators of one replica; infinite, 0 where it cannot be served in time."""
+        transformer = Transformer.from_catalog(model)
         precision = _SERVING_NAMES.get(self.serve_precision, self.serve_precision)
         try:
             best = search_serving(transformer, self.hardware, self.traffic, precision=precision).best()
