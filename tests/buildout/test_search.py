@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from gigaforge.buildout.problem import problem_from
 from gigaforge.buildout.programme import build
 from gigaforge.buildout.search import search
+from gigaforge.buildout.search.reduced import Point
+from gigaforge.buildout.search.tree import Tree
 from gigaforge.buildout.solver import Solution, SolverOptions, relax, solve
 from tests.buildout.small import catalog, points, scenario
 
@@ -72,6 +75,21 @@ def test_a_gap_that_racks_keep_open_is_closed_all_the_same() -> None:
     assert found.status == "optimal"
     assert found.gap <= 2e-4
     assert found.objective == pytest.approx(best.objective, rel=3e-4)
+
+
+def test_sides_of_a_question_may_have_the_same_bound() -> None:
+    """No plan is lost where two numbers can each be either, and nothing tells the sides apart."""
+
+    def solve_flat(lower: Any, upper: Any, **_: Any) -> Point:
+        return Point(1.0, np.where(lower == upper, lower, 0.5), None)
+
+    columns = np.arange(2, dtype=np.int32)
+    flat: Any = SimpleNamespace(solves=0, where=lambda mine: mine, solve=solve_flat)
+    tree, seen = Tree(flat, {"tranches": columns}, gap=0.0), set()
+    for leaf in tree.leaves(np.zeros(2), np.ones(2), 100, lambda: True):
+        seen.add(tuple(leaf.point.shape))
+        tree.worth = 0.5
+    assert len(seen) == 4
 
 
 def test_a_search_repeats_to_the_digit() -> None:

@@ -65,6 +65,7 @@ class Tree:
     closed: float = -np.inf
     opened: int = 0
     _now: float = np.inf  # bound of the node in hand
+    _pushed: int = 0
     _open: list[tuple[float, int, Node]] = field(default_factory=list)
     _order: list[tuple[str, Columns]] = field(default_factory=list)
 
@@ -126,7 +127,8 @@ class Tree:
         return heapq.heappop(self._open)[2]
 
     def _push(self, node: Node) -> None:
-        heapq.heappush(self._open, (-node.bound, self.reduced.solves, node))
+        self._pushed += 1  # the two sides of a question may have the same bound
+        heapq.heappush(self._open, (-node.bound, self._pushed, node))
 
     def _again(self, node: Node) -> Node | None:
         """Solve anew what was left at a first look."""
