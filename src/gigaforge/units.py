@@ -36,6 +36,7 @@ __all__ = [
     "format_quantity",
     "parse_quantity",
     "power_unit",
+    "quantity_field",
 ]
 
 _PREFIX: Final = {"": 1.0, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9,
@@ -366,10 +367,12 @@ def _significant(number: float, digits: int) -> str:
     return text
 
 
-def _validator(dimension: str, *, negative: bool = False) -> BeforeValidator:
+def quantity_field(dimension: str) -> BeforeValidator:
+    """For a pydantic field: a text with a unit in the file, a float of at least zero in Python."""
+
     def validate(value: Any) -> float:
         number = parse_quantity(value, dimension)
-        if number < 0 and not negative:
+        if number < 0:
             raise ValueError(f"{value!r} is negative; {_article(dimension)} of at least zero is expected")
         return number
 
@@ -377,20 +380,20 @@ def _validator(dimension: str, *, negative: bool = False) -> BeforeValidator:
 
 
 # Field types for pydantic models: text with a unit in the file, SI float in Python.
-Power = Annotated[float, _validator("power")]
-Money = Annotated[float, _validator("money")]
-Bytes = Annotated[float, _validator("data")]
-Bandwidth = Annotated[float, _validator("bandwidth")]
-FlopRate = Annotated[float, _validator("flop_rate")]
-Flops = Annotated[float, _validator("flops")]
-Duration = Annotated[float, _validator("duration")]
-Count = Annotated[float, _validator("count")]
-Fraction = Annotated[float, _validator("fraction")]
-EnergyPrice = Annotated[float, _validator("energy_price")]
-Tokens = Annotated[float, _validator("tokens")]
-MoneyPerPower = Annotated[float, _validator("money_per_power")]
-MoneyPerPowerTime = Annotated[float, _validator("money_per_power_time")]
-MoneyPerTime = Annotated[float, _validator("money_per_time")]
-MoneyPerToken = Annotated[float, _validator("money_per_token")]
-CarbonIntensity = Annotated[float, _validator("carbon_intensity")]
-WaterIntensity = Annotated[float, _validator("water_intensity")]
+Power = Annotated[float, quantity_field("power")]
+Money = Annotated[float, quantity_field("money")]
+Bytes = Annotated[float, quantity_field("data")]
+Bandwidth = Annotated[float, quantity_field("bandwidth")]
+FlopRate = Annotated[float, quantity_field("flop_rate")]
+Flops = Annotated[float, quantity_field("flops")]
+Duration = Annotated[float, quantity_field("duration")]
+Count = Annotated[float, quantity_field("count")]
+Fraction = Annotated[float, quantity_field("fraction")]
+EnergyPrice = Annotated[float, quantity_field("energy_price")]
+Tokens = Annotated[float, quantity_field("tokens")]
+MoneyPerPower = Annotated[float, quantity_field("money_per_power")]
+MoneyPerPowerTime = Annotated[float, quantity_field("money_per_power_time")]
+MoneyPerTime = Annotated[float, quantity_field("money_per_time")]
+MoneyPerToken = Annotated[float, quantity_field("money_per_token")]
+CarbonIntensity = Annotated[float, quantity_field("carbon_intensity")]
+WaterIntensity = Annotated[float, quantity_field("water_intensity")]

@@ -142,6 +142,11 @@ def test_a_power_cap_costs_goodput_not_the_books():
         ("spares=few", "not a whole number"),
         ("speed=3", "unknown field"),
         ("spares=-1", "below zero"),
+        ("headroom=-0.1", "below zero"),
+        ("interval_s=0", "more than 0 is needed"),
+        ("replica_racks=0", "at least 1 is needed"),
+        ("fallback=1.5", "a share from 0 to 1 is expected"),
+        ("technicians=2000000", "at most 1,000,000 are expected"),
     ],
 )
 def test_wrong_policies_are_explained(text, message):

@@ -11,6 +11,7 @@ import numpy as np
 
 from gigaforge.errors import InputError
 from gigaforge.operations.fleet import Fleet
+from gigaforge.operations.spec import CheckpointSpec, Part, SiteSpec, TrainingSpec, bounds
 
 __all__ = ["policies", "policy_changes", "with_changes", "with_policy"]
 
@@ -29,6 +30,11 @@ SERVING: Final[dict[str, Callable[[str], Any]]] = {
     "autoscale": str, "headroom": float, "start_s": float, "backfill": _whether,
 }  # fmt: skip
 SITE: Final[dict[str, Callable[[str], Any]]] = {"technicians": int, "parts": int, "share_spares": _whether}
+_FILED: Final[dict[str, tuple[type[Part], str]]] = {
+    "spares": (TrainingSpec, "spares"), "replica_racks": (TrainingSpec, "replica_racks"), "interval_s": (CheckpointSpec, "interval"),
+    "fallback": (TrainingSpec, "fallback"), "technicians": (SiteSpec, "technicians"), "parts": (SiteSpec, "spare_parts"),
+}  # fmt: skip
+"""Where a fleet file has the same field; what is not here needs only be a number from zero on."""
 _VALUES_SHOWN: Final = 4
 _WORDS: Final = {
     "mode": ("synchronous", "elastic", "fault_tolerant"),
@@ -64,19 +70,21 @@ def policy_changes(text: str) -> dict[str, Any]:
 
 
 def _in_range(name: str, value: float) -> None:
-    """The same bounds as a fleet file's."""
+    """The bounds of a fleet file's field, told in words of the option."""
     if not math.isfinite(value):
         raise InputError(f"{name} {value}; a finite number is expected", "--compare")
     if value < 0:
         raise InputError(f"{name} {value} is below zero", "--compare")
-    least = {"interval_s": 1e-3, "technicians": 1, "parts": 1, "replica_racks": 1}.get(name, 0)
-    if value < least:
-        needed = "more than 0" if name == "interval_s" else f"at least {least}"
-        raise InputError(f"{name} {value:g}; {needed} is needed", "--compare")
-    if name in ("technicians", "parts") and value > 1_000_000:
-        raise InputError(f"{name} {value:,}; at most 1,000,000 are expected", "--compare")
-    if name == "fallback" and value > 1:
-        raise InputError(f"fallback {value:g}; a share from 0 to 1 is expected", "--compare")
+    if name not in _FILED:
+        return
+    found = bounds(*_FILED[name])
+    if value < found.least:
+        raise InputError(f"{name} {value:g}; at least {found.least:g} is needed", "--compare")
+    if value <= found.above:
+        raise InputError(f"{name} {value:g}; more than {found.above:g} is needed", "--compare")
+    if value > found.most:
+        wanted = "a share from 0 to 1 is" if found.most == 1 else f"at most {found.most:,.0f} are"
+        raise InputError(f"{name} {value:,g}; {wanted} expected", "--compare")
 
 
 def with_policy(fleet: Fleet, **changes: Any) -> Fleet:

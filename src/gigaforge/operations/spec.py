@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,26 +14,24 @@ from gigaforge.catalog.load import read_yaml, validation_problem
 from gigaforge.errors import InputError
 from gigaforge.operations.research import ResearchPolicy
 from gigaforge.quarters import Quarter
-from gigaforge.units import Duration, EnergyPrice, Fraction, Power, parse_quantity
+from gigaforge.units import CarbonIntensity, Duration, EnergyPrice, Fraction, Power, quantity_field
 
-__all__ = ["FleetSpec", "fleet_json_schema", "load_fleet_spec"]
+__all__ = [
+    "Bounds",
+    "CheckpointSpec",
+    "FleetSpec",
+    "Part",
+    "SiteSpec",
+    "TrainingSpec",
+    "bounds",
+    "fleet_json_schema",
+    "load_fleet_spec",
+]
 
 
-def _quantity(dimension: str) -> BeforeValidator:
-    def read(value: Any) -> float:
-        number = parse_quantity(value, dimension)
-        if number < 0:
-            words = f"{'an' if dimension[0] in 'aeiou' else 'a'} {dimension.replace('_', ' ')}"
-            raise ValueError(f"{value!r} is below zero; {words} of at least zero is expected")
-        return number
-
-    return BeforeValidator(read, json_schema_input_type=str)
-
-
-TokenRate = Annotated[float, _quantity("token_rate")]
-Frequency = Annotated[float, _quantity("frequency")]
-Energy = Annotated[float, _quantity("energy")]
-Carbon = Annotated[float, _quantity("carbon_intensity")]
+TokenRate = Annotated[float, quantity_field("token_rate")]
+Frequency = Annotated[float, quantity_field("frequency")]
+Energy = Annotated[float, quantity_field("energy")]
 Racks = Annotated[int, Field(ge=0)]
 Share = Annotated[Fraction, Field(ge=0.0, le=1.0)]
 
@@ -40,6 +40,30 @@ class Part(BaseModel):
     """A block of the file: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a number may be: from `least`, more than `above`, to `most`."""
+
+    least: float = -math.inf
+    above: float = -math.inf
+    most: float = math.inf
+
+
+def bounds(block: type[Part], field: str) -> Bounds:
+    """The bounds that a block states for one of its fields, wherever else that field can be given."""
+    schema = block.model_json_schema(mode="serialization")["properties"][field]
+    stated = schema | next((part for part in schema.get("anyOf", []) if part.get("type") != "null"), {})
+
+    def bound(*names: str, default: float) -> float:
+        return float(next((stated[name] for name in names if name in stated), default))
+
+    return Bounds(
+        bound("minimum", "ge", default=-math.inf),
+        bound("exclusiveMinimum", "gt", default=-math.inf),
+        bound("maximum", "le", default=math.inf),
+    )
 
 
 class SystemSpec(Part):
@@ -91,7 +115,7 @@ class SiteSpec(Part):
     climate: ClimateSpec | None = None
     energy_price: EnergyPrice = 50.0 / 3.6e9
     price_swing: Share = Field(0.0, description="daily amplitude of the price")
-    carbon_intensity: Carbon = 0.39 / 3.6e6
+    carbon_intensity: CarbonIntensity = 0.39 / 3.6e6
     carbon_swing: Share = Field(0.0, description="daily amplitude of the carbon intensity")
     technicians: int | None = Field(
         None, ge=1, le=1_000_000, description="on shift at once; default enough for new racks"
