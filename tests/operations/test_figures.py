@@ -127,6 +127,6 @@ def test_what_binds_is_said_in_order_and_a_plan_is_compared():
     assert any("more is asked than all its racks serve" in line for line in lines)
     served = {"2026-Q3": 143.0, "2026-Q4": 90.0, "2027-Q1": 101.0, "2027-Q2": 167.0}
     more, less = beside_plan([{"quarter": q, "tokens_served": v, "tokens_planned": 100.0} for q, v in served.items()])
-    assert "in 2027-Q2 by 67%, 2026-Q3 by 43%:" in more  # the largest first, and all of them
-    assert less == "Less is served than the plan counts on in 2026-Q4 by 10%."
+    assert "in 2027-Q2 by 67 %, 2026-Q3 by 43 %:" in more  # the largest first, and all of them
+    assert less == "Less is served than the plan counts on in 2026-Q4 by 10 %."
     assert beside_plan([{"quarter": "2026-Q3", "tokens_served": 101.0, "tokens_planned": 100.0}]) == []

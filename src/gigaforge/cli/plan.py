@@ -12,6 +12,7 @@ import typer
 
 from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, actuals_from, catalog_from, quantity
 from gigaforge.errors import InputError
+from gigaforge.report.words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,7 +139,7 @@ def progress(console: object) -> Iterator[Callable[[Stage], None]]:
     def words(stage: Stage) -> str:
         text = stage.name
         if stage.solver and abs(stage.solver.best) < 1e29:
-            text += f": best {stage.solver.best:,.2f}, bound {stage.solver.bound:,.2f}, gap {stage.solver.gap:.2%}"
+            text += f": best {stage.solver.best:,.2f}, bound {stage.solver.bound:,.2f}, gap {percent(stage.solver.gap, 2)}"
         return text + (f" ({stage.solver.seconds:.0f} s)" if stage.solver else "")
 
     if console.is_terminal:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from gigaforge.report.words import percent
 from gigaforge.units import format_quantity
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _say(value: float, kind: str, *, difference: bool = False) -> str:
         return "unknown"
     sign = "+" if difference and value > 0 else ""
     if kind == "share":
-        return f"{sign}{100 * value:.2f} pt" if difference else f"{value:.2%}"
+        return f"{sign}{100 * value:.2f} pt" if difference else percent(value, 2)
     if kind == "ratio":
         return f"{sign}{value:.4f}"
     if kind == "count":
@@ -106,8 +107,8 @@ def _facts(summary: dict[str, Any]) -> Any:
     facts = Table.grid(padding=(0, 2))
     trains = summary["goodput"] is not None
     rows = [
-        ("goodput", f"[bold green]{summary['goodput']:.1%}[/]" if trains else "[dim]no training[/]"),
-        ("in service", f"{summary['availability']:.2%} of rack time"),
+        ("goodput", f"[bold green]{percent(summary['goodput'], 1)}[/]" if trains else "[dim]no training[/]"),
+        ("in service", f"{percent(summary['availability'], 2)} of rack time"),
         ("failures", f"{summary['events']:,}, and {summary['services']:,} planned services"),
         ("peak power", format_quantity(summary["peak_power_w"], "power")),
         ("energy", format_quantity(summary["energy_j"], "energy")),
@@ -124,8 +125,8 @@ def _facts(summary: dict[str, Any]) -> Any:
         share = summary["tokens_served"] / summary["tokens_demanded"]
         served, asked = (format_quantity(summary[f"tokens_{k}"], "tokens") for k in ("served", "demanded"))
         rows += [
-            ("served", f"{served} of {asked} ({share:.2%})"),
-            ("missed target", f"{summary['slo_violations']:.3%} of tokens, shed or late"),
+            ("served", f"{served} of {asked} ({percent(share, 2)})"),
+            ("missed target", f"{percent(summary['slo_violations'], 3)} of tokens, shed or late"),
         ]
     for label, value in rows:
         facts.add_row(f"[dim]{label}[/]", value)
@@ -154,7 +155,7 @@ def _fall(shares: dict[str, float], title: str, *, spares: bool) -> Any:
     words = _ACCOUNTS | {"idle": "hot spares" if spares else "off"}
     for name, share in shares.items():
         colour = "green" if name in ("productive", "backfill", "headroom") else "red" if share > 0.02 else "yellow"
-        fall.add_row(words[name], f"{share:7.2%}", f"[{colour}]{_bar(share)}[/]")
+        fall.add_row(words[name], f"{percent(share, 2):>8}", f"[{colour}]{_bar(share)}[/]")
     return fall
 
 
@@ -173,7 +174,7 @@ def _runs(console: Any, summary: dict[str, Any]) -> None:
             min_width=None if name == "run" else max(len(name), 6),
         )
     for run in sorted(summary["training"], key=lambda r: -r["racks"])[:_SHOWN]:
-        table.add_row(run["name"].partition("/")[0], _MODES[run["mode"]], f"{run['racks']:,}", f"{run['goodput']:.1%}",
+        table.add_row(run["name"].partition("/")[0], _MODES[run["mode"]], f"{run['racks']:,}", percent(run["goodput"], 1),
                       f"{run['interruptions']:,}", f"{run['checkpoint_interval_s']:.0f} s",
                       f"{run['best_checkpoint_interval_s']:.0f}", str(run["spares"]), str(run["best_spares"]))  # fmt: skip
     console.print(table)
@@ -218,7 +219,7 @@ def _research(console: Any, summary: dict[str, Any]) -> None:
         return
     used = sum(r["used_share"] * r["racks"] for r in rows) / racks
     wait = sum(r["mean_wait_s"] * r["jobs"] for r in rows) / jobs
-    console.print(f"[dim]research:[/] {jobs:,} jobs on {racks:,} racks left over, {used:.1%} of their time held, "
+    console.print(f"[dim]research:[/] {jobs:,} jobs on {racks:,} racks left over, {percent(used, 1)} of their time held, "
                   f"mean wait {format_quantity(wait, 'duration') if wait else 'none'}", highlight=False)  # fmt: skip
 
 
@@ -235,8 +236,8 @@ def _serving(console: Any, summary: dict[str, Any]) -> None:
         speed = [
             format_quantity(row[k], "duration") if row[k] is not None else "unknown" for k in ("ttft_s", "tpot_s")
         ]
-        table.add_row(name, format_quantity(row["tokens_demanded"], "tokens"), f"{row['served_share']:.2%}", f"{row['shed_share']:.2%}",
-                      f"{row['late_share']:.2%}", *speed)  # fmt: skip
+        table.add_row(name, format_quantity(row["tokens_demanded"], "tokens"), percent(row["served_share"], 2), percent(row["shed_share"], 2),
+                      percent(row["late_share"], 2), *speed)  # fmt: skip
     console.print(table)
     _and_more(console, len(summary["serving"]), "workloads")
 
@@ -255,9 +256,11 @@ def _worst_quarters(console: Any, summary: dict[str, Any]) -> None:
         rest = max(q["shed_share"] - beyond, 0.0)
         parts = [(beyond, "more asked than all its racks serve"), (rest, "failures, slow scaling or power"),
                  (late, "served late")]  # fmt: skip
-        why = ", ".join(f"{share:.2%} {words}" for share, words in sorted(parts, reverse=True) if share >= 0.0005)
+        why = ", ".join(
+            f"{percent(share, 2)} {words}" for share, words in sorted(parts, reverse=True) if share >= 0.0005
+        )
         console.print(
-            f"[dim]{q['quarter']}[/] missed {q['slo_violations']:.2%} of its tokens: {why}", highlight=False
+            f"[dim]{q['quarter']}[/] missed {percent(q['slo_violations'], 2)} of its tokens: {why}", highlight=False
         )
     from gigaforge.report.operations_words import beside_plan
 
@@ -358,7 +361,7 @@ def replayed(console: Any, summary: dict[str, Any]) -> None:
         if name.endswith("_s"):
             words, text = words[:-2], format_quantity(value, "duration") if value > 0.0 else "none"
         elif name.endswith("_share") or name == "utilisation":
-            words, text = _REPLAYED.get(name, words), f"{value:.2%}"
+            words, text = _REPLAYED.get(name, words), percent(value, 2)
         console.print(f"[dim]{words:22s}[/] {text}", highlight=False)
     entries = summary.get("jobs", summary.get("requests", 0))
     usual_s = (summary["span_s"] - summary["longest_gap_s"]) / max(entries - 2, 1)  # between the other entries

@@ -12,6 +12,7 @@ import pandas as pd
 from gigaforge.report.figures import Figure
 from gigaforge.report.operations_words import ACCOUNT_WORDS, headed, kind_words
 from gigaforge.report.theme import Chart, accent, categorical, finish
+from gigaforge.report.words import percent
 from gigaforge.units import format_quantity, power_unit
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _waterfall(summary: dict[str, Any], kind: str) -> Figure | None:
         "from": [0.0, *ends[1:], 0.0],
         "to": [1.0, *ends[:-1], ends[-1]],
         "kind": ["all", *["useful" if k in _USEFUL else "idle" if k in _GREY else "lost" for k in words], "kept"],
-        "share": ["100 %", *[f"{s:.1%}" if s >= 0.0005 or s == 0.0 else "< 0.1 %" for s in shares], f"{ends[-1]:.1%}"],
+        "share": ["100 %", *[percent(s, 1) if s >= 0.0005 or s == 0.0 else "< 0.1 %" for s in shares], percent(ends[-1], 1)],
     })  # fmt: skip
     rows = list(table["step"])
     base = alt.Chart(table)
@@ -61,9 +62,9 @@ def _waterfall(summary: dict[str, Any], kind: str) -> Figure | None:
     chart = _with_figures(bars, base, "step", rows, list(table["share"]))
     title = f"Where {kind} rack time goes"
     most = max(words, key=lambda k: fall[k] if k not in _USEFUL else -1.0)
-    said = f"{ends[-1]:.1%} of {kind} rack time was productive; most of the rest, {fall[most]:.1%}: {words[most]}."
+    said = f"{percent(ends[-1], 1)} of {kind} rack time was productive; most of the rest, {percent(fall[most], 1)}: {words[most]}."
     if kind == "serving":
-        said = f"{ends[-1]:.1%} of serving rack time served; {fall['headroom']:.1%} stood ready and {fall['backfill']:.1%} was lent to other work."
+        said = f"{percent(ends[-1], 1)} of serving rack time served; {percent(fall['headroom'], 1)} stood ready and {percent(fall['backfill'], 1)} was lent to other work."
     numbers = pd.DataFrame(
         {"Share of rack time [%]": [100.0, *(100 * s for s in shares), 100 * ends[-1]]}, index=table["step"]
     )
@@ -140,7 +141,7 @@ def _scale(summary: dict[str, Any]) -> list[Figure]:
     note = "Lines: closed forms from the failure table, racks past their infancy. Dots: the runs of this fleet as simulated, at their mean size, planned stops included."
     largest = rows.iloc[-1]
     said = [f"A run on {int(largest['accelerators']):,} accelerators is interrupted every {format_quantity(float(largest['mttf_s']), 'duration')}.",
-            f"At {int(largest['accelerators']):,} accelerators {largest['goodput']:.0%} of the time is productive in the best mode, {largest['goodput_synchronous']:.0%} if every failure stops the whole run."]  # fmt: skip
+            f"At {int(largest['accelerators']):,} accelerators {percent(largest['goodput'])} of the time is productive in the best mode, {percent(largest['goodput_synchronous'])} if every failure stops the whole run."]  # fmt: skip
     titles = "Time between interruptions by scale", "Availability and goodput by scale"
     charts = _hours_by_scale(rows, runs), _share_by_scale(rows, runs)
     return [Figure(f"scale-{i}", title, words, finish(chart, title, words, height=250), numbers, note)
@@ -295,7 +296,7 @@ def _tokens(result: SimulationResult) -> Figure | None:
     )  # fmt: skip
     summary = result.summary()
     share = summary["tokens_served"] / max(summary["tokens_demanded"], 1e-12)
-    said = f"{share:.2%} of {format_quantity(summary['tokens_demanded'], 'tokens')} asked for were served; {summary['slo_violations']:.2%} missed their target, shed or late."
+    said = f"{percent(share, 2)} of {format_quantity(summary['tokens_demanded'], 'tokens')} asked for were served; {percent(summary['slo_violations'], 2)} missed their target, shed or late."
     numbers = _monthly(
         table[table["name"] == "served"],
         {"low": "Served, lowest hour", "mean": "Served, mean", "high": "Served, highest hour"},
@@ -325,7 +326,7 @@ def _missed(summary: dict[str, Any]) -> Figure | None:
     )  # fmt: skip
     worst = max(lines, key=lambda q: q["slo_violations"])
     title = "Service objectives missed"
-    said = f"{worst['quarter']} misses most: {worst['slo_violations']:.2%} of its tokens."
+    said = f"{worst['quarter']} misses most: {percent(worst['slo_violations'], 2)} of its tokens."
     wide = table.pivot_table(index="quarter", columns="why", values="share")[list(parts)].rename(
         columns=lambda c: f"{c} [%]"
     )

@@ -10,6 +10,7 @@ from gigaforge.report.operations_words import ACCOUNT_WORDS, binding, headed, ki
 from gigaforge.report.report_tables import Cell, Table
 from gigaforge.report.sections import Section
 from gigaforge.report.story import Headline
+from gigaforge.report.words import percent
 from gigaforge.units import format_quantity
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def _present(*made: Table | None) -> list[Table]:
 def _headline(s: dict[str, Any]) -> str:
     parts = []
     if s["goodput"] is not None:
-        parts.append(f"{s['goodput']:.1%} goodput")
+        parts.append(f"{percent(s['goodput'], 1)} goodput")
     if s["tokens_demanded"] > 0.0:
-        parts.append(f"{s['tokens_served'] / s['tokens_demanded']:.1%} of tokens served")
+        parts.append(f"{percent(s['tokens_served'] / s['tokens_demanded'], 1)} of tokens served")
     return ", ".join([*parts, f"{format_quantity(s['peak_power_w'], 'power')} at peak"])
 
 
@@ -66,14 +67,16 @@ def _tiles(s: dict[str, Any]) -> list[Headline]:
         )
         tiles.append(
             Headline(
-                "Goodput of training", f"{s['goodput']:.1%}", f"of rack time scheduled; {expected:.1%} by closed form"
+                "Goodput of training",
+                percent(s["goodput"], 1),
+                f"of rack time scheduled; {percent(expected, 1)} by closed form",
             )
         )
-    tiles.append(Headline("Racks in service", f"{s['availability']:.2%}",
+    tiles.append(Headline("Racks in service", percent(s["availability"], 2),
                           f"of rack time; {s['events']:,} racks struck, {s['services']:,} planned services"))  # fmt: skip
     if s["tokens_demanded"] > 0.0:
-        tiles.append(Headline("Tokens served", f"{s['tokens_served'] / s['tokens_demanded']:.2%}",
-                              f"of {format_quantity(s['tokens_demanded'], 'tokens')}; {s['slo_violations']:.2%} missed their target"))  # fmt: skip
+        tiles.append(Headline("Tokens served", percent(s["tokens_served"] / s["tokens_demanded"], 2),
+                              f"of {format_quantity(s['tokens_demanded'], 'tokens')}; {percent(s['slo_violations'], 2)} missed their target"))  # fmt: skip
     if s["tokens_trained"] > 0.0:
         tiles.append(
             Headline(
@@ -108,13 +111,13 @@ def _story(s: dict[str, Any]) -> list[str]:
         fall = s["waterfall"]
         words = ACCOUNT_WORDS["training"]
         lost = sorted((k for k in words if k != "idle"), key=lambda k: -fall[k])[:3]
-        out.append(f"Of the time that racks were scheduled to train, {s['goodput']:.1%} was productive. "
-                   + headed(", ".join(f"{words[k]} took {fall[k]:.1%}" for k in lost)) + f", and {fall['idle']:.1%} stood by as hot spares.")  # fmt: skip
+        out.append(f"Of the time that racks were scheduled to train, {percent(s['goodput'], 1)} was productive. "
+                   + headed(", ".join(f"{words[k]} took {percent(fall[k], 1)}" for k in lost)) + f", and {percent(fall['idle'], 1)} stood by as hot spares.")  # fmt: skip
     if s["tokens_demanded"] > 0.0:
-        out.append(f"Serving met {s['tokens_served'] / s['tokens_demanded']:.2%} of {format_quantity(s['tokens_demanded'], 'tokens')} asked for; "
-                   f"{s['slo_violations']:.2%} missed their target, shed or late.")  # fmt: skip
-    out.append(f"Racks were struck {s['events']:,} times and serviced as planned {s['services']:,} times; {1 - s['availability']:.2%} of rack "
-               f"time was out of service, {s['downtime'].get('planned_maintenance', 0.0):.2%} of it planned.")  # fmt: skip
+        out.append(f"Serving met {percent(s['tokens_served'] / s['tokens_demanded'], 2)} of {format_quantity(s['tokens_demanded'], 'tokens')} asked for; "
+                   f"{percent(s['slo_violations'], 2)} missed their target, shed or late.")  # fmt: skip
+    out.append(f"Racks were struck {s['events']:,} times and serviced as planned {s['services']:,} times; {percent(1 - s['availability'], 2)} of rack "
+               f"time was out of service, {percent(s['downtime'].get('planned_maintenance', 0.0), 2)} of it planned.")  # fmt: skip
     out.append(f"The sites drew {format_quantity(s['energy_j'], 'energy')}, {format_quantity(s['peak_power_w'], 'power')} at peak, at a PUE of "
                f"{s['pue']:.3f}; the grid's part cost {format_quantity(s['cost_usd'], 'money')}.")  # fmt: skip
     return out
@@ -130,16 +133,16 @@ def _quarters(s: dict[str, Any]) -> Table:
     for q in s["quarters"]:
         row: list[Cell] = [q["quarter"], f"{q['failures']:,}", f"{q['services']:,}"]
         if s["goodput"] is not None:
-            row.append("–" if q["goodput"] is None else f"{q['goodput']:.1%}")
+            row.append("–" if q["goodput"] is None else percent(q["goodput"], 1))
         if serves:
             asked = q["tokens_demanded"]
             row += [
                 format_quantity(q["tokens_served"], "tokens").replace(" tokens", ""),
-                f"{q['tokens_served'] / asked:.2%}" if asked else "–",
+                percent(q["tokens_served"] / asked, 2) if asked else "–",
             ]
             if planned:
-                row.append(f"{q['tokens_served'] / q['tokens_planned']:.1%}" if q["tokens_planned"] else "–")
-            row.append(f"{q['slo_violations']:.2%}")
+                row.append(percent(q["tokens_served"] / q["tokens_planned"], 1) if q["tokens_planned"] else "–")
+            row.append(percent(q["slo_violations"], 2))
         rows.append(
             [
                 *row,
@@ -165,7 +168,7 @@ def _stops(s: dict[str, Any]) -> Table | None:
         [
             headed(kind_words(kind)),
             f"{n:,}",
-            f"{n / every:.1%}",
+            percent(n / every, 1),
             f"{back:,}",
         ]
         for kind, (n, back) in sorted(total.items(), key=lambda i: -i[1][0])
@@ -177,8 +180,8 @@ def _stops(s: dict[str, Any]) -> Table | None:
 
 def _by_scale(s: dict[str, Any]) -> Table:
     rows: list[list[Cell]] = [
-        [f"{r['accelerators']:,}", format_quantity(r["mttf_s"], "duration"), f"{r['all_up']:.1%}", f"{r['goodput']:.1%}",
-         f"{r['best_mode_spares']:,} of {r['racks']:,}", f"{r['goodput_synchronous']:.1%}", f"{r['spares']:,} of {r['racks']:,}"]
+        [f"{r['accelerators']:,}", format_quantity(r["mttf_s"], "duration"), percent(r["all_up"], 1), percent(r["goodput"], 1),
+         f"{r['best_mode_spares']:,} of {r['racks']:,}", percent(r["goodput_synchronous"], 1), f"{r['spares']:,} of {r['racks']:,}"]
         for r in s["by_scale"]
     ]  # fmt: skip
     return Table("Availability and time between interruptions by scale",
@@ -191,8 +194,8 @@ def _service(s: dict[str, Any]) -> Table | None:
         return "unknown" if value is None else format_quantity(value, "duration")
 
     rows: list[list[Cell]] = [
-        [name, format_quantity(w["tokens_demanded"], "tokens").replace(" tokens", ""), f"{w['served_share']:.2%}", f"{w['shed_share']:.2%}",
-         f"{w['late_share']:.2%}", time(w["ttft_s"]), time(w["tpot_s"]), format_quantity(w["backfill_rack_s"] / 3600.0, "count")]
+        [name, format_quantity(w["tokens_demanded"], "tokens").replace(" tokens", ""), percent(w["served_share"], 2), percent(w["shed_share"], 2),
+         percent(w["late_share"], 2), time(w["ttft_s"]), time(w["tpot_s"]), format_quantity(w["backfill_rack_s"] / 3600.0, "count")]
         for name, w in s["serving"].items()
     ]  # fmt: skip
     head = [
@@ -251,7 +254,7 @@ def _advice(s: dict[str, Any]) -> list[str]:
 
 def _runs(s: dict[str, Any]) -> Table | None:
     rows: list[list[Cell]] = [
-        [r["name"], f"{r['racks']:,}", f"{r['goodput']:.1%}", f"{r['expected_goodput']:.1%}", f"{r['interruptions']:,}",
+        [r["name"], f"{r['racks']:,}", percent(r["goodput"], 1), percent(r["expected_goodput"], 1), f"{r['interruptions']:,}",
          format_quantity(r["mttf_s"], "duration") if r["mttf_s"] else "none"]
         for r in sorted(s["training"], key=lambda r: -r["racks"])[:_SHOWN]
     ]  # fmt: skip
@@ -270,7 +273,7 @@ def _stretches(s: dict[str, Any]) -> Table | None:
     """What each run did at each of its sizes, beside what would be best."""
     short = _short(s)
     rows: list[list[Cell]] = [
-        [short[r["name"]] if i == 0 else "", t["from"] if t["from"] == t["to"] else f"{t['from']} to {t['to'][5:] if t['to'][:4] == t['from'][:4] else t['to']}", _MODES[t["mode"]], f"{t['racks']:,}", f"{t['goodput']:.1%}",
+        [short[r["name"]] if i == 0 else "", t["from"] if t["from"] == t["to"] else f"{t['from']} to {t['to'][5:] if t['to'][:4] == t['from'][:4] else t['to']}", _MODES[t["mode"]], f"{t['racks']:,}", percent(t["goodput"], 1),
          f"{t['checkpoint_interval_s']:.0f} s", f"{t['best_checkpoint_interval_s']:.0f} s", f"{t['spares']:,}", f"{t['best_spares']:,}"]
         for r in sorted(s["training"], key=lambda r: -r["racks"])[:_SHOWN] for i, t in enumerate(r["stretches"])
     ]  # fmt: skip
@@ -280,8 +283,8 @@ def _stretches(s: dict[str, Any]) -> Table | None:
 
 def _research(s: dict[str, Any]) -> Table | None:
     rows: list[list[Cell]] = [
-        [r["name"].partition("@")[2] or r["name"], f"{r['racks']:,}", f"{r['asked_share']:.0%}", f"{r['used_share']:.1%}", f"{r['jobs']:,}",
-         format_quantity(r["mean_wait_s"], "duration") if r["mean_wait_s"] else "none", f"{r['interruptions']:,}", f"{r['waterfall']['idle']:.1%}"]
+        [r["name"].partition("@")[2] or r["name"], f"{r['racks']:,}", percent(r["asked_share"]), percent(r["used_share"], 1), f"{r['jobs']:,}",
+         format_quantity(r["mean_wait_s"], "duration") if r["mean_wait_s"] else "none", f"{r['interruptions']:,}", percent(r["waterfall"]["idle"], 1)]
         for r in s["research"]
     ]  # fmt: skip
     head = [

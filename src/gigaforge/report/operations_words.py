@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gigaforge.report.words import percent
 from gigaforge.units import format_quantity
 
 __all__ = ["ACCOUNT_WORDS", "beside_plan", "binding", "headed", "kind_words"]
@@ -48,7 +49,9 @@ def binding(s: dict[str, Any]) -> list[str]:
              "checkpoint": "shorter saves", "idle": "pool spares over more runs"}  # fmt: skip
     for name, share in s["waterfall"].items() if s["goodput"] is not None else ():
         if name in hints and share > 0.005:
-            found.append((share, f"Training: {share:.1%} of rack time, {words[name]}. What helps: {hints[name]}."))
+            found.append(
+                (share, f"Training: {percent(share, 1)} of rack time, {words[name]}. What helps: {hints[name]}.")
+            )
     found += [
         (0.004, f"{run['name']} saves every {run['checkpoint_interval_s']:.0f} s; every {run['best_checkpoint_interval_s']:.0f} s is best.")
         for run in s["training"] if run["checkpoint_interval_s"] > 1.5 * run["best_checkpoint_interval_s"]
@@ -65,7 +68,7 @@ def binding(s: dict[str, Any]) -> list[str]:
             found.append(
                 (
                     q["slo_violations"] / 10.0,
-                    f"Serving in {q['quarter']}: {q['slo_violations']:.1%} of tokens miss their target; most because {why[1]}.",
+                    f"Serving in {q['quarter']}: {percent(q['slo_violations'], 1)} of tokens miss their target; most because {why[1]}.",
                 )
             )
     for name, site in s["sites"].items():
@@ -98,8 +101,8 @@ def beside_plan(quarters: list[dict[str, Any]]) -> list[str]:
     differ = [
         (q["tokens_served"] / q["tokens_planned"] - 1.0, q["quarter"]) for q in quarters if q.get("tokens_planned")
     ]
-    more = [f"{quarter} by {d:.0%}" for d, quarter in sorted(differ, key=lambda p: -p[0]) if d > _PLANNED_WITHIN]
-    less = [f"{quarter} by {-d:.0%}" for d, quarter in sorted(differ) if d < -_PLANNED_WITHIN]
+    more = [f"{quarter} by {percent(d)}" for d, quarter in sorted(differ, key=lambda p: -p[0]) if d > _PLANNED_WITHIN]
+    less = [f"{quarter} by {percent(-d)}" for d, quarter in sorted(differ) if d < -_PLANNED_WITHIN]
     out = []
     if more:
         out.append(f"More is served than the plan counts on in {', '.join(more)}: more is asked than the plan takes on, which "

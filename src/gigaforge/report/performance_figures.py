@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 
 from gigaforge.errors import InputError
+from gigaforge.report.words import percent
 
 if TYPE_CHECKING:
     from gigaforge.perf.training import TrainingResults
@@ -76,7 +77,7 @@ def training_waterfall(results: TrainingResults, index: int = 0) -> Chart:
     )
     title = alt.TitleParams(
         f"Where a step of {start:.3g} s goes",
-        subtitle=f"MFU {float(results.mfu[index]):.1%}; 80 % interval {results.low * start:.3g} to {results.high * start:.3g} s",
+        subtitle=f"MFU {percent(float(results.mfu[index]), 1)}; 80 % interval {results.low * start:.3g} to {results.high * start:.3g} s",
         anchor="start",
     )
     return alt.layer(bars, text).properties(width=560, height=24 * len(frame) + 20, title=title)

@@ -12,6 +12,7 @@ import pandas as pd
 from gigaforge.report.story import money, power
 from gigaforge.report.tranche_steps import tranche_steps
 from gigaforge.report.view import PlanView
+from gigaforge.report.words import percent
 from gigaforge.report.work_figures import DAY_TERA
 from gigaforge.units import format_at_least, format_quantity
 
@@ -126,7 +127,7 @@ def yearly_table(plan: PlanView) -> Table:
     )
     rows: list[list[Cell]] = []
     for year, quarter in ends.items():
-        share = f"{served[year] / wanted[year]:.0%}".replace("%", " %") if wanted[year] else "–"
+        share = percent(served[year] / wanted[year]) if wanted[year] else "–"
         k = {str(name): float(usd) for name, usd in kinds.loc[year].to_dict().items()}
         accelerators = plan.series("accelerators")[at[quarter]]
         rows.append(
@@ -290,7 +291,7 @@ def run_facts(plan: PlanView) -> Table:
         ["Status", str(s.get("status", "n/a"))],
         ["Objective", f"{s.get('objective', 'n/a')}: {objective('objective_value')}"],
         ["Best bound", objective("bound")],
-        ["Gap", "n/a" if s.get("mip_gap") is None else f"{s['mip_gap']:.2%}".replace("%", " %")],
+        ["Gap", "n/a" if s.get("mip_gap") is None else percent(s["mip_gap"], 2)],
         ["Solve time", format_quantity(float(s["solve_s"]), "duration") if s.get("solve_s") else "n/a"],
     ]
     rows += [[f"Option {k}", plain_text(v)] for k, v in (s.get("options") or {}).items()]

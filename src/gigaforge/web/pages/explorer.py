@@ -25,6 +25,7 @@ from gigaforge.report.performance_figures import training_waterfall
 from gigaforge.report.report_tables import Table
 from gigaforge.report.serving_figures import serving_pareto
 from gigaforge.report.story import Headline
+from gigaforge.report.words import percent
 from gigaforge.units import format_quantity, parse_quantity
 
 __all__ = ["Answer", "Question", "answer", "answered", "choices"]
@@ -248,7 +249,7 @@ def _train(title: str, shape: Transformer, hardware: Hardware, job: TrainingJob)
     tiles = [
         Headline("Step", _time(best["step_time_s"]), f"80 %: {_time(best['step_time_s'] * low)} to {_time(best['step_time_s'] * high)}"),
         Headline("Tokens/s per accelerator", f"{rate:,.0f}", f"80 %: {rate / high:,.0f} to {rate / low:,.0f}"),
-        Headline("Model FLOP/s utilisation", f"{best['mfu']:.1%}", "of dense peak"),
+        Headline("Model FLOP/s utilisation", percent(best["mfu"], 1), "of dense peak"),
         Headline("Memory", format_quantity(best["memory_bytes"], "data"), "per accelerator"),
         Headline("Power", f"{best['power_w']:,.0f} W", "per accelerator"),
         Headline("Energy", f"{best['joules_per_token']:.3g} J", "per token"),
@@ -257,12 +258,12 @@ def _train(title: str, shape: Transformer, hardware: Hardware, job: TrainingJob)
     chart = theme.finish(training_waterfall(results), title, height=None, width=None)
     figure = Figure("waterfall", "Where the time of a step goes", _degrees(best), chart, parts)
     rows: list[list[Any]] = [
-        [_degrees(r), _time(r["step_time_s"]), f"{r['mfu']:.1%}", f"{r['memory_bytes'] / 1e9:.0f} GB"]
+        [_degrees(r), _time(r["step_time_s"]), percent(r["mfu"], 1), f"{r['memory_bytes'] / 1e9:.0f} GB"]
         for r in records
     ]
     table = Table("Best strategies", ["Strategy", "Step", "MFU", "Memory"], rows)
     note = f"{results.evaluated:,} strategies evaluated in {results.wall_s:.2f} s, {results.feasible_count:,} fit"
-    return Answer(f"{title}: {best['mfu']:.0%} of peak", note, tiles, [figure], [table])
+    return Answer(f"{title}: {percent(best['mfu'])} of peak", note, tiles, [figure], [table])
 
 
 def _degrees(row: Mapping[str, Any]) -> str:

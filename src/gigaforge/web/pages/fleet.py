@@ -10,6 +10,7 @@ from typing import Any, Self
 from gigaforge.errors import InputError
 from gigaforge.report.report_tables import Table
 from gigaforge.report.story import Headline
+from gigaforge.report.words import percent
 from gigaforge.units import format_quantity
 
 __all__ = ["FleetForm", "fleet_tables", "fleet_tiles"]
@@ -54,13 +55,13 @@ def fleet_tiles(s: dict[str, Any]) -> list[Headline]:
     served = s["tokens_served"] / s["tokens_demanded"] if s["tokens_demanded"] else 1.0
     energy_note = f"{format_quantity(s['cost_usd'], 'money')}, {s['carbon_kg'] / 1e6:,.0f} kt CO2"
     return [
-        Headline("Goodput of training", f"{s['goodput']:.1%}" if s["goodput"] is not None else "no training",
+        Headline("Goodput of training", percent(s["goodput"], 1) if s["goodput"] is not None else "no training",
                  f"{s['events']:,} failures in {format_quantity(s['simulated_s'], 'duration')}"),
-        Headline("Availability", f"{s['availability']:.2%}", f"{s['racks']:,} racks, {s['accelerators']:,} accelerators"),
+        Headline("Availability", percent(s["availability"], 2), f"{s['racks']:,} racks, {s['accelerators']:,} accelerators"),
         Headline("Peak power", format_quantity(s["peak_power_w"], "power"), f"PUE {s['pue']:.3f}"),
         Headline("Energy", format_quantity(s["energy_j"], "energy"), energy_note),
-        Headline("Tokens served", format_quantity(s["tokens_served"], "tokens").replace(" tokens", ""), f"{served:.1%} of demand"),
-        Headline("Missed targets", f"{s['slo_violations']:.2%}", "of demanded tokens: shed or late"),
+        Headline("Tokens served", format_quantity(s["tokens_served"], "tokens").replace(" tokens", ""), f"{percent(served, 1)} of demand"),
+        Headline("Missed targets", percent(s["slo_violations"], 2), "of demanded tokens: shed or late"),
     ]  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def fleet_tables(s: dict[str, Any]) -> list[Table]:
     """Largest training runs, and all sites."""
     runs = sorted(s["training"], key=lambda r: -r["racks"])[:20]
     rows: list[list[Any]] = [
-        [r["name"], f"{r['racks']:,}", f"{r['goodput']:.1%}", f"{r['interruptions']:,}", f"{r['checkpoint_interval_s']:.0f} s",
+        [r["name"], f"{r['racks']:,}", percent(r["goodput"], 1), f"{r['interruptions']:,}", f"{r['checkpoint_interval_s']:.0f} s",
          f"{r['best_checkpoint_interval_s']:.0f} s", f"{r['spares']:,}", f"{r['best_spares']:,}"]
         for r in runs
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gigaforge.errors import InputError
+from gigaforge.report.words import percent
 
 if TYPE_CHECKING:
     from gigaforge.buildout.plan import Plan
@@ -110,7 +111,7 @@ def _plan(scenario: Scenario, catalog: Any, report: Report, **more: Any) -> Plan
     def watch(stage: Stage) -> None:
         step: dict[str, Any] = {"stage": stage.name}
         if stage.solver and abs(stage.solver.best) < 1e29:
-            step["stage"] += f": gap {stage.solver.gap:.2%} after {stage.solver.seconds:.0f} s"
+            step["stage"] += f": gap {percent(stage.solver.gap, 2)} after {stage.solver.seconds:.0f} s"
         report(step)
 
     options = SolverOptions(gap=_GAP, time_limit_s=_TIME_LIMIT_S, threads=1)

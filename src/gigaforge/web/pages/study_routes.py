@@ -17,6 +17,7 @@ from gigaforge.report.progress_figures import progress_figure
 from gigaforge.report.report_tables import Cell, Table
 from gigaforge.report.risk_figures import risk_page
 from gigaforge.report.story import Headline, headlines
+from gigaforge.report.words import percent
 from gigaforge.units import format_at_most, format_quantity
 from gigaforge.web.jobs import Job, Jobs
 from gigaforge.web.pages import studies
@@ -229,8 +230,8 @@ def _fleet_page(
     headline, tiles, tables = "What will the fleet really deliver?", headlines(view), []
     if result is not None:
         s = result["summary"]
-        goodput = f"{s['goodput']:.1%} goodput, " if s["goodput"] is not None else ""
-        headline = f"{goodput}{s['availability']:.2%} available"
+        goodput = f"{percent(s['goodput'], 1)} goodput, " if s["goodput"] is not None else ""
+        headline = f"{goodput}{percent(s['availability'], 2)} available"
         tiles, tables = fleet_tiles(s), fleet_tables(s)
     span = "The planned fleet operated: failures, repairs, restarts, power, demand."
     frame = work.frame(request, "fleet", headline, name="Fleet", span=span)
