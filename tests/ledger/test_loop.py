@@ -163,7 +163,8 @@ def test_a_statement_says_what_was_taken_back_since(ledger: Ledger, tmp_path: Pa
     before = write_statement(ledger, 1, tmp_path / "before", [])[0].read_bytes()
     correction = ledger.append(actions.correction(ledger, ANN, test.seq, "wrong meter"))
     told = check_statement(before, "before", ledger)
-    assert (told.findings, told.remarks) == ([], [f"paid, now lacks 250 kW: correction in event {correction.seq}"])
+    lacks = f"tranche 1 is paid, now lacks 250 kW: correction in event {correction.seq}"
+    assert (told.findings, told.remarks) == ([], [lacks])
     page = write_statement(ledger, 1, tmp_path / "after", [])[1].read_text(encoding="utf-8")
     assert f"taken back (event {correction.seq})" in page
     assert f"takes back event {test.seq}; wrong meter" in page

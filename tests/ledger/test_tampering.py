@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from gigaforge.ledger import Ledger, actions, verify, verify_copy
+from gigaforge.errors import InputError
+from gigaforge.ledger import Ledger, RefusedError, actions, verify, verify_copy
 from gigaforge.ledger.backup import backup, export, restore
 from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.event import Event
-from gigaforge.ledger.keys import read_key
+from gigaforge.ledger.keys import new_key, public_of, read_key, sign
+from gigaforge.ledger.signed import checkpoint_bytes
+from gigaforge.ledger.statement_signing import check_statement, sign_statement, write_statement
 from gigaforge.ledger.storage import events, evidence, projection, racks
 from tests.ledger.world import ANN, BOB, CHO, DAN, agree, approved, deliver, new_ledger, parties, ready, terms
 
@@ -262,11 +265,57 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(full: Ledger, tmp_path: 
         assert not (tmp_path / "again.db").exists()
 
 
-def test_checkpoints_survive_the_rotation_of_their_key(full: Ledger, tmp_path: Path) -> None:
-    from gigaforge.ledger.keys import new_key
+def rotate(ledger: Ledger, folder: Path) -> Event:
+    new_key(folder / "fresh.key")
+    old, new = read_key(folder / "openai.key"), read_key(folder / "fresh.key")
+    return ledger.append(actions.rotation(ledger, ANN, old, new))
 
+
+def test_checkpoints_survive_the_rotation_of_their_key(full: Ledger, tmp_path: Path) -> None:
     kept = checkpoint(full, tmp_path)
-    new_key(tmp_path / "fresh.key")
-    full.append(actions.rotation(full, ANN, read_key(tmp_path / "openai.key"), read_key(tmp_path / "fresh.key")))
+    rotate(full, tmp_path)
     agree(full, version=2)
     assert verify(full.engine, checkpoints=(kept,)).sound
+    fresh = actions.checkpoint(full, ANN, read_key(tmp_path / "fresh.key"))[0]
+    full.append(fresh)
+    assert verify(full.engine, checkpoints=(kept,)).sound
+
+
+def test_a_key_that_was_replaced_signs_nothing_more(full: Ledger, tmp_path: Path) -> None:
+    """Whoever found it may hold the database too: neither the rules nor verification take its word for what came later."""
+    old, rotation = read_key(tmp_path / "openai.key"), rotate(full, tmp_path)
+    with pytest.raises(InputError, match="is not the current one of 'openai'"):
+        actions.checkpoint(full, ANN, old)
+    state = full.state()
+    forged = sign(old, checkpoint_bytes(state.ledger, "openai", state.seq, state.head))
+    data = {"count": state.seq, "head": state.head, "key": forged["key"], "signature": forged["value"]}
+    with pytest.raises(RefusedError, match="is not the current one of 'openai'"):
+        full.append(actions.draft("checkpoint", ANN, data))
+    kept = tmp_path / "forged.json"
+    public = {"public_key": public_of(old), "signature": forged["value"], "ledger": state.ledger, "party": "openai"}
+    kept.write_text(json.dumps({**public, "count": state.seq, "head": state.head}), encoding="utf-8")
+    found = verify(full.engine, checkpoints=(kept,)).findings
+    assert [f.where for f in found] == ["checkpoint forged.json"]
+    assert f"event {rotation.seq} had replaced it" in found[0].problem
+    content = {
+        "ledger": state.ledger,
+        "kind": "checkpoint",
+        "actor": {"party": "openai", "person": "ann"},
+        "data": data,
+    }
+    event = write_past(full, content)
+    found = verify(full.engine).findings
+    assert (found[0].where, "is not the current one of 'openai'" in found[0].problem) == (f"event {event.seq}", True)
+
+
+def test_a_statement_is_not_signed_with_a_key_that_was_replaced_before(full: Ledger, tmp_path: Path) -> None:
+    old, before = [(ANN, read_key(tmp_path / "openai.key"))], write_statement(full, 1, tmp_path / "before", [])[0]
+    sign_statement(before, old)
+    rotation = rotate(full, tmp_path)
+    told = check_statement(before.read_bytes(), "before", full)
+    assert (told.findings, told.signers) == ([], ["openai/ann"])
+    assert f"was replaced since, by event {rotation.seq}" in told.remarks[0]
+    after = write_statement(full, 1, tmp_path / "after", [])[0]
+    sign_statement(after, old)  # without the ledger nobody can tell; with it, everybody
+    told = check_statement(after.read_bytes(), "after", full)
+    assert (told.signers, f"was replaced by event {rotation.seq}, before" in told.findings[0]) == ([], True)

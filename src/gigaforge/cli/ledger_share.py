@@ -117,7 +117,7 @@ def check(
     if told.findings:
         raise NoAnswerError(f"{file} does not hold:", told.findings)
     print(f"{file} holds, signed by {', '.join(told.signers) or 'nobody yet'}")
-    tell_notices([f"tranche {told.tranche} is {remark}" for remark in told.remarks])
+    tell_notices(told.remarks)
 
 
 def actuals(

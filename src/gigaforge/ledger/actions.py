@@ -15,6 +15,7 @@ from gigaforge.ledger.event import Actor, Draft, Evidence
 from gigaforge.ledger.investment import needed_for, terms_of
 from gigaforge.ledger.keys import fingerprint, public_of, sign
 from gigaforge.ledger.signed import checkpoint_bytes, rotation_bytes
+from gigaforge.ledger.state import State
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -98,8 +99,16 @@ def dispute(actor: Actor, subject: int, reason: str, state: str = "opened", *, k
 
 
 def checkpoint(ledger: Ledger, actor: Actor, key: Ed25519PrivateKey) -> tuple[Draft, dict[str, Any]]:
-    """Sign the head: the event to record, and the file that the party keeps."""
+    """Sign the head: the event to record, and the file that the party keeps.
+
+    Raises
+    ------
+    InputError
+        The key is not the party's current one.
+
+    """
     state = ledger.state()
+    _must_be_current(state, actor.party, key)
     signature = sign(key, checkpoint_bytes(state.ledger, actor.party, state.seq, state.head))
     data = {"count": state.seq, "head": state.head, "key": signature["key"], "signature": signature["value"]}
     kept = {
@@ -124,11 +133,15 @@ def rotation(ledger: Ledger, actor: Actor, old: Ed25519PrivateKey, new: Ed25519P
 def signed(ledger: Ledger, unsigned: Draft, key: Ed25519PrivateKey) -> Draft:
     """The draft with its party's signature; `InputError` where the key is not the party's current one."""
     state = ledger.state()
-    party = state.parties.get(unsigned.actor.party)
+    _must_be_current(state, unsigned.actor.party, key)
+    return replace(unsigned, signature=sign(key, unsigned.signed_bytes(state.ledger)))
+
+
+def _must_be_current(state: State, name: str, key: Ed25519PrivateKey) -> None:
+    party = state.parties.get(name)
     if party is not None and party["keys"][-1]["public"] != public_of(key):
         raise InputError(
-            f"key {fingerprint(public_of(key))} is not the current one of {unsigned.actor.party!r}, which is "
+            f"key {fingerprint(public_of(key))} is not the current one of {name!r}, which is "
             f"{fingerprint(party['keys'][-1]['public'])}",
             "--key",
         )
-    return replace(unsigned, signature=sign(key, unsigned.signed_bytes(state.ledger)))

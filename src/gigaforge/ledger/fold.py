@@ -135,12 +135,13 @@ def _checkpoint(state: State, event: Event, data: k.Checkpoint, register: Regist
         raise RefusedError(
             "other-head", f"event {data.count} is not {data.head[:12]}: this checkpoint is of another record"
         )
-    public = next(
-        (key["public"] for key in state.parties[party]["keys"] if fingerprint(key["public"]) == data.key), None
-    )
-    message = checkpoint_bytes(state.ledger, party, data.count, data.head)
-    if public is None or not signature_holds(public, message, data.signature):
-        raise RefusedError("signature", f"no key of {party!r} signed this checkpoint")
+    current = state.parties[party]["keys"][-1]["public"]
+    if data.key != fingerprint(current):  # whoever found a key that was replaced signs nothing any more
+        raise RefusedError(
+            "signature", f"key {data.key} is not the current one of {party!r}, which is {fingerprint(current)}"
+        )
+    if not signature_holds(current, checkpoint_bytes(state.ledger, party, data.count, data.head), data.signature):
+        raise RefusedError("signature", f"the current key of {party!r} did not sign this checkpoint")
     state.checkpoints[party] = {"seq": event.seq, "count": data.count, "head": data.head, "key": data.key}
 
 

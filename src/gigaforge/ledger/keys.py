@@ -11,8 +11,9 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gigaforge.errors import InputError
 from gigaforge.ledger.canonical import sha256
@@ -20,7 +21,7 @@ from gigaforge.ledger.canonical import sha256
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["fingerprint", "new_key", "public_of", "read_key", "sign", "signature_holds"]
+__all__ = ["fingerprint", "new_key", "public_of", "read_key", "replaced_at", "sign", "signature_holds"]
 
 
 def new_key(path: Path) -> str:
@@ -94,6 +95,23 @@ def signature_holds(public: str, message: bytes, value: str) -> bool:
     except (InvalidSignature, InputError, ValueError):
         return False
     return True
+
+
+def replaced_at(keys: Sequence[dict[str, Any]], public: str) -> int | None:
+    """The event that replaced a party's key; 0 while it is the current one, None where it was never the party's.
+
+    Parameters
+    ----------
+    keys : sequence of mapping
+        A party's keys in order, ``public`` and ``since`` (the event that brought it), as the state holds them.
+    public : str
+        The key asked about.
+
+    """
+    place = next((n for n, key in enumerate(keys) if key["public"] == public), None)
+    if place is None:
+        return None
+    return int(keys[place + 1]["since"]) if place + 1 < len(keys) else 0
 
 
 def _decode(text: str, size: int, what: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -16,7 +16,7 @@ from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.errors import UnknownError
 from gigaforge.ledger.event import Actor
 from gigaforge.ledger.investment import lacks_since_paid
-from gigaforge.ledger.keys import public_of, sign, signature_holds
+from gigaforge.ledger.keys import public_of, replaced_at, sign, signature_holds
 from gigaforge.ledger.kinds import Rack, rack_name
 from gigaforge.ledger.state import State
 from gigaforge.ledger.statement import render, statement, unsigned
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["StatementCheck", "check_statement", "read_statement", "sign_statement", "write_statement"]
 
 Signer = tuple[Actor, "Ed25519PrivateKey"]
+_REPLACED: Final = (
+    "the key of {party} that signed it was replaced since, by event {seq}; if it had fallen into other hands, have a new "
+    "statement signed"
+)
 
 
 @dataclass
@@ -41,7 +45,8 @@ class StatementCheck:
     signers : list of str
         Whose signatures hold, as party/person.
     remarks : list of str
-        What whoever relies on it should know, though every word of it holds: the tranche fell short since.
+        What whoever relies on it should know, though every word of it holds: the tranche fell short since, or a key that
+        signed it was replaced since.
 
     """
 
@@ -188,19 +193,26 @@ def check_statement(content: bytes, where: str, ledger: Ledger) -> StatementChec
     if whole["sha256"] != sha256(message):
         out.findings.append("its content was changed: the hash does not fit")
     for signature in whole["signatures"]:
-        known = [key["public"] for key in state.parties.get(signature["party"], {}).get("keys", [])]
         public, value = signature["public_key"], signature["signature"]
-        if public in known and signature_holds(public, message, value):
-            out.signers.append(f"{signature['party']}/{signature['person']}")
-        else:
+        replaced = replaced_at(state.parties.get(signature["party"], {}).get("keys", []), public)
+        if replaced is None or not signature_holds(public, message, value):
             out.findings.append(f"the signature of {signature['party']} does not hold")
+        elif 0 < replaced <= said["events"]:
+            out.findings.append(
+                f"the key of {signature['party']} that signed it was replaced by event {replaced}, before this statement was made"
+            )
+        else:
+            out.signers.append(f"{signature['party']}/{signature['person']}")
+            if replaced:
+                out.remarks.append(_REPLACED.format(party=signature["party"], seq=replaced))
     named = {said["events"]: said["head"], **{int(n): e["hash"] for n, e in said["support"].items()}}
     for seq, head in named.items():
         if _hash_of(ledger, seq) != head:
             out.findings.append(f"event {seq} is not the one in the ledger")
     out.findings += _claim_findings(said, state, ledger)
     short = lacks_since_paid(state).get(said["claim"]["seq"])
-    out.remarks = [] if short is None else [shortfall_words(short)]
+    if short is not None:
+        out.remarks.append(f"tranche {out.tranche} is {shortfall_words(short)}")
     return out
 
 

@@ -20,7 +20,7 @@ from gigaforge.ledger.attention import agreed_words
 from gigaforge.ledger.canonical import ZERO_HASH, sha256
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.fold import apply
-from gigaforge.ledger.keys import fingerprint, signature_holds
+from gigaforge.ledger.keys import fingerprint, replaced_at, signature_holds
 from gigaforge.ledger.racks import MemoryRegister
 from gigaforge.ledger.signed import checkpoint_bytes
 from gigaforge.ledger.state import State
@@ -288,13 +288,16 @@ def _check_checkpoint(path: Path, out: Verification, hashes: list[str]) -> None:
     if not signature_holds(str(public), message, str(signature)):
         out.add(where, f"its signature does not hold: the file itself was changed, or {party} did not sign it")
         return
-    known = [key["public"] for key in out.state.parties.get(party, {}).get("keys", [])]
+    replaced = replaced_at(out.state.parties.get(party, {}).get("keys", []), public)
     if out.state.ledger and ledger != out.state.ledger:
         out.add(where, "is of another ledger")
-    elif public not in known:
+    elif replaced is None:
         out.add(where, f"the ledger does not know the key {fingerprint(public)} of {party} that signed it")
     elif not isinstance(count, int) or count > len(hashes):
         out.add(where, f"{party} signed {count} events; the ledger has {len(hashes)}: its tail was cut off")
+    elif 0 < replaced <= count:
+        out.add(where, f"key {fingerprint(public)} signed {count} events, but event {replaced} had replaced it: "
+                f"somebody else may hold it; ask {party}")  # fmt: skip
     elif hashes[count - 1] != head:
         out.add(where, f"event {count} is not the one that {party} signed: history was rewritten")
     else:
