@@ -12,7 +12,7 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 _LONG = (
-    "test_the_shipped_parameters_are_what_calibrate_writes",
+    "test_the_shipped_parameters_are_what_calibrate_finds",
     "test_specialised_designs",
     "test_the_loop_designs_again",
 )

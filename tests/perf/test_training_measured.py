@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from gigaforge.cli import calibrate, validate
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.calibration.folds import group_folds, merge_alike
+from gigaforge.perf.calibration.study import FOLDS, fit_without, folds_of, prepare, weights_of
 from gigaforge.perf.calibration.training import Runs, fit
 from gigaforge.perf.training.parameters import TrainingParameters, shipped
 from gigaforge.perf.validation.models import catalogue_model
@@ -280,13 +282,33 @@ def test_calibrate_alone_on_a_file_writes_parameters_that_validate_reads(tmp_pat
 
 
 @pytest.mark.slow
-def test_the_shipped_parameters_are_what_calibrate_writes(tmp_path):
-    out = tmp_path / "p.json"
-    done = CliRunner().invoke(app(calibrate), ["calibrate", "training", "--out", str(out)])
-    assert done.exit_code == 0, done.output
-    again = TrainingParameters.read(out)
-    assert again.fitted["cross_validated"]["median_ape"] == pytest.approx(
-        shipped().fitted["cross_validated"]["median_ape"], abs=0.002
-    )
-    ours = shipped().deviations
-    assert max(abs(again.deviations[k] - ours[k]) for k in ours) < 0.02
+def test_the_shipped_parameters_are_what_calibrate_finds():
+    runs, _ = shipped_runs()
+    stacked = prepare(runs)
+    weights, memory = weights_of(runs)
+    theta = fit(stacked, weights, memory)
+    assert _apart(stacked, theta, shipped().deviations) < 0.02
+    # A fold that leaves out much and one that leaves out little stand for the ten.
+    fold = folds_of(runs, weights)
+    size = np.bincount(fold, weights=weights, minlength=FOLDS)
+    for k in (int(size.argmax()), int(size.argmin())):
+        part = fit_without(fold == k, stacked, weights, memory, theta, max_nfev=10)
+        assert _apart(stacked, part, shipped().folds[k]) < 0.02
+
+
+def test_the_shipped_error_is_that_of_the_shipped_folds():
+    runs, _ = shipped_runs()
+    stacked = prepare(runs)
+    fold = folds_of(runs, weights_of(runs)[0])
+    step = np.zeros(len(runs))
+    for k in range(FOLDS):
+        theta = np.array([shipped().folds[k].get(n, 0.0) for n in stacked.names])
+        step[fold == k] = stacked.predict(theta).times.step_time_s[fold == k]
+    tier_a = np.array([str(r.row.get("tier", "A")) not in {"B", "C"} for r in runs])
+    off = np.abs(stacked.measured_step_s / step - 1)[tier_a]
+    assert np.median(off) == pytest.approx(shipped().fitted["cross_validated"]["median_ape"], abs=0.002)
+
+
+def _apart(stacked: Runs, theta: np.ndarray, written: Mapping[str, float]) -> float:
+    """Largest difference of a deviation from what is written; what is too small to matter is not written."""
+    return max(abs(v - written.get(n, 0.0)) for n, v in zip(stacked.names, theta, strict=True) if n)

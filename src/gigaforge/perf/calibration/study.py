@@ -16,7 +16,7 @@ from gigaforge.perf.training.parameters import TrainingParameters
 from gigaforge.perf.validation.common import errors
 from gigaforge.perf.validation.runs import Run
 
-__all__ = ["Study", "calibrate", "prepare", "weights_of"]
+__all__ = ["FOLDS", "Study", "calibrate", "fit_without", "folds_of", "prepare", "weights_of"]
 
 Floats = npt.NDArray[np.float64]
 FOLDS: Final = 10
@@ -89,7 +89,7 @@ def calibrate(runs: Sequence[Run], progress: Callable[[str], None] = lambda _: N
     for k in range(FOLDS):
         progress(f"fold {k + 1} of {FOLDS}")
         out = fold == k
-        part = fit(stacked, np.where(out, 0.0, weights), np.where(out, 0.0, memory), start=0.5 * theta, max_nfev=10)
+        part = fit_without(out, stacked, weights, memory, theta, max_nfev=10)
         thetas.append(part)
         p = stacked.predict(part)
         step[out], total[out] = p.times.step_time_s[out], p.memory.total[out]
@@ -111,6 +111,13 @@ def calibrate(runs: Sequence[Run], progress: Callable[[str], None] = lambda _: N
     return Study(parameters, fold, step, total, chip, here.times.step_time_s, tier_a)
 
 
+def fit_without(
+    out: npt.NDArray[np.bool_], stacked: Runs, weights: Floats, memory: Floats, theta: Floats, max_nfev: int
+) -> Floats:
+    """Constants that the rows of `out` had no part in, from half way between the priors and the fit of all rows."""
+    return fit(stacked, np.where(out, 0.0, weights), np.where(out, 0.0, memory), start=0.5 * theta, max_nfev=max_nfev)
+
+
 def _without_chips(
     runs: Sequence[Run],
     stacked: Runs,
@@ -125,7 +132,7 @@ def _without_chips(
     for chip in sorted(set(chips)):
         progress(f"without {chip}")
         gone = chips == chip
-        part = fit(stacked, np.where(gone, 0.0, weights), np.where(gone, 0.0, memory), start=0.5 * theta, max_nfev=8)
+        part = fit_without(gone, stacked, weights, memory, theta, max_nfev=8)
         out[gone] = stacked.predict(part).times.step_time_s[gone]
     return out
 
