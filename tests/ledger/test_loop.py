@@ -251,6 +251,10 @@ def test_the_command_line_from_init_to_verify(
     kept, copy = tmp_path / "kept.json", tmp_path / "copy.jsonl"
     run(capsys, "checkpoint", "--as", "openai/ann", "--key", str(fresh), "--out", str(kept))
     run(capsys, "export", "--out", str(copy))
+    events, first = run(capsys, "state")["events"], kept.read_bytes()
+    again = run(capsys, "checkpoint", "--as", "openai/ann", "--key", str(fresh), "--out", str(kept))
+    assert (again["code"], "not written over" in again["error"], kept.read_bytes()) == (2, True, first)
+    assert run(capsys, "state")["events"] == events  # and nothing was recorded
     held = run(capsys, "verify", "--checkpoint", str(kept), "--copy", str(copy))
     assert (held["sound"], held["checkpoints"], held["copies"], len(held["agreeing"])) == (True, 1, 1, 2)
     assert run(capsys, "state")["kinds"]["delivery"] == 1

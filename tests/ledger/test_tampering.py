@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.ledger import Ledger, RefusedError, actions, verify, verify_copy
 from gigaforge.ledger.backup import backup, export, restore
 from gigaforge.ledger.canonical import canonical, sha256
@@ -163,6 +163,43 @@ def test_every_cut_off_tail_is_found_by_the_state_and_by_what_a_party_kept(full:
         assert verify_copy(short).sound
         assert "cut off" in verify_copy(short, checkpoints=(kept,)).findings[0].problem
     del restored
+
+
+def test_a_partys_proof_is_never_written_over(full: Ledger, tmp_path: Path) -> None:
+    """Who exports every night keeps what shows that the night before differed."""
+    copy = tmp_path / "copy.jsonl"
+    export(full, copy)
+    before = copy.read_bytes()
+    deliver(full, "N1")
+    assert export(full, copy)[0] == full.state().seq  # it only grew
+    grown = copy.read_bytes()
+    assert grown.startswith(before)
+    assert grown != before
+    with full.engine.begin() as connection:
+        connection.execute(sa.delete(events).where(events.c.seq == full.state().seq))
+    full.rebuild()
+    with pytest.raises(NoAnswerError, match="holds more than"):
+        export(full, copy)
+    deliver(full, "N2")  # another event where the deleted one was
+    with pytest.raises(NoAnswerError, match=f"event {full.state().seq} of .* is not the ledger's"):
+        export(full, copy)
+    assert copy.read_bytes() == grown
+    other = tmp_path / "notes.txt"
+    other.write_text("mine")
+    with pytest.raises(InputError, match="is not a copy"):
+        export(full, other)
+    with pytest.raises(InputError, match="not written over"):
+        backup(full, other)
+    assert other.read_text() == "mine"
+    assert not list(tmp_path.glob(".*-*"))
+
+
+def test_a_signed_statement_is_not_written_over(full: Ledger, tmp_path: Path) -> None:
+    file = write_statement(full, 1, tmp_path, [])[0]
+    write_statement(full, 1, tmp_path, [])
+    sign_statement(file, [(ANN, read_key(tmp_path / "openai.key"))])
+    with pytest.raises(InputError, match="is signed by openai"):
+        write_statement(full, 1, tmp_path, [])
 
 
 def test_a_ledger_rebuilt_by_an_intruder_does_not_match_a_partys_copy(full: Ledger, tmp_path: Path) -> None:

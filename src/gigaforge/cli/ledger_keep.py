@@ -99,6 +99,8 @@ def checkpoint(
 ) -> None:
     """Sign the head. The file that you keep shows later whether anything before it was changed, or cut off.
 
+    Each checkpoint is a file of its own: an earlier one is never written over.
+
     Example: gigaforge ledger checkpoint --as openai/ann --key openai.key --out openai-2026-11.json
     """
     from gigaforge.ledger import Ledger, actions
@@ -108,9 +110,9 @@ def checkpoint(
     actor, private = actor_of(who), read_key(key)
     with Ledger.open(where) as ledger:
         draft, kept = actions.checkpoint(ledger, actor, private)
-        act(ledger, draft, None, as_json)
-        with whole_file(out) as file:
+        with whole_file(out, new=True) as file:  # nothing is recorded where the file cannot be kept
             file.write(json.dumps(kept, indent=1).encode() + b"\n")
+            act(ledger, draft, None, as_json)
 
 
 def export(
@@ -119,6 +121,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write your own copy of every event, byte for byte; `verify --copy` compares the ledger with it.
+
+    A copy that exists is only ever extended: where the ledger no longer holds what it holds, it is left as it is, exit 1.
 
     Example: gigaforge ledger export --out openai-copy.jsonl
     """
@@ -138,7 +142,7 @@ def backup(
     where: Where = _DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Write events and evidence into one file, while others go on working.
+    """Write events and evidence into one file, while others go on working. A file that exists is not written over.
 
     Example: gigaforge ledger backup --out alliance-2026-11-30.zip
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
@@ -9,12 +10,12 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NoReturn
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.ledger.book import Ledger
 from gigaforge.ledger.canonical import sha256
 from gigaforge.ledger.event import Event
@@ -27,11 +28,33 @@ __all__ = ["backup", "export", "restore", "whole_file"]
 _FORMAT: Final = "gigaforge ledger backup 1"
 _MOST_BYTES: Final = 2**36
 """Refuse to unpack more than this from a backup. [B]"""
+_KEPT: Final = (
+    "its history was rewritten or cut off since (or the copy was changed). The copy is left as it was, and is your proof: "
+    "`gigaforge ledger verify --copy` says what differs; write the ledger as it is now under another name"
+)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears whole or not at all, on disk when the block ends; `InputError` where it cannot be written."""
+def whole_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
+    """A file that appears whole or not at all, on disk when the block ends.
+
+    Parameters
+    ----------
+    path : Path
+        Where.
+    new : bool
+        Refuse to write over a file that stands there: it may be the only proof that somebody changed the record since.
+
+    Raises
+    ------
+    InputError
+        It cannot be written, or it exists and should be new.
+
+    """
+    if new and path.exists():
+        raise InputError(
+            "exists and may be a proof that you need; it is not written over, choose another name", str(path)
+        )
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     except OSError as problem:
@@ -49,21 +72,54 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def export(ledger: Ledger, path: Path) -> tuple[int, str]:
-    """Write every event, byte for byte, one a line: a party's own copy. Returns how many, and the head."""
+    """Write every event, byte for byte, one a line: a party's own copy. Returns how many, and the head.
+
+    A copy that stands there is only ever extended: where the ledger lacks or changed what it holds, it is the proof of that.
+
+    Raises
+    ------
+    InputError
+        The file that stands there is no copy of this ledger, or cannot be read or written.
+    NoAnswerError
+        It holds events that the ledger no longer holds so; it is left as it was.
+
+    """
     count, head = 0, ""
-    with whole_file(path) as file:
+    with _standing(path) as before, whole_file(path) as file:
         for event in ledger.all_events():
-            file.write(event.body + b"\n")
+            line = event.body + b"\n"
+            kept = before.readline(len(line) + 1)
+            if kept not in (b"", line):
+                _differs(path, event.seq)
+            file.write(line)
             count, head = event.seq, event.hash
+        if before.read(1):
+            raise NoAnswerError(f"{path} holds more than the ledger's {count:,} events: {_KEPT}")
     return count, head
+
+
+def _standing(path: Path) -> IO[bytes]:
+    """The copy that stands there; nothing where there is none."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return io.BytesIO()
+    except OSError as problem:
+        raise InputError(f"cannot be read: {problem.strerror}", str(path)) from None
+
+
+def _differs(path: Path, seq: int) -> NoReturn:
+    if seq == 1:
+        raise InputError("exists and is not a copy of this ledger's events; choose another name", str(path))
+    raise NoAnswerError(f"event {seq} of {path} is not the ledger's: {_KEPT}")
 
 
 def backup(ledger: Ledger, path: Path) -> dict[str, Any]:
     """Write events and evidence, as of one moment, into one file that holds on any database.
 
-    Tokens are left out: who may log in is not part of the record.
+    Tokens are left out: who may log in is not part of the record. `InputError` where the file exists.
     """
-    with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with whole_file(path, new=True) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         count, head, files = 0, "", []
         with reading(ledger.engine) as connection:
             with archive.open("events.jsonl", "w", force_zip64=True) as lines:

@@ -62,7 +62,7 @@ def write_statement(ledger: Ledger, tranche: int, folder: Path, signers: list[Si
     Raises
     ------
     InputError
-        A key is not its party's current one, or the folder cannot be written.
+        A key is not its party's current one, the folder cannot be written, or holds the statement with somebody's signature.
 
     """
     whole = unsigned(statement(ledger, tranche))
@@ -72,11 +72,14 @@ def write_statement(ledger: Ledger, tranche: int, folder: Path, signers: list[Si
         if not keys or keys[-1]["public"] != public_of(key):
             raise InputError(f"is not the current key of {actor.party!r}", "--key")
         _sign(whole, actor, key)
+    file = folder / f"statement-{tranche}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise InputError(f"cannot be written: {problem.strerror}", str(folder)) from None
-    return _write(whole, folder / f"statement-{tranche}.json")
+    if file.exists() and (names := [s["party"] for s in read_statement(_bytes(file), str(file))["signatures"]]):
+        raise InputError(f"is signed by {', '.join(names)} and not written over; choose another folder", str(file))
+    return _write(whole, file)
 
 
 def sign_statement(path: Path, signers: list[Signer]) -> tuple[Path, Path]:
