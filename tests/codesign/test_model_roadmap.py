@@ -191,11 +191,30 @@ def test_a_real_choice_runs_the_performance_model_and_overtrains_where_much_is_s
     assert "curves" not in product.to_dict()
 
 
+def test_a_loss_that_any_model_reaches_is_called_that() -> None:
+    found = choose(law("joint-moe-2025"), Target("loss", 20.0), running(), costing=per_flop(1e-18, 1e-18))  # type: ignore[arg-type]
+    assert any("a loss of 20 asks for nothing" in w for w in found.warnings)
+
+
+def test_the_limit_that_holds_the_size_is_named() -> None:
+    target, price = Target("loss", 1.9), per_flop(1e-18, 1e-18)
+    most = {"data_tokens": 1e13, "serve_tokens": 1e19, "costing": price, "expansions": (1,)}
+    assert any(
+        "all of the 10T tokens" in w for w in choose(law("joint-moe-2025"), target, running(), **most).warnings
+    )  # type: ignore[arg-type]
+    free = most | {"data_tokens": 1e20}
+    assert any(
+        "10,000 tokens a parameter" in w for w in choose(law("joint-moe-2025"), target, running(), **free).warnings
+    )  # type: ignore[arg-type]
+
+
 def test_targets_that_no_model_meets_are_explained() -> None:
     with pytest.raises(NoAnswerError, match=r"no model of .* reaches a loss of 1\.8"):
         choose(law("chinchilla-2024"), Target("loss", 1.8), running(), costing=per_flop(1e-18, 1e-18))  # type: ignore[arg-type]
-    with pytest.raises(NoAnswerError, match="no model meets usd"):
+    with pytest.raises(NoAnswerError, match=r"no model meets a cost of \$1 on .*\n.*ask for fewer tokens to serve"):
         choose(law("chinchilla-2024"), Target("usd", 1.0), running(), serve_tokens=1e15)
+    with pytest.raises(NoAnswerError, match=r"a loss of 1\.9 on .*\n.*more than the 1B tokens that there are"):
+        choose(law("joint-moe-2025"), Target("loss", 1.9), running(), costing=per_flop(1e-18, 1e-18), data_tokens=1e9)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="a positive number"):
         Target("loss", -1.0)
     with pytest.raises(InputError, match="leave an expansion of 1 in"):

@@ -176,9 +176,15 @@ def test_limits_are_read_with_units_and_refused_by_name() -> None:
         ("hbm=300 GB..9000 GB", "leaves the cost model's validity in n3-hbm4"),
         ("memory=1 GB", "NAME=LOW..HIGH"),
         ("power=many", "--limit power=many"),
+        ("hbm=..", "NAME=LOW..HIGH"),
+        ("domain=60..71", "no NVLink domain from 60 to 71 exists in n3-hbm4; there are 8, "),
+        ("package=$1", r"no package can be made for \$1 in n3-hbm4: the least in these ranges costs \$"),
+        ("package=$0", "must be above zero"),
     ):
         with pytest.raises(InputError, match=message):
             limits_from([text], "n3-hbm4")
+    with pytest.raises(InputError, match="hbm is limited twice"):
+        limits_from(["hbm=200 GB..", "hbm=..300 GB"], "n3-hbm4")
 
 
 def test_market_prices_are_level_in_todays_dollars() -> None:

@@ -40,14 +40,18 @@ def limits_from(texts: list[str] | None, built_in: str) -> Limits:
 
     ranges: dict[str, tuple[float, float]] = {}
     most: dict[str, float] = {}
+    given: set[str] = set()
     known = technology(built_in).ranges
     for text in texts or []:
         name, _, span = text.partition("=")
         name = name.strip().lower()
+        if name in given:
+            raise InputError(f"{text!r}; {name} is limited twice", "--limit")
+        given.add(name)
         if name == "package":
-            most["package_usd"] = quantity(span, "money", f"--limit {text}")
+            most["package_usd"] = quantity(span.strip().removeprefix("..").strip(), "money", f"--limit {text}")
             continue
-        if name not in _NAMES or not span:
+        if name not in _NAMES or not span.replace(".", "").strip():
             raise InputError(
                 f"{text!r}; give NAME=LOW..HIGH with a name of {', '.join([*_NAMES, 'package'])}", "--limit"
             )
@@ -61,7 +65,12 @@ def limits_from(texts: list[str] | None, built_in: str) -> Limits:
         except InputError as wrong:
             raise InputError(wrong.problem, f"--limit {text!r}") from None
         ranges[parameter] = (a, b)
-    return Limits(ranges, **most)
+    together = Limits(ranges, **most)
+    try:
+        together.within(technology(built_in))
+    except InputError as wrong:
+        raise InputError(wrong.problem, "--limit") from None
+    return together
 
 
 def add_roadmaps(

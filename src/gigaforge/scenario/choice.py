@@ -46,7 +46,7 @@ class ModelChoice(BaseModel):
         given = [name for name in _TARGETS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give one of {', '.join(_TARGETS)} (given: {', '.join(given) or 'none'})")
-        for name in ("cost", "compute"):
+        for name in ("cost", "compute", "data", "tpot"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above zero")
         return self

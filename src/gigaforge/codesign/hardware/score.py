@@ -74,7 +74,26 @@ class Limits:
                     name,
                 )
             out[name] = (low, high)
+        self._possible(technology, out)
         return out
+
+    def _possible(self, technology: Technology, ranges: Mapping[str, tuple[float, float]]) -> None:
+        """Refuse ranges and a cost within which nothing can be built at all."""
+        low, high = ranges["nvlink_domain"]
+        if not any(low <= d <= high for d in technology.domains):
+            there = ", ".join(map(str, technology.domains))
+            raise InputError(
+                f"no NVLink domain from {low:g} to {high:g} exists in {technology.name}; there are {there}",
+                "nvlink_domain",
+            )
+        least = Designs.from_table(np.array([[ranges[name][0] for name in PARAMETERS]]))
+        cheapest = float(cost(least, technology).package_usd[0])
+        if cheapest > self.package_usd:
+            a, b = (format_quantity(usd, "money") for usd in (self.package_usd, cheapest))
+            raise InputError(
+                f"no package can be made for {a} in {technology.name}: the least in these ranges costs {b}",
+                "package_usd",
+            )
 
 
 @dataclass(frozen=True)

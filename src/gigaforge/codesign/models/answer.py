@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gigaforge.catalog.schema import Model
 from gigaforge.codesign.models.laws import LAWS
 from gigaforge.errors import InputError
+from gigaforge.units import format_quantity
 
 __all__ = ["Choice", "Curve", "Target", "iso_loss_rows"]
 
@@ -42,6 +43,15 @@ class Target:
             raise InputError(f"{self.kind!r}; loss, usd and flop are known", "target.kind")
         if not (np.isfinite(self.value) and self.value > 0):
             raise InputError(f"{self.value!r}; a positive number is expected", f"target.{self.kind}")
+
+    @property
+    def words(self) -> str:
+        """As people say it: "a cost of $500M"."""
+        return {
+            "loss": f"a loss of {self.value:.4g}",
+            "usd": f"a cost of {format_quantity(self.value, 'money')}",
+            "flop": f"a compute of {self.value:.3g} FLOP",
+        }[self.kind]
 
 
 class Curve(NamedTuple):

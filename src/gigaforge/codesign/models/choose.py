@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 _SIZES: Final = 9
 """Sizes at which the performance model is asked; between them cost per token is interpolated in logarithms."""
 _FINE: Final = 1200
+_SLACK: Final = 0.01
+"""A loss this far below the one asked for [nat/token] is not what was asked for."""
 _SPAN: Final = 6.0
 """Sizes from a sixth power of e below to as far above the compute-optimal one: 400 times each way."""
 
@@ -219,27 +221,27 @@ def choose(
         c for e in tried if (c := curve(law, target, price, e, serve_tokens, data_tokens=data_tokens)) is not None
     ]
     if not curves:
-        raise NoAnswerError(
-            f"no model meets {target.kind} {target.value:.4g} on {running.name}",
-            [
-                "models of all sizes tried are too large or too slow for it, cost more to serve than is given, or need more data"
-            ],
-        )
+        raise NoAnswerError(f"no model meets {target.words} on {running.name}", [_why_none(target, data_tokens)])
     by = "usd" if target.kind == "loss" else "loss"
     best = min(curves, key=lambda c: float(getattr(c, by).min()))
     i = int(np.argmin(getattr(best, by)))
     active, tokens = float(best.active[i]), float(best.tokens[i])
     warnings = law.warnings(active, tokens, float(best.experts))
-    if tokens >= data_tokens * 0.99 or (i == 0 and _needs_more(law, target, best, data_tokens)):
+    held = _needs_more(law, target, best, data_tokens) if i == 0 else ""
+    if tokens >= data_tokens * 0.99 or held == "data":
         there = format_quantity(data_tokens, "count")
         warnings.append(f"the choice trains on all of the {there} tokens that there are taken to be")
-    elif tokens >= MOST_RATIO * active * 0.99:
+    elif tokens >= MOST_RATIO * active * 0.99 or held == "ratio":
         warnings.append(
             f"the choice trains on {MOST_RATIO:,.0f} tokens a parameter, the most that runs have been tried with"
         )
     elif i in (0, len(best.active) - 1):
         warnings.append(
             "the best size is the smallest or largest that could be run or was tried; the optimum may lie beyond"
+        )
+    if target.kind == "loss" and best.loss[i] < target.value - _SLACK:
+        warnings.append(
+            f"a loss of {target.value:.4g} asks for nothing: the least training of the smallest model tried reaches {best.loss[i]:.3f}"
         )
     return Choice(
         law=law.name,
@@ -259,9 +261,21 @@ def choose(
     )
 
 
-def _needs_more(law: Law, target: Target, curve: Curve, data_tokens: float) -> bool:
-    """Whether the next smaller model would need more data than there is to meet a loss."""
+def _why_none(target: Target, data_tokens: float) -> str:
+    there = format_quantity(data_tokens, "count")
+    return {
+        "loss": f"all sizes tried need more than the {there} tokens that there are or {MOST_RATIO:,.0f} a parameter, or are too large or "
+        "too slow for it; ask for a higher loss, more data or longer latencies",
+        "usd": "all sizes tried cost more to serve, or are too large or too slow for it; give more, or ask for fewer tokens to serve",
+        "flop": f"all sizes tried would train on more than the {there} tokens that there are, or are too large or too slow for it; ask for "
+        "less compute",
+    }[target.kind]
+
+
+def _needs_more(law: Law, target: Target, curve: Curve, data_tokens: float) -> str:
+    """Why no smaller model is chosen: ``"data"`` that it would need to meet a loss, tokens for each parameter (``"ratio"``), or neither."""
+    if target.kind != "loss":
+        return ""
     smaller = np.array([curve.active[0] * np.exp(-(_SPAN * 1.5) / (_FINE - 1))])
-    return target.kind == "loss" and bool(
-        tokens_for_loss(law, smaller, target.value, float(curve.experts))[0] > data_tokens
-    )
+    needed = float(tokens_for_loss(law, smaller, target.value, float(curve.experts))[0])
+    return "data" if needed > data_tokens else "ratio" if needed > MOST_RATIO * float(smaller[0]) else ""

@@ -208,7 +208,9 @@ class FineGrained(Law):
         e = np.unique(np.asarray(experts, dtype=float))
         if not set(e.tolist()) <= {1.0, self.expansion}:
             raise InputError(
-                f"{self.label} was fitted at an expansion of 64 only (and dense), not {e.tolist()}", "experts"
+                f"{self.label} was fitted at an expansion of 64 only (and dense), not {', '.join(f'{x:g}' for x in e)}; give "
+                "expansions: [1, 64]",
+                "experts",
             )
         n, d, g = (np.asarray(x, dtype=float) for x in (active, tokens, granularity))
         dense = 0.47 + 16.3 * n**-0.126 + 26.7 * d**-0.127

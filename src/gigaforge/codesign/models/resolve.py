@@ -119,6 +119,8 @@ def _answer(run: TrainingRun, scenario: Scenario, catalog: Catalog, economics: E
         )
     except InputError as problem:
         raise InputError(problem.problem, f"{where}.{problem.where}" if problem.where else where) from None
+    except NoAnswerError as problem:
+        raise NoAnswerError(f"{where}: {problem.problem}", problem.reasons) from None
     model = choice.model.model_copy(update={"label": f"{run.name} (chosen)", "max_context": ask.context})
     return replace(choice, model=model)
 
