@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from gigaforge.cli.ledger_read import show, state
 from gigaforge.errors import InputError
 from gigaforge.ledger import Actor, HeadMovedError, Ledger, RefusedError, actions, verify
 from gigaforge.ledger.keys import new_key, read_key
@@ -155,6 +158,36 @@ def test_a_dispute_holds_money_back_until_who_raised_it_settles(ledger: Ledger) 
     ledger.append(actions.dispute(DAN, test.seq, "seen the meter", "settled"))
     ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
     assert verify(ledger.engine).sound
+
+
+def test_a_dispute_without_a_claim_is_told_wherever_somebody_may_look(
+    ledger: Ledger, where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready(ledger, 3)
+    accept(ledger, *(deliver(ledger, "R1", "R2").data["racks"]))
+    test = ledger.events(kind="acceptance", newest=True)[0]
+    dispute = ledger.append(actions.dispute(CHO, test.seq, "power [kW] was not measured"))
+    told = overview(ledger.state(), ledger.disputed())
+    assert told["next"]["disputed_w"] == 2 * COUNTED_W
+    said = f"2 accepted racks, 500 kW, are disputed (event {dispute.seq})"
+    assert told["next"]["words"] == f"tranche 1, $10M: 250 kW more to be accepted or settled; {said}"
+    with pytest.raises(
+        RefusedError, match=re.escape(f"tranche 1 lacks 250 kW of accepted racks that are free; {said}")
+    ):
+        actions.claim(ledger, ANN)
+    objection = f"nvidia/cho disputes event {test.seq} (event {dispute.seq}): power [kW] was not measured"
+    state(where)
+    assert f"open dispute: {objection}" in " ".join(capsys.readouterr().out.split())
+    show(test.seq, where)
+    assert f"{objection}; until that is settled" in " ".join(capsys.readouterr().out.split())
+    show(dispute.seq, where)
+    assert "open until its party settles it" in capsys.readouterr().out
+    ready(ledger, 1, first=3)
+    assert "can be claimed" in overview(ledger.state(), ledger.disputed())["next"]["words"]
+    assert "R1" not in ledger.append(actions.claim(ledger, ANN)).data["racks"]
+    ledger.append(actions.dispute(CHO, test.seq, "it was", "settled"))
+    show(dispute.seq, where)
+    assert "settled since" in capsys.readouterr().out
 
 
 def test_acceptance_is_judged_by_the_prediction(ledger: Ledger) -> None:

@@ -14,6 +14,7 @@ from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
     from gigaforge.ledger import Actor, Draft, Event, Evidence, Ledger
+    from gigaforge.ledger.state import State
 
 __all__ = [
     "As", "Day", "EvidenceFiles", "Idempotency", "KeyFile", "Where", "act", "actor_of", "attach", "out_json",
@@ -94,9 +95,24 @@ def show_event(ledger: Ledger, event: Event, as_json: bool) -> None:
         )
     for item in event.parts.get("evidence") or []:
         print(f"  evidence: {item['name']} ({item['size_bytes']:,} bytes, sha256 {item['sha256'][:16]}...)")
+    for words in _disputes(event, state):
+        print(wrapped(words))
     print(f"  hash {event.hash}")
     if event.kind in _LOOKED_AFTER:
         tell_notices([notice.words for notice in notices(state)])
+
+
+def _disputes(event: Event, state: State) -> list[str]:
+    """Open disputes about an event, or what became of the one that it opened."""
+    from gigaforge.ledger.overview import dispute_words
+
+    opened = event.kind == "dispute" and event.data["state"] == "opened"
+    if opened and str(event.seq) not in state.disputes:
+        return ["settled since"]
+    out = [dispute_words(int(n), d) for n, d in state.disputes.items() if d["subject"] == event.seq]
+    return [
+        f"{words}; until that is settled nothing that rests on this event is claimed or paid" for words in out
+    ] or (["open until its party settles it"] if opened else [])
 
 
 def tell_notices(words: list[str]) -> None:

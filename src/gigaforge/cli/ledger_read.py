@@ -38,7 +38,8 @@ def state(where: Where = _DEFAULT, as_json: JsonOption = False) -> None:
     from gigaforge.ledger.overview import overview
 
     with Ledger.open(where) as ledger:
-        told = overview(ledger.state())
+        found = ledger.state()
+        told = overview(found, ledger.disputed() if found.disputes else None)
     if as_json:
         out_json(told)
         return
@@ -64,6 +65,8 @@ def _print_overview(told: dict[str, Any]) -> None:
         f"{format_quantity(told['due_usd'], 'money')} approved and due{held}"
     )
     console.print(f"terms of event {told['terms']['event']}: {told['terms']['agreed']}")
+    for dispute in told["disputes"]:
+        console.print(f"open dispute: {dispute['words']}", style="yellow", markup=False)
     for notice in told["notices"]:
         console.print(f"look: {notice['words']}", style="yellow")
     console.print(told["next"]["words"] if told["next"] else "every tranche of these terms is claimed")

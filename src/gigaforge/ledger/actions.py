@@ -12,10 +12,11 @@ from gigaforge.ledger import kinds as k
 from gigaforge.ledger.book import Ledger
 from gigaforge.ledger.errors import RefusedError, UnknownError
 from gigaforge.ledger.event import Actor, Draft, Evidence
-from gigaforge.ledger.investment import needed_for, terms_of
+from gigaforge.ledger.investment import Disputed, needed_for, terms_of
 from gigaforge.ledger.keys import fingerprint, public_of, sign
 from gigaforge.ledger.signed import checkpoint_bytes, rotation_bytes
 from gigaforge.ledger.state import State
+from gigaforge.units import format_at_least
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -65,6 +66,14 @@ def claim(ledger: Ledger, actor: Actor, tranche: int | None = None, *, note: str
     if number > terms.tranches:
         raise RefusedError("cap", f"the ceiling allows {terms.tranches} tranches; all are claimed")
     needed = needed_for(state, terms, number)
+    disputed = ledger.disputed() if state.disputes else Disputed()
+    lacking = needed - (state.accepted_w - state.claimed_w - disputed.watts)
+    if disputed.racks and lacking > 0:
+        raise RefusedError(
+            "too-little",
+            f"tranche {number} lacks {format_at_least(lacking, 'power')} of accepted racks that are free; {disputed.words()} "
+            "and carry no claim until whoever disputes them settles",
+        )
     racks = ledger.claimable(needed)
     if not racks:
         raise RefusedError("too-little", f"tranche {number} needs {needed:,} W of accepted racks; none is free")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Self
@@ -15,6 +16,7 @@ from gigaforge.ledger.canonical import sha256
 from gigaforge.ledger.errors import BrokenLedgerError, HeadMovedError, UnknownError
 from gigaforge.ledger.event import Actor, Draft, Event, Evidence
 from gigaforge.ledger.fold import apply
+from gigaforge.ledger.investment import Disputed
 from gigaforge.ledger.racks import MemoryRegister, Rack
 from gigaforge.ledger.register import StoredRegister
 from gigaforge.ledger.state import State
@@ -36,6 +38,10 @@ __all__ = ["MAX_EVIDENCE_BYTES", "Ledger"]
 MAX_EVIDENCE_BYTES: Final = 64 * 2**20
 """One evidence file. [B]"""
 _PAGE: Final = 2000
+_FREE: Final = (
+    racks.c.accepted >= 0, racks.c.claim == 0, racks.c.counted_w > 0, racks.c.status.in_(("accepted", "retired")),
+)  # fmt: skip
+"""Racks that count and carry no claim."""
 
 
 class Ledger:
@@ -289,8 +295,7 @@ class Ledger:
         """Accepted racks that carry no claim, earliest accepted first, just enough for a power [W]."""
         query = (
             sa.select(racks.c.rack, racks.c.counted_w)
-            .where(racks.c.accepted >= 0, racks.c.claim == 0, racks.c.counted_w > 0, racks.c.disputes == "[]")
-            .where(racks.c.status.in_(("accepted", "retired")))
+            .where(*_FREE, racks.c.disputes == "[]")
             .order_by(racks.c.accepted, racks.c.last_seq, racks.c.rack)
         )
         out, total = [], 0
@@ -301,6 +306,17 @@ class Ledger:
                 out.append(name)
                 total += counted_w
         return out
+
+    def disputed(self) -> Disputed:
+        """What `claimable` leaves out because of a dispute."""
+        query = sa.select(racks.c.disputes, sa.func.count(), sa.func.sum(racks.c.counted_w))
+        query = query.where(*_FREE, racks.c.disputes != "[]").group_by(racks.c.disputes)
+        count, watts, found = 0, 0, set()
+        with reading(self.engine) as connection:
+            for disputes, number, counted_w in connection.execute(query):
+                count, watts = count + number, watts + int(counted_w)
+                found.update(json.loads(disputes))
+        return Disputed(count, watts, tuple(sorted(found)))
 
 
 def _all(connection: Connection) -> Iterator[Event]:

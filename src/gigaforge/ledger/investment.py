@@ -16,6 +16,7 @@ from gigaforge.ledger.terms import Terms
 from gigaforge.units import format_at_least, format_at_most
 
 __all__ = [
+    "Disputed",
     "Shortfall",
     "approve",
     "claim",
@@ -156,6 +157,23 @@ class Shortfall:
 
     watts: int
     events: list[int]
+
+
+@dataclass(frozen=True)
+class Disputed:
+    """Accepted racks that would carry the next claim, were they not disputed: how many, what they count [W], by which events."""
+
+    racks: int = 0
+    watts: int = 0
+    events: tuple[int, ...] = ()
+
+    def words(self) -> str:
+        """So many racks, and what disputes them."""
+        named = f"event{'' if len(self.events) == 1 else 's'} {', '.join(map(str, self.events))}"
+        racks = f"{self.racks:,} accepted rack{'' if self.racks == 1 else 's'}"
+        return (
+            f"{racks}, {format_at_most(self.watts, 'power')}, {'is' if self.racks == 1 else 'are'} disputed ({named})"
+        )
 
 
 def lacks_since_paid(state: State) -> dict[int, Shortfall]:

@@ -5,26 +5,32 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gigaforge.ledger.attention import agreed_words, energised_w, notices, shortfall_words
-from gigaforge.ledger.investment import Shortfall, held_back, lacks_since_paid, needed_for
+from gigaforge.ledger.investment import Disputed, Shortfall, held_back, lacks_since_paid, needed_for
 from gigaforge.ledger.racks import IN_PLACE, Rack
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.quarters import Quarter
 from gigaforge.units import format_at_least, format_at_most, format_quantity
 
-__all__ = ["overview", "rack_row", "standing_rows"]
+__all__ = ["dispute_words", "overview", "rack_row", "standing_rows"]
 
 _MEASURES: Final = ("delivered", "online", "accepted", "retired", "accepted_w")
 
 
-def overview(state: State) -> dict[str, Any]:
+def overview(state: State, disputed: Disputed | None = None) -> dict[str, Any]:
     """Everything that a page or a terminal shows about where things stand.
+
+    Parameters
+    ----------
+    state : State
+    disputed : Disputed, optional
+        What the next claim cannot use because of disputes (`Ledger.disputed`).
 
     Returns
     -------
     dict
         ``ledger, title, events, head, recorded_at, terms, commitment_w, accepted_w, claimed_w, ceiling_usd, released_usd,
-        due_usd, held_usd, next{tranche, needed_w, free_w, missing_w, words}, claims[], notices[], commitments[], disputes[],
+        due_usd, held_usd, next{tranche, needed_w, free_w, disputed_w, missing_w, words}, claims[], notices[], commitments[], disputes[],
         standing[], quarters[], energised_w{}, tests{}, parties{}, checkpoints{}, kinds{}``. Powers in W, money in USD.
 
     """
@@ -58,11 +64,11 @@ def overview(state: State) -> dict[str, Any]:
         "released_usd": state.released_cents / 100,
         "due_usd": sum(c["amount_usd"] for c in claims if c["status"] == "approved" and not c["held_back"]),
         "held_usd": sum(c["amount_usd"] for c in claims if c["status"] == "approved" and c["held_back"]),
-        "next": _next(state, terms),
+        "next": _next(state, terms, disputed or Disputed()),
         "claims": claims,
         "notices": [notice.__dict__ for notice in notices(state)],
         "commitments": [{n: v for n, v in c.items() if n != "terms"} for c in state.commitments.values()],
-        "disputes": [{"seq": int(n), **d} for n, d in state.disputes.items()],
+        "disputes": [{"seq": int(n), **d, "words": dispute_words(int(n), d)} for n, d in state.disputes.items()],
         "standing": standing_rows(state),
         "quarters": _quarters(state),
         "energised_w": {site: watts for site, (watts, _) in energised_w(state).items()},
@@ -97,7 +103,17 @@ def _claim_row(state: State, claim: dict[str, Any], terms: Terms | None, short: 
     }  # fmt: skip
 
 
-def _next(state: State, terms: Terms | None) -> dict[str, Any] | None:
+def dispute_words(seq: int, dispute: dict[str, Any]) -> str:
+    """Who disputes what by which event, and why."""
+    by = dispute["by"]
+    claims = ", ".join(map(str, dispute["claims"]))
+    held = f"; holds back the claim of event {claims}" if claims and dispute["claims"] != [dispute["subject"]] else ""
+    return (
+        f"{by['party']}/{by['person']} disputes event {dispute['subject']} (event {seq}): {dispute['reason']}{held}"
+    )
+
+
+def _next(state: State, terms: Terms | None, disputed: Disputed) -> dict[str, Any] | None:
     """The next tranche to claim and what it lacks."""
     if terms is None:
         return None
@@ -105,12 +121,15 @@ def _next(state: State, terms: Terms | None) -> dict[str, Any] | None:
     if number is None:
         return None
     needed = needed_for(state, terms, number)
-    free = max(state.accepted_w - state.claimed_w, 0)
+    free = max(state.accepted_w - state.claimed_w - disputed.watts, 0)
     missing = max(needed - free, 0)
-    words = f"tranche {number}, {format_quantity(terms.amount_cents / 100, 'money')}: " + (
-        f"{format_at_least(missing, 'power')} more to be accepted" if missing else "can be claimed"
-    )
-    return {"tranche": number, "needed_w": needed, "free_w": free, "missing_w": missing, "words": words}
+    said = f"{format_at_least(missing, 'power')} more to be accepted" if missing else "can be claimed"
+    if missing and disputed.racks:
+        said = f"{format_at_least(missing, 'power')} more to be accepted or settled; {disputed.words()}"
+    return {
+        "tranche": number, "needed_w": needed, "free_w": free, "disputed_w": disputed.watts, "missing_w": missing,
+        "words": f"tranche {number}, {format_quantity(terms.amount_cents / 100, 'money')}: {said}",
+    }  # fmt: skip
 
 
 def standing_rows(state: State) -> list[dict[str, Any]]:

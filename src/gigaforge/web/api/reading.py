@@ -48,7 +48,7 @@ def state(who: Reader, ledger: Book, request: Request, response: Response) -> An
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"etag": tag})
     response.headers["etag"] = tag
-    return overview(found)
+    return overview(found, ledger.disputed() if found.disputes else None)
 
 
 @router.get("/events", summary="List events")

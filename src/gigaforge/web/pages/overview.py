@@ -171,7 +171,7 @@ def _next_step(state: State, terms: Terms) -> str:
     return said + (
         f" {format_at_least(short, 'power')} more lets tranche {number}, {amount}, be claimed."
         if short > 0
-        else f" Tranche {number}, {amount}, can be claimed now."
+        else f" Tranche {number}, {amount}, can be claimed {'with racks that nobody disputes' if state.disputes else 'now'}."
     )
 
 
