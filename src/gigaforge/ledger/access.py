@@ -30,6 +30,7 @@ ROLES: Final = ("viewer", "recorder", "approver", "auditor", "admin")
 PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     "read": frozenset(ROLES),
     "read-evidence": frozenset({"recorder", "approver", "auditor", "admin"}),
+    "attach": frozenset({"recorder", "approver"}),
     "record": frozenset({"recorder"}),
     "claim": frozenset({"recorder"}),
     "approve": frozenset({"approver"}),

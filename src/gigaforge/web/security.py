@@ -40,7 +40,7 @@ _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _UPLOADS: Final = ("/api/v1/evidence/", "/api/v1/imports/", "/upload")
 _WORDS: Final = {
-    "read-evidence": "read evidence", "approve": "decide: approve, reject, record a payment, dispute", "audit": "audit",
+    "read-evidence": "read evidence", "attach": "store evidence", "approve": "decide: approve, reject, record a payment, dispute", "audit": "audit",
     "compute": "start work on this server",
 }  # fmt: skip
 _HEADERS: Final = {

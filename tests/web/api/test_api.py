@@ -54,6 +54,35 @@ def test_a_tranche_through_the_api(caller: Caller, ledger: Ledger) -> None:
     assert verify(ledger.engine).sound
 
 
+def test_who_decides_attaches_what_the_decision_rests_on(caller: Caller, ledger: Ledger) -> None:
+    """An approver stores a file, and every decision, payment and objection may name it."""
+    ann, bob = caller("openai/ann", "recorder"), caller("openai/bob", "approver")
+    cho, dan = caller("nvidia/cho", "approver"), caller("nvidia/dan", "approver")
+
+    def stored(who: TestClient, content: bytes) -> list[dict]:
+        digest = hashlib.sha256(content).hexdigest()
+        return [who.put(f"/api/v1/evidence/{digest}?name=note.txt", content=content).json()]
+
+    files = {who: stored(who, name) for who, name in ((ann, b"claim"), (bob, b"yes"), (cho, b"why"), (dan, b"wire"))}
+    claim = ann.post("/api/v1/claims", json={"evidence": files[ann]}, headers=key("c")).json()
+    agreed = bob.post(
+        f"/api/v1/events/{claim['seq']}/decisions", json={"evidence": files[bob]}, headers=key("b")
+    ).json()
+    cho.post(f"/api/v1/events/{claim['seq']}/decisions", json={}, headers=key("c"))
+    objection = {"kind": "dispute", "data": {"subject": 2, "state": "opened", "reason": "see the note"}}
+    disputed = cho.post("/api/v1/events", json=objection | {"evidence": files[cho]}, headers=key("d")).json()
+    sent = {"reference": "wire 1", "evidence": files[dan]}
+    paid = dan.post(f"/api/v1/claims/{claim['seq']}/release", json=sent, headers=key("r")).json()
+    for event, who in ((claim, ann), (agreed, bob), (disputed, cho), (paid, dan)):
+        assert event["evidence"] == files[who], event
+    unknown = {"reference": "w", "evidence": [files[dan][0] | {"sha256": "0" * 64}]}
+    assert dan.post(f"/api/v1/claims/{claim['seq']}/release", json=unknown, headers=key("u")).status_code in (
+        409,
+        422,
+    )
+    assert verify(ledger.engine).sound
+
+
 def test_the_document_describes_the_data_of_every_kind(app: FastAPI) -> None:
     document = app.openapi()
     kinds = {one["title"]: one["properties"] for one in document["components"]["schemas"]["EventIn"]["oneOf"]}

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from gigaforge.ledger.access import PERMISSIONS, ROLES
 from gigaforge.web.api.events import NEEDED
 
-READ, EVIDENCE, RECORD, CLAIM, APPROVE = "read", "read-evidence", "record", "claim", "approve"
+READ, EVIDENCE, ATTACH, RECORD, CLAIM, APPROVE = "read", "read-evidence", "attach", "record", "claim", "approve"
 AUDIT, ADMINISTER, COMPUTE, ANYBODY = "audit", "administer", "compute", ""
 ZERO = "0" * 64
 # Every endpoint with what it needs; a new one that is missing here fails `test_no_endpoint_is_forgotten`.
@@ -30,7 +30,7 @@ ENDPOINTS = {
     ("GET", "/api/v1/export"): AUDIT,
     ("GET", "/api/v1/reads"): AUDIT,
     ("POST", "/api/v1/events"): None,  # by the kind of event, below
-    ("PUT", "/api/v1/evidence/{sha256}"): RECORD,
+    ("PUT", "/api/v1/evidence/{sha256}"): ATTACH,
     ("POST", "/api/v1/imports/{kind}"): RECORD,
     ("POST", "/api/v1/claims"): CLAIM,
     ("POST", "/api/v1/events/{seq}/decisions"): APPROVE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Final
 
@@ -16,7 +17,7 @@ from gigaforge.web.api.shapes import EventOut, IdempotencyKey, IfMatch, Input, e
 from gigaforge.web.problems import ProblemError
 from gigaforge.web.security import book, identity
 
-__all__ = ["NEEDED", "EvidenceIn", "SignatureIn", "drafted", "router"]
+__all__ = ["NEEDED", "EvidenceFiles", "EvidenceIn", "SignatureIn", "drafted", "files_of", "router"]
 
 router = APIRouter(tags=["events"])
 
@@ -36,6 +37,9 @@ class EvidenceIn(Input):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     media_type: Annotated[str, Field(max_length=100)] = "application/octet-stream"
     size_bytes: Annotated[int, Field(ge=0, lt=2**40)]
+
+
+EvidenceFiles = Annotated[list[EvidenceIn], Field(default_factory=list, max_length=100)]
 
 
 class SignatureIn(Input):
@@ -97,8 +101,13 @@ class EventIn(Input):
     kind: Annotated[str, Field(max_length=32)]
     data: dict[str, JsonValue]
     happened_on: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
-    evidence: Annotated[list[EvidenceIn], Field(default_factory=list, max_length=100)]
+    evidence: EvidenceFiles
     signature: SignatureIn | None = None
+
+
+def files_of(sent: Sequence[EvidenceIn]) -> tuple[Evidence, ...]:
+    """The files that a request names."""
+    return tuple(Evidence(e.sha256, e.name, e.media_type, e.size_bytes) for e in sent)
 
 
 def drafted(sent: EventIn, who: Identity, key: str) -> Draft:
@@ -110,8 +119,7 @@ def drafted(sent: EventIn, who: Identity, key: str) -> Draft:
         raise InputError(f"{sent.happened_on!r} is not a day", "happened_on") from None
     signature = sent.signature.model_dump() if sent.signature else None
     content = dict(sent.data) if signature else k.stored(data)
-    files = tuple(Evidence(e.sha256, e.name, e.media_type, e.size_bytes) for e in sent.evidence)
-    return Draft(sent.kind, who.actor, content, day, files, key, signature)
+    return Draft(sent.kind, who.actor, content, day, files_of(sent.evidence), key, signature)
 
 
 @router.post(

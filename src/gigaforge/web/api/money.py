@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gigaforge.ledger import Draft, Ledger, actions
 from gigaforge.ledger.access import Identity
-from gigaforge.web.api.events import SignatureIn
+from gigaforge.web.api.events import EvidenceFiles, SignatureIn, files_of
 from gigaforge.web.api.shapes import EventOut, IdempotencyKey, IfMatch, Input, Seq, event_out, expected_head
 from gigaforge.web.security import book, require
 
@@ -28,28 +28,32 @@ class ClaimIn(Input):
 
     tranche: Annotated[int, Field(ge=1, le=10_000)] | None = None
     note: Note = ""
+    evidence: EvidenceFiles
 
 
 class DecisionIn(Input):
-    """A yes or no to a claim or terms."""
+    """A yes or no to a claim or terms, with the files that it rests on."""
 
     decision: Literal["approve", "reject"] = "approve"
     note: Note = ""
+    evidence: EvidenceFiles
     signature: SignatureIn | None = None
 
 
 class ReleaseIn(Input):
-    """How a tranche was paid."""
+    """How a tranche was paid, with the files that show it."""
 
     reference: Annotated[str, Field(min_length=1, max_length=2000)]
+    evidence: EvidenceFiles
     signature: SignatureIn | None = None
 
 
 def _record(
-    ledger: Ledger, draft: Draft, signature: SignatureIn | None, match: str | None, response: Response
+    ledger: Ledger, draft: Draft, sent: ClaimIn | DecisionIn | ReleaseIn, match: str | None, response: Response
 ) -> dict[str, Any]:
-    if signature is not None:
-        draft = replace(draft, signature=signature.model_dump())
+    draft = replace(draft, evidence=files_of(sent.evidence))
+    if not isinstance(sent, ClaimIn) and sent.signature is not None:
+        draft = replace(draft, signature=sent.signature.model_dump())
     return event_out(ledger.append(draft, expected_head(match)), response)
 
 
@@ -61,7 +65,7 @@ def claim(
 ) -> dict[str, Any]:
     """Claim a tranche on the earliest accepted racks that carry none."""
     draft = actions.claim(ledger, who.actor, sent.tranche, note=sent.note, key=key)
-    return _record(ledger, draft, None, match, response)
+    return _record(ledger, draft, sent, match, response)
 
 
 @router.post(
@@ -82,7 +86,7 @@ def decide(
 ) -> dict[str, Any]:
     """Approve or reject a claim or terms."""
     draft = actions.approval(ledger, who.actor, seq, sent.decision, note=sent.note, key=key)
-    return _record(ledger, draft, sent.signature, match, response)
+    return _record(ledger, draft, sent, match, response)
 
 
 @router.post(
@@ -103,4 +107,4 @@ def release(
 ) -> dict[str, Any]:
     """Record that an approved claim's tranche was paid."""
     draft = actions.release(ledger, who.actor, seq, sent.reference, key=key)
-    return _record(ledger, draft, sent.signature, match, response)
+    return _record(ledger, draft, sent, match, response)

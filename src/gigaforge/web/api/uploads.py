@@ -27,13 +27,13 @@ async def body(request: Request) -> bytes:
 @router.put("/evidence/{sha256}", summary="Store a file of evidence", openapi_extra=_BINARY)
 def store(
     sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")],
-    who: Annotated[Identity, Depends(require("record"))],
+    who: Annotated[Identity, Depends(require("attach"))],
     ledger: Annotated[Ledger, Depends(book)],
     content: Annotated[bytes, Depends(body)],
     name: Annotated[str, Query(min_length=1, max_length=200)] = "evidence",
     media_type: Annotated[str, Query(max_length=100)] = "application/octet-stream",
 ) -> dict[str, Any]:
-    """Store a file under its SHA-256, which must be right; the answer goes into an event's `evidence`."""
+    """Store a file under its SHA-256, which must be right; the answer goes into the `evidence` of an event, a claim, a decision or a release."""
     del who
     if digest(content) != sha256:
         raise InputError(f"the body hashes to {digest(content)}", "sha256")
