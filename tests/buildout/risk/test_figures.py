@@ -13,6 +13,7 @@ from scipy import sparse
 from gigaforge.buildout.programme import USD
 from gigaforge.buildout.risk.compiled import compiled
 from gigaforge.buildout.risk.policy import Policy, rollout
+from gigaforge.buildout.risk.relaxed import Replan
 from gigaforge.buildout.risk.study import restated_template
 from gigaforge.buildout.risk.world import Worlds
 from gigaforge.errors import InputError
@@ -74,7 +75,7 @@ def test_terms_of_money_move_the_worlds_and_the_programme_is_stated_for_them() -
     np.testing.assert_allclose(ours.cost, anew.cost)
     policy = Policy(made, template)
     policy.prepare()
-    x, _ = template.solve(template.base, template.lower, template.upper)
+    x = Replan(template, template.base, template.lower, template.upper).best()
     assert rollout(policy, dear).npv_usd < template.base.value @ x[: template.shape[1]] * USD
 
 

@@ -13,6 +13,7 @@ import pytest
 from gigaforge.buildout.programme import USD, build
 from gigaforge.buildout.risk.compiled import compiled
 from gigaforge.buildout.risk.policy import Policy, rollout
+from gigaforge.buildout.risk.relaxed import Replan
 from gigaforge.buildout.risk.study import default_risk, load_risk, risk
 from gigaforge.buildout.risk.template import EXCHANGEABLE, Template
 from gigaforge.buildout.risk.two_stage import two_stage
@@ -43,7 +44,7 @@ def test_exchanged_numbers_are_those_of_a_programme_stated_anew(policy: Policy) 
     template, worlds = policy.template, policy.worlds
     changed = worlds.problem_of(worlds.tracks(5))
     ours, theirs = template.numbers(changed), compiled(changed)
-    x, _ = template.solve(ours, template.lower, template.upper)
+    x = Replan(template, ours, template.lower, template.upper).best()
     anew = relax(build(changed, tight=False).model)
     assert ours.cost @ x[: template.shape[1]] == pytest.approx(anew.objective, rel=1e-7)
     assert template.fits(changed)

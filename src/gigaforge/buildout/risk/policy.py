@@ -143,7 +143,7 @@ def rollout(policy: Policy, index: int) -> Outcome:
             break
     numbers = template.numbers(truth)
     lower, upper = state.bounds(numbers)
-    x, _ = template.solve(numbers, lower, upper, basis)
+    x = Replan(template, numbers, lower, upper, basis).best()
     return state.outcome(x, numbers)
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import highspy
 import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.buildout.problem import Array
+from gigaforge.buildout.risk.template import Numbers, Template
 from gigaforge.buildout.solver import quiet_highs
 from gigaforge.errors import GigaforgeError
-
-if TYPE_CHECKING:
-    from gigaforge.buildout.risk.template import Numbers, Template
 
 __all__ = ["Basis", "Replan", "packed", "unpacked"]
 

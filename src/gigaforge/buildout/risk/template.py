@@ -22,7 +22,6 @@ from gigaforge.buildout.labels import Index
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import PETA
 from gigaforge.buildout.risk.compiled import Compiled, Reshaped, Stated, compiled
-from gigaforge.buildout.risk.relaxed import Basis, Replan
 from gigaforge.errors import GigaforgeError
 
 __all__ = ["EXCHANGEABLE", "Numbers", "Template"]
@@ -243,11 +242,6 @@ class Template:
             "index": np.concatenate([self.places, rows]).astype(np.int32),
             "kind": np.zeros(self.shape[1] + len(rows), dtype=np.int32),  # all continuous
         }
-
-    def solve(self, numbers: Numbers, lower: Array, upper: Array, basis: Basis | None = None) -> tuple[Array, Basis]:
-        """The best values of all columns (slacks last), and the basis to start a neighbour from."""
-        replan = Replan(self, numbers, lower, upper, basis)
-        return replan.best(), replan.basis
 
     def unfinished(self, x: Array, run: int) -> float:
         """Work of a run that an answer leaves undone, as a share of the template's."""

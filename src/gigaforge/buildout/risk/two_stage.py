@@ -19,6 +19,7 @@ from scipy import sparse
 from gigaforge.buildout.problem import Array
 from gigaforge.buildout.programme import USD
 from gigaforge.buildout.risk.policy import Policy
+from gigaforge.buildout.risk.relaxed import Replan
 from gigaforge.buildout.risk.template import Numbers
 from gigaforge.buildout.solver import quiet_highs
 from gigaforge.errors import GigaforgeError
@@ -174,7 +175,7 @@ def two_stage(policy: Policy, futures: int = 8, watch: Callable[[str, int, int],
 
 
 def _worth(template: Any, numbers: Numbers, policy: Policy) -> float:
-    x, _ = template.solve(numbers, numbers.lower, numbers.upper, policy.basis)
+    x = Replan(template, numbers, numbers.lower, numbers.upper, policy.basis).best()
     count = template.shape[1]
     return float(numbers.cost @ x[:count] + np.array([c for _, _, c in template.slack]) @ x[count:])
 
