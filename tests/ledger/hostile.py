@@ -138,7 +138,7 @@ def yaml_text(rng: random.Random, good: str) -> str:
 def requests(rng: random.Random, count: int) -> Iterator[tuple[str, str, dict]]:
     """HTTP requests with something wrong in path, headers or body."""
     paths = ["state", "events", "events/1", "events/{}", "racks", "racks/{}", "evidence/{}", "claims", "events/{}/decisions",
-             "claims/{}/release", "tokens", "tokens/{}", "jobs/{}", "imports/{}", "statements/{}", "actuals", "export",
+             "claims/{}/release", "drafts", "tokens", "tokens/{}", "jobs/{}", "imports/{}", "statements/{}", "actuals", "export",
              "reads", "{}", "../{}", "measured-runs"]  # fmt: skip
     for _ in range(count):
         path = rng.choice(paths).format(_wire(rng).replace("\n", "").replace("\r", "") or "x")

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gigaforge.cli import ledger_fields, ledger_import, ledger_keep, ledger_money, ledger_read, ledger_share
+from gigaforge.cli import (
+    ledger_fields,
+    ledger_import,
+    ledger_keep,
+    ledger_money,
+    ledger_read,
+    ledger_share,
+    ledger_sign,
+)
 from gigaforge.cli.ledger_fields import RECORDED
 from gigaforge.cli.ledger_options import (
     As,
@@ -49,6 +57,7 @@ def register(app: typer.Typer) -> None:
     ledger_money.register(verbs)
     ledger_read.register(verbs)
     ledger_keep.register(verbs)
+    ledger_sign.register(verbs)
     ledger_share.register(verbs)
     app.add_typer(verbs, name="ledger")
 

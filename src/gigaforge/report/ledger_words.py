@@ -14,7 +14,7 @@ from gigaforge.ledger.terms import AcceptanceTest, Band, Terms
 from gigaforge.report.story import money, power
 from gigaforge.units import format_quantity
 
-__all__ = ["KIND_WORDS", "EventLine", "event_facts", "event_line", "terms_facts"]
+__all__ = ["KIND_WORDS", "EventLine", "data_facts", "event_facts", "event_line", "terms_facts"]
 
 KIND_WORDS: Final[Mapping[str, str]] = {
     "opened": "Ledger opened", "party": "Party joined", "key": "Key replaced", "commitment": "Terms", "order": "Order",
@@ -168,6 +168,13 @@ def event_facts(event: Event, state: State, system: str = "") -> list[tuple[str,
             said = "power", f"{value / 1e3:,.0f} kW a rack; predicted {_band(test.power_w, 1e3)} kW"
         out.append(said)
     return [*out, ("test", test.test)] if test is not None else out
+
+
+def data_facts(kind: str, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What an event would say that is not in any ledger yet, name and value in people's units."""
+    if kind == "commitment":
+        return terms_facts(Terms.model_validate(data["terms"]), State())
+    return [_fact(name, value) for name, value in data.items()]
 
 
 def _fact(name: str, value: Any) -> tuple[str, str]:

@@ -30,6 +30,7 @@ ENDPOINTS = {
     ("GET", "/api/v1/export"): AUDIT,
     ("GET", "/api/v1/reads"): AUDIT,
     ("POST", "/api/v1/events"): None,  # by the kind of event, below
+    ("POST", "/api/v1/drafts"): None,
     ("PUT", "/api/v1/evidence/{sha256}"): ATTACH,
     ("POST", "/api/v1/imports/{kind}"): RECORD,
     ("POST", "/api/v1/claims"): CLAIM,
@@ -90,6 +91,8 @@ def test_only_the_kinds_of_events_that_a_role_may_record_pass(role: str, caller:
             "/api/v1/events", json={"kind": kind, "data": {}}, headers={"idempotency-key": kind}
         ).status_code
         assert status == (422 if role in PERMISSIONS[needed] else 403), kind
+        asked = client.post("/api/v1/drafts", json={"kind": kind}, headers={"idempotency-key": kind}).status_code
+        assert (asked == 403) == (role not in PERMISSIONS[needed]), kind
     opened = client.post("/api/v1/events", json={"kind": "opened", "data": {}}, headers={"idempotency-key": "o"})
     assert opened.status_code == 422
 

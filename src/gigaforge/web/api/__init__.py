@@ -7,7 +7,7 @@ import re
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from gigaforge.web.api import access, events, money, reading, uploads, work
+from gigaforge.web.api import access, drafts, events, money, reading, uploads, work
 from gigaforge.web.problems import PROBLEM
 
 __all__ = ["router"]
@@ -24,7 +24,7 @@ def router() -> APIRouter:
                               412: "the ledger has moved on", 413: "too large", 503: "the ledger is broken, or its database does not answer"}.items()
     }  # fmt: skip
     out = APIRouter(responses=responses)
-    for part in (reading, events, money, uploads, access, work):
+    for part in (reading, events, drafts, money, uploads, access, work):
         out.include_router(part.router)
     for route in out.routes:
         if isinstance(route, APIRoute):  # what it does, not the name of a function

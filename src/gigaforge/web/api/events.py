@@ -17,7 +17,9 @@ from gigaforge.web.api.shapes import EventOut, IdempotencyKey, IfMatch, Input, e
 from gigaforge.web.problems import ProblemError
 from gigaforge.web.security import book, identity
 
-__all__ = ["NEEDED", "EvidenceFiles", "EvidenceIn", "SignatureIn", "drafted", "files_of", "router"]
+__all__ = [
+    "NEEDED", "EvidenceFiles", "EvidenceIn", "SignatureIn", "day_of", "drafted", "files_of", "may_record", "router",
+]  # fmt: skip
 
 router = APIRouter(tags=["events"])
 
@@ -43,7 +45,12 @@ EvidenceFiles = Annotated[list[EvidenceIn], Field(default_factory=list, max_leng
 
 
 class SignatureIn(Input):
-    """A party's signature over the canonical content of the event."""
+    """A party's signature, by its current key, over the canonical content of the event, as `POST /drafts` gives it.
+
+    `key` is the first 16 hexadecimal digits of the SHA-256 of the public key; `value` the Ed25519 signature in base64. The bytes
+    are described in docs/signing.md: the ledger, the kind, the actor, the data as sent, and the day, evidence and
+    Idempotency-Key where they are given.
+    """
 
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     value: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{86}==$")]
@@ -110,13 +117,27 @@ def files_of(sent: Sequence[EvidenceIn]) -> tuple[Evidence, ...]:
     return tuple(Evidence(e.sha256, e.name, e.media_type, e.size_bytes) for e in sent)
 
 
+def day_of(text: str | None) -> date | None:
+    """The day that a request names."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise InputError(f"{text!r} is not a day", "happened_on") from None
+
+
+def may_record(who: Identity, kind: str) -> None:
+    """Refuse a kind that there is not, or that the role may not record."""
+    needed = NEEDED.get(kind)
+    if needed is None:
+        raise InputError(f"{kind!r} is not a kind of event to record; known: {', '.join(NEEDED)}", "kind")
+    if not who.may(needed):
+        raise ProblemError(403, "role", f"the role {who.role!r} may not record events of kind {kind}")
+
+
 def drafted(sent: EventIn, who: Identity, key: str) -> Draft:
     """The draft that a request describes."""
     data = k.check_data(sent.kind, sent.data)
-    try:
-        day = date.fromisoformat(sent.happened_on) if sent.happened_on else None
-    except ValueError:
-        raise InputError(f"{sent.happened_on!r} is not a day", "happened_on") from None
+    day = day_of(sent.happened_on)
     signature = sent.signature.model_dump() if sent.signature else None
     content = dict(sent.data) if signature else k.stored(data)
     return Draft(sent.kind, who.actor, content, day, files_of(sent.evidence), key, signature)
@@ -136,9 +157,5 @@ def record(
 ) -> dict[str, Any]:
     """Record an event; answers once it is on disk."""
     del request
-    needed = NEEDED.get(sent.kind)
-    if needed is None:
-        raise InputError(f"{sent.kind!r} is not a kind of event to record; known: {', '.join(NEEDED)}", "kind")
-    if not who.may(needed):
-        raise ProblemError(403, "role", f"the role {who.role!r} may not record events of kind {sent.kind}")
+    may_record(who, sent.kind)
     return event_out(ledger.append(drafted(sent, who, key), expected_head(match)), response)
