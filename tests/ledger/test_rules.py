@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.ledger.world import (
     agree,
     approved,
     deliver,
+    new_ledger,
     parties,
     racks,
     ready,
@@ -286,6 +288,78 @@ def test_only_its_author_corrects_an_event_and_later_ones_first(ledger: Ledger) 
     assert ledger.state().total("delivered") == 0
 
 
+STEPS = {
+    "arrives": ("delivery", CHO, {"system": "rack", "site": "abilene"}, "2026-07-05"),
+    "stands": ("installation", EVE, {}, "2026-08-01"),
+    "is powered": ("energisation", EVE, {"site": "abilene"}, "2026-09-30"),
+    "fails": ("acceptance", ANN, {"throughput": 1.0, "power_w": 180e3}, "2026-10-01"),
+    "is in doubt": ("acceptance", ANN, {"throughput": 880.0, "power_w": 180e3}, "2026-10-02"),
+    "passes": ("acceptance", ANN, {"throughput": 1000.0, "power_w": 180e3}, "2026-11-02"),
+    "goes": ("decommissioning", ANN, {}, "2026-11-10"),
+}
+
+
+@pytest.mark.parametrize("before_test", ["", "energisation"])
+def test_a_step_is_taken_back_alone_wherever_the_rest_could_stand_without_it(
+    tmp_path: Path, before_test: str
+) -> None:
+    """Beside each rack whose step is corrected away stands one that never had that step: both are refused, or both are alike."""
+    ways = [
+        ["arrives", "stands", "is powered", "fails", "passes", "goes"],
+        ["arrives", "is powered", "is in doubt", "passes"],
+    ]
+    if not before_test:
+        ways += [["arrives", "fails", "is in doubt", "passes", "goes"], ["arrives", "stands", "goes"]]
+    asked = {"before_test": before_test} if before_test else {}
+    outcomes = []
+    with new_ledger(str(tmp_path / "ledger.db"), tmp_path, **asked) as ledger:
+
+        def walk(name: str, way: list[str]) -> list[int]:
+            drafts = [
+                actions.draft(kind, who, {"racks": [name], **data}, happened_on=day)
+                for kind, who, data, day in map(STEPS.__getitem__, way)
+            ]
+            return [event.seq for event in ledger.append_many(drafts)]
+
+        for n, way in enumerate(ways):
+            for wrong, step in enumerate(way):
+                name = f"A-{n}-{wrong}"
+                numbers = walk(name, way)
+                rest = way[:wrong] + way[wrong + 1 :]
+                try:
+                    walk(f"B-{n}-{wrong}", rest)
+                except RefusedError:
+                    with refused("order-of-events"):
+                        ledger.append(actions.correction(ledger, STEPS[step][1], numbers[wrong], "wrong rack"))
+                    outcomes.append(False)
+                    continue
+                ledger.append(actions.correction(ledger, STEPS[step][1], numbers[wrong], "wrong rack"))
+                left, never = ledger.rack(name), ledger.rack(f"B-{n}-{wrong}")
+                for what in ("status", "delivered", "online", "accepted", "retired", "counted_w", "day"):
+                    assert getattr(left, what) == getattr(never, what), (way, step, what)
+                assert [s[1:] for s in left.history] == [s[1:] for s in never.history]
+                outcomes.append(True)
+        assert True in outcomes
+        assert False in outcomes
+        assert verify(ledger.engine).sound
+
+
+@pytest.mark.parametrize(("first", "day", "stands"), [
+    ("2026-Q3", "1026-11-01", False), ("2026-Q3", "2016-11-01", False), ("2026-Q3", "2024-11-01", True),
+    (None, "1900-01-01", False), (None, "2020-01-01", True),
+])  # fmt: skip
+def test_a_mistyped_year_is_refused(tmp_path: Path, first: str | None, day: str, stands: bool) -> None:
+    with new_ledger(str(tmp_path / "ledger.db"), tmp_path, **({"first_quarter": first} if first else {})) as ledger:
+        if stands:
+            assert deliver(ledger, "A", day=day).happened_on == day
+            return
+        with refused("long-ago"):
+            deliver(ledger, "A", day=day)
+        with refused("long-ago"):
+            reading = {"site": "abilene", "since": day, "until": "2026-08-01", "energy_j": 1}
+            ledger.append(actions.draft("meter", EVE, reading, happened_on="2026-08-01"))
+
+
 def test_meters_are_read_once(ledger: Ledger) -> None:
     def read(since: str, until: str, energy_j: int = 10**12) -> int:
         data = {"site": "abilene", "since": since, "until": until, "energy_j": energy_j}
@@ -450,3 +524,21 @@ def test_a_signed_ledger_asks_for_the_first_signature_too(where: str, tmp_path) 
 
 def test_terms_agreed_without_a_key_are_said_so(ledger: Ledger) -> None:
     assert overview(ledger.state())["terms"]["agreed"].startswith("unsigned by openai/bob and nvidia/cho")
+
+
+@pytest.mark.parametrize(("row", "words"), [
+    ({"kind": "training", "model": "nope"}, "model_name and d_model are blank"),
+    ({"kind": "racing"}, "known: training, inference"),
+    ({"model_name": ["x"]}, "model_name is not a number or text"),
+    ({"kind": "inference", "model_name": "deepseek-v3", "value": 5}, "gpu, n_gpus, input_len, output_len, metric missing"),
+])  # fmt: skip
+def test_measurements_that_nobody_can_use_are_refused(tmp_path: Path, row: dict, words: str) -> None:
+    run = {"model_name": "llama-3.1-8b", "gpu": "H100", "n_gpus": 8, "seq_len": 8192, "global_batch_sequences": 128,
+           "precision": "bf16", "tokens_per_s_per_gpu": 9000}  # fmt: skip
+    with new_ledger(str(tmp_path / "ledger.db"), tmp_path) as ledger:
+        deliver(ledger, "A")
+        data = {"racks": ["A"], "throughput": 1000.0, "power_w": 180e3, "measurements": [run, row]}
+        with pytest.raises(InputError, match=words) as told:
+            ledger.append(actions.draft("acceptance", ANN, data))
+        assert told.value.where == "acceptance.measurements.1"
+        ledger.append(actions.draft("acceptance", ANN, data | {"measurements": [run]}))

@@ -190,9 +190,14 @@ def _quarters(table: pd.DataFrame, problem: Premises, where: str) -> list[int]:
         parsed = [Quarter.parse(q) for q in table["quarter"]]
     except ValueError as wrong:
         raise InputError(str(wrong), where) from None
-    outside = next((q for q in parsed if not first <= q <= last), None)
-    if outside is not None:
-        raise InputError(f"{outside} is outside the scenario's horizon, {first} to {last}", where)
+    outside = table[[not first <= q <= last for q in parsed]]
+    if len(outside):
+        row = outside.sort_values("racks_added", ascending=False, kind="stable").iloc[0]  # one that says something
+        raise InputError(
+            f"{_at(row)}: {row['racks_added']:,.0f} racks added in {row['quarter']}, which is outside the scenario's horizon, "
+            f"{first} to {last}; correct what was recorded, or move the horizon",
+            where,
+        )
     seen = {q - first for q in parsed}
     gap = next((t for t in range(max(seen)) if t not in seen), None)
     if gap is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from gigaforge.ledger import kinds as k
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Event
+from gigaforge.ledger.investment import terms_of
 from gigaforge.ledger.racks import Register
 from gigaforge.ledger.state import State
+from gigaforge.ledger.way import without
 from gigaforge.quarters import Quarter
 
 __all__ = ["correct"]
@@ -15,7 +17,9 @@ _REVERSIBLE = ("order", "delivery", "installation", "energisation", "acceptance"
 
 
 def correct(state: State, event: Event, data: k.Correction, register: Register) -> None:
-    """Reverse an event about racks, sites or orders; later events about the same racks must be reversed first."""
+    """Reverse an event about racks, sites or orders; later events about the same racks stay, or must be reversed first where
+    they could not have happened without it.
+    """
     wrong = register.event(data.corrects) if data.corrects < event.seq else None
     if wrong is None or wrong.hash != data.hash:
         raise RefusedError("unknown-subject", f"event {data.corrects} is not {data.hash[:12]}")
@@ -70,18 +74,14 @@ def _quarter(day: str) -> str:
 def _racks(state: State, seq: int, wrong: Event, content: k.Part, register: Register) -> None:
     names: list[str] = getattr(content, "racks", None) or []
     register.prefetch(names)
-    racks = [register.get(name) for name in names]
-    for rack in racks:
-        if rack is None or rack.last != wrong.seq:
-            later = rack.last if rack else 0
-            raise RefusedError("order-of-events", f"event {later} came after it; correct that first")
+    racks = [rack for name in names if (rack := register.get(name)) is not None]
+    tested_from = terms_of(state).tested_from if racks else 0
+    after = [without(rack, wrong.seq, tested_from) for rack in racks]
     lessened = set()
-    for rack in racks:
-        assert rack is not None
+    for rack, new in zip(racks, after, strict=True):
         # The claim stays with the rack: what once carried a tranche never carries another.
-        before = rack.undo()
-        if rack.claim and before.counted_w < rack.counted_w:
+        if rack.claim and new.counted_w < rack.counted_w:
             lessened.add(rack.claim)
-        state.move(register, rack, before.noted(wrong.seq, seq))
+        state.move(register, rack, new.noted(wrong.seq, seq))
     for claim in lessened:
         state.claims[str(claim)]["corrections"].append(seq)

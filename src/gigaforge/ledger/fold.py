@@ -26,6 +26,7 @@ from gigaforge.ledger.racks import (
     IN_PLACE,
     INSTALLED,
     RETIRED,
+    TESTABLE,
     VOID,
     Rack,
     Register,
@@ -38,8 +39,10 @@ from gigaforge.quarters import Quarter
 __all__ = ["apply", "apply_data", "quarter_of"]
 
 
-_TESTABLE: Final = (DELIVERED, INSTALLED, ENERGISED, DOUBTFUL, FAILED)
-"""Statuses of racks that may be tested, in the order of a rack's way."""
+_EARLY_YEARS: Final = 5
+"""How long before the first quarter of the terms something may have happened that their ledger records."""
+_LATE_YEARS: Final = 10
+"""How late something is recorded at most, where no terms name a first quarter."""
 
 
 def quarter_of(day: str) -> int:
@@ -65,9 +68,23 @@ def apply_data(state: State, event: Event, data: k.Part, register: Register) -> 
         _known_party(state, event)
     if event.happened_on > event.recorded_at[:10]:
         raise RefusedError("future", f"happened_on {event.happened_on} lies after the day of recording")
+    _not_long_ago(state, event, event.happened_on, "happened_on")
     _RULES[event.kind](state, event, data, register)
     state.seq, state.head, state.recorded_at = event.seq, event.hash, event.recorded_at
     state.kinds[event.kind] = state.kinds.get(event.kind, 0) + 1
+
+
+def _not_long_ago(state: State, event: Event, day: str, what: str) -> None:
+    """A year mistyped would stand at the head of every table and chart, and before every scenario's horizon."""
+    first = str((state.terms or {}).get("first_quarter") or "")
+    if first:
+        earliest = f"{int(first[:4]) - _EARLY_YEARS}-{3 * int(first[-1]) - 2:02d}-01"
+        why = f"{_EARLY_YEARS} years before the terms' first quarter, {first}"
+    else:
+        earliest = f"{int(event.recorded_at[:4]) - _LATE_YEARS}{event.recorded_at[4:10]}"
+        why = f"{_LATE_YEARS} years before the day of recording"
+    if day < earliest:
+        raise RefusedError("long-ago", f"{what} {day} lies before {earliest}, {why}; is the year right?")
 
 
 def _known_party(state: State, event: Event) -> None:
@@ -263,7 +280,7 @@ def _energisation(state: State, event: Event, data: k.Energisation, register: Re
 
 def _acceptance(state: State, event: Event, data: k.Acceptance, register: Register) -> None:
     terms = terms_of(state)
-    allowed = _TESTABLE[terms.tested_from :]
+    allowed = TESTABLE[terms.tested_from :]
     rule = (
         f"it must be {' or '.join(allowed[:-2])} before its test"
         if terms.before_test
@@ -314,6 +331,7 @@ def _meter(state: State, event: Event, data: k.Meter, register: Register) -> Non
     _site(terms_of(state), data.site)
     if data.until > event.recorded_at[:10]:
         raise RefusedError("future", f"the reading ends on {data.until}, after the day of recording")
+    _not_long_ago(state, event, data.since, "since")
     gaps = state.meter_gaps.get(data.site, [])
     if data.since < state.meter_until.get(data.site, ""):
         gap = next((g for g in gaps if g[0] <= data.since and data.until <= g[1]), None)

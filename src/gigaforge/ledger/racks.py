@@ -11,7 +11,7 @@ from gigaforge.ledger.errors import BrokenLedgerError
 from gigaforge.ledger.event import Event
 
 __all__ = [
-    "ACCEPTED", "DELIVERED", "DOUBTFUL", "ENERGISED", "FAILED", "INSTALLED", "IN_PLACE", "RETIRED", "VOID",
+    "ACCEPTED", "DELIVERED", "DOUBTFUL", "ENERGISED", "FAILED", "INSTALLED", "IN_PLACE", "RETIRED", "TESTABLE", "VOID",
     "MemoryRegister", "Rack", "Register", "contributions",
 ]  # fmt: skip
 
@@ -20,6 +20,8 @@ DELIVERED, INSTALLED, ENERGISED, ACCEPTED, DOUBTFUL, FAILED, RETIRED, VOID = (
 )  # fmt: skip
 IN_PLACE: Final = (DELIVERED, INSTALLED, ENERGISED, ACCEPTED, DOUBTFUL, FAILED)
 """A rack that stands somewhere."""
+TESTABLE: Final = (DELIVERED, INSTALLED, ENERGISED, DOUBTFUL, FAILED)
+"""Statuses of racks that may be tested, in the order of a rack's way."""
 _WRITE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -38,7 +40,7 @@ class Rack:
     disputes : tuple of int
         Open disputes about it.
     history : tuple
-        ``(seq, what stood before, day)`` of every event about it, so that a correction can take the last one back; the day is
+        ``(seq, what stood before, day)`` of every event about it, so that a correction can take one back; the day is
         when the event happened [days of `date.toordinal`].
     beside : tuple of int
         Events about it that are no step of its way: steps that were taken back, what took them back, disputes and their end,
@@ -64,14 +66,6 @@ class Rack:
         """The rack after an event of a day."""
         before = (seq, self.status, self.delivered, self.online, self.accepted, self.retired, self.counted_w, day)
         return replace(self, history=(*self.history, before), **changes)
-
-    def undo(self) -> Rack:
-        """The rack as it was before its last event."""
-        _, status, delivered, online, accepted, retired, counted, _ = self.history[-1]
-        return replace(
-            self, status=status, delivered=delivered, online=online, accepted=accepted, retired=retired,
-            counted_w=counted, history=self.history[:-1],
-        )  # fmt: skip
 
     def noted(self, *seqs: int, **changes: Any) -> Rack:
         """The rack with events beside its way, and what they changed."""

@@ -16,6 +16,7 @@ from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Draft, Event, Evidence, timestamp
 from gigaforge.ledger.fold import apply_data, judge
 from gigaforge.ledger.investment import terms_of
+from gigaforge.ledger.measured import refuse_meaningless
 from gigaforge.ledger.register import StoredRegister
 from gigaforge.ledger.state import State
 from gigaforge.ledger.storage import events, evidence, projection
@@ -81,6 +82,7 @@ class Writer:
         if data.verdict not in (None, said):
             raise RefusedError("verdict", f"the measurements say {said!r}, the event {data.verdict!r}")
         judged = data.model_copy(update={"verdict": said})
+        refuse_meaningless(data.measurements)
         base = content["data"] if "signature" in content else k.stored(data)
         return judged, {**content, "data": {**base, "verdict": said}}
 

@@ -12,7 +12,7 @@ import pandas as pd
 from gigaforge.errors import InputError
 from gigaforge.perf.validation.serving_names import Unpredictable
 
-__all__ = ["METRICS", "NEEDED", "noted", "number", "read_serving", "text"]
+__all__ = ["METRICS", "NEEDED", "complete", "noted", "number", "read_serving", "text"]
 
 NEEDED: Final = ("model_name", "gpu", "n_gpus", "input_len", "output_len", "metric", "value")
 METRICS: Final = ("ttft_ms", "tpot_ms", "output_tok_s", "total_tok_s", "tok_s_per_gpu", "tok_s_per_user")
@@ -50,6 +50,11 @@ def read_serving(path: Path | str) -> pd.DataFrame:
             raise InputError(f"column {column!r} is not known; {' or '.join(like)} is meant", str(file))
     if not len(table):
         raise InputError("holds no rows", str(file))
+    return complete(table)
+
+
+def complete(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every column that may be left out."""
     for column in _OPTIONAL:
         if column not in table.columns:
             table[column] = None
