@@ -233,6 +233,8 @@ def test_the_command_line_from_init_to_verify(
         "racks": 1000,
         "amount_cents": 400_000_000,
     }
+    told = run(capsys, "record", "energisation", "site=abilene", "power_w=200", "--as", "openai/ann")
+    assert (told["code"], "'200' has no unit" in told["error"]) == (2, True), told
     for word, said in (("racks=many", "'many' is not a whole number"), ("racks=2.5", "'2.5' is not a whole number"),
                        ("amount_cents=-$4M", "'-$4M' is negative")):  # fmt: skip
         told = run(

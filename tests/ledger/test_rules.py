@@ -542,3 +542,23 @@ def test_measurements_that_nobody_can_use_are_refused(tmp_path: Path, row: dict,
             ledger.append(actions.draft("acceptance", ANN, data))
         assert told.value.where == "acceptance.measurements.1"
         ledger.append(actions.draft("acceptance", ANN, data | {"measurements": [run]}))
+
+
+def test_a_tranche_that_is_paid_is_not_claimed_again_and_says_so(tmp_path: Path) -> None:
+    with new_ledger(str(tmp_path / "ledger.db"), tmp_path) as ledger:
+        ready(ledger, 4)
+        claim = approved(ledger)
+        for words in (f"approved by the claim of event {claim.seq}", f"paid, by the claim of event {claim.seq}"):
+            with refused("claimed") as told:
+                actions.claim(ledger, ANN, 1)
+            assert words in str(told.value)
+            if "approved" in words:
+                ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+
+
+def test_need_and_limit_of_a_site_are_told_apart(tmp_path: Path) -> None:
+    with new_ledger(str(tmp_path / "ledger.db"), tmp_path) as ledger:
+        ready(ledger, 4)
+        ledger.append(actions.draft("energisation", EVE, {"site": "abilene", "power_w": 999_999}))
+        words = overview(ledger.state())["notices"][0]["words"]
+        assert "need 1 MW of facility power by nameplate, only 999 kW is recorded" in words

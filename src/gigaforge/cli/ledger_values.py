@@ -19,7 +19,7 @@ def data_from(kind: str, pairs: Iterable[str]) -> dict[str, Any]:
     """Read ``field=value`` words for a kind of event.
 
     Lists are written with commas (rows as JSON), whole and decimal numbers as such, powers, energies and money with their
-    unit or as a bare number of the record's own (W, J, cents); everything else is text.
+    unit; everything else is text.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def _value(where: str, name: str, kind: Any, text: str) -> Any:
     if kind not in (int, float):
         return text
     suffix = next((s for s in _UNITS if name.endswith(s)), None)
-    number = _number(text)
-    if number is None and suffix is not None:
+    number = _number(text) if suffix is None else None
+    if suffix is not None:
         from gigaforge.cli.options import quantity
 
         dimension, factor = _UNITS[suffix]

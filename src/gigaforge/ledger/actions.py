@@ -12,7 +12,7 @@ from gigaforge.ledger import kinds as k
 from gigaforge.ledger.book import Ledger
 from gigaforge.ledger.errors import RefusedError, UnknownError
 from gigaforge.ledger.event import Actor, Draft, Evidence
-from gigaforge.ledger.investment import Disputed, needed_for, terms_of
+from gigaforge.ledger.investment import Disputed, claimed_words, needed_for, terms_of
 from gigaforge.ledger.keys import fingerprint, public_of, sign
 from gigaforge.ledger.signed import checkpoint_bytes, rotation_bytes
 from gigaforge.ledger.state import State
@@ -65,6 +65,9 @@ def claim(ledger: Ledger, actor: Actor, tranche: int | None = None, *, note: str
     )
     if number > terms.tranches:
         raise RefusedError("cap", f"the ceiling allows {terms.tranches} tranches; all are claimed")
+    standing = state.live_claim(number)
+    if standing is not None:
+        raise RefusedError("claimed", claimed_words(standing))
     needed = needed_for(state, terms, number)
     disputed = ledger.disputed() if state.disputes else Disputed()
     lacking = needed - (state.accepted_w - state.claimed_w - disputed.watts)
@@ -76,7 +79,9 @@ def claim(ledger: Ledger, actor: Actor, tranche: int | None = None, *, note: str
         )
     racks = ledger.claimable(needed)
     if not racks:
-        raise RefusedError("too-little", f"tranche {number} needs {needed:,} W of accepted racks; none is free")
+        raise RefusedError(
+            "too-little", f"tranche {number} needs {format_at_least(needed, 'power')} of accepted racks; none is free"
+        )
     return draft("claim", actor, {"tranche": number, "racks": racks, **({"note": note} if note else {})}, key=key)
 
 

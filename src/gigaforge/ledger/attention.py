@@ -80,10 +80,13 @@ def _beyond(state: State, terms: Terms) -> list[Notice]:
         )
         if need_w > limit_w:
             label = (found.label or site).split(" (")[0]
+            need, limit = format_at_most(need_w, "power"), format_at_most(limit_w, "power")
+            if need == limit:  # they differ in digits that three do not show
+                need, limit = (format_quantity(w, "power", 9) for w in (need_w, limit_w))
             out.append(
                 Notice(
-                    f"{label}: accepted racks in place need {format_at_least(need_w, 'power')} of facility power by nameplate, "
-                    f"only {format_at_most(limit_w, 'power')} is recorded as energised (event {event})",
+                    f"{label}: accepted racks in place need {need} of facility power by nameplate, "
+                    f"only {limit} is recorded as energised (event {event})",
                     [event],
                     site=site,
                 )

@@ -261,6 +261,8 @@ def _known(connection: sa.Connection, drafts: list[Draft | InputError]) -> set[s
 def _read(content: bytes, name: str, kind: str) -> list[_Row]:
     if len(content) > MAX_EVIDENCE_BYTES:
         raise InputError(f"{len(content):,} bytes; at most {MAX_EVIDENCE_BYTES:,} can be imported at once", name)
+    if content[:2] == b"PK":
+        raise InputError("is a spreadsheet or an archive (.xlsx, .ods, .zip); save its sheet as CSV", name)
     columns, rows = _parquet(content, name) if content[:4] == b"PAR1" else _csv(content, name)
     missing = [c for c, needed in COLUMNS[kind].items() if needed and c not in columns]
     if not rows:

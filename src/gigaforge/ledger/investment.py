@@ -96,9 +96,7 @@ def claim(state: State, event: Event, data: k.Claim, register: Register) -> None
         raise RefusedError("cap", f"the ceiling allows {terms.tranches} tranches; {data.tranche} is beyond it")
     standing = state.live_claim(data.tranche)
     if standing is not None:
-        raise RefusedError(
-            "claimed", f"tranche {data.tranche} is {standing['status']} by the claim of event {standing['seq']}"
-        )
+        raise RefusedError("claimed", claimed_words(standing))
     gap = next((n for n in range(1, data.tranche) if state.live_claim(n) is None), None)
     if gap is not None:
         raise RefusedError("in-order", f"tranche {gap} was not claimed yet; tranches are claimed in order")
@@ -133,6 +131,13 @@ def claim(state: State, event: Event, data: k.Claim, register: Register) -> None
         "corrections": [], "by": {"party": event.actor.party, "person": event.actor.person}, "happened_on": event.happened_on,
         "terms": state.terms_seq,
     }  # fmt: skip
+
+
+def claimed_words(standing: dict[str, Any]) -> str:
+    """Why a tranche is not claimed once more."""
+    if standing["status"] == "released":
+        return f"tranche {standing['tranche']} is paid, by the claim of event {standing['seq']}"
+    return f"tranche {standing['tranche']} is {standing['status']} by the claim of event {standing['seq']}"
 
 
 def needed_for(state: State, terms: Terms, tranche: int) -> int:

@@ -152,22 +152,28 @@ def event_facts(event: Event, state: State, system: str = "") -> list[tuple[str,
         Of the racks that an acceptance test is about: then what the terms predicted stands beside what was measured.
 
     """
+    signature = event.parts.get("signature")
+    signed = [("signed", f"by {event.actor.party}, with key {signature['key']}")] if signature else []
     if event.kind == "commitment":
         agreed = agreed_words(state, event.seq)
         return [
             *terms_facts(Terms.model_validate(event.data["terms"]), state),
             *([("agreement", agreed)] if agreed else []),
+            *signed,
         ]
     test = _test_at(state, event.seq, system) if event.kind == "acceptance" else None
     out = []
     for name, value in event.data.items():
         said = _fact(name, value)
+        if name == "hash":
+            about = next((event.data[n] for n in ("subject", "claim", "corrects") if n in event.data), "")
+            said = f"hash of event {about}", str(value)
         if test is not None and name == "throughput":
             said = name, f"{value:,.0f} tokens/s per accelerator; predicted {_band(test.throughput, 1.0)}"
         elif test is not None and name == "power_w":
             said = "power", f"{value / 1e3:,.0f} kW a rack; predicted {_band(test.power_w, 1e3)} kW"
         out.append(said)
-    return [*out, ("test", test.test)] if test is not None else out
+    return [*out, *([("test", test.test)] if test is not None else []), *signed]
 
 
 def data_facts(kind: str, data: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -27,7 +27,9 @@ __all__ = [
 ]
 
 
-def load_scenario(path: Path | str, settings: Sequence[str] = (), catalog: Catalog | None = None) -> Scenario:
+def load_scenario(
+    path: Path | str, settings: Sequence[str] = (), catalog: Catalog | None = None, asked: str = "--set"
+) -> Scenario:
     """Read and validate one scenario file, with those it builds on.
 
     Parameters
@@ -38,6 +40,8 @@ def load_scenario(path: Path | str, settings: Sequence[str] = (), catalog: Catal
         Single figures to change: ``sites.abilene.power.2027-Q2=600 MW``.
     catalog : Catalog
         Where `settings` find what the scenario leaves to the catalogue; default: the shipped one.
+    asked : str
+        What people call a setting where they gave it, for messages.
 
     Raises
     ------
@@ -47,8 +51,8 @@ def load_scenario(path: Path | str, settings: Sequence[str] = (), catalog: Catal
     """
     data = read_scenario_data(Path(path))
     if settings and isinstance(data, dict):
-        data = apply_settings(data, settings, catalog or load_catalog())
-        return parse_scenario(data, f"{path} with --set {' --set '.join(settings)}")
+        data = apply_settings(data, settings, catalog or load_catalog(), asked)
+        return parse_scenario(data, f"{path} with {asked} {f' {asked} '.join(settings)}")
     return parse_scenario(data, str(path))
 
 

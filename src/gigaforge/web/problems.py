@@ -122,7 +122,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
-        rule = {404: "unknown", 405: "method", 413: "too-large"}.get(error.status_code, "http")
+        rule = {404: "unknown", 405: "method", 413: "too-large", 422: "input"}.get(error.status_code, "http")
         return for_reader(
             request, problem(error.status_code, rule, str(error.detail), headers=dict(error.headers or {}))
         )

@@ -142,6 +142,14 @@ def test_every_failure_has_one_shape(method: str, path: str, status: int, caller
     assert answer.json()["status"] == status
 
 
+def test_a_field_that_stands_twice_is_refused(caller: Caller) -> None:
+    said = '{"kind": "meter", "data": {"site": "abilene", "since": "2026-07-01", "until": "2026-07-02", "energy_j": 5, "energy_j": 6}}'
+    headers = {**key("t"), "content-type": "application/json"}
+    answer = caller("openai/ann", "recorder").post("/api/v1/events", content=said, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (422, "gigaforge:input")
+    assert "'energy_j' stands twice" in answer.json()["detail"]
+
+
 def test_evidence_goes_in_by_its_hash_and_comes_out_as_a_download(caller: Caller, ledger: Ledger) -> None:
     ann = caller("openai/ann", "recorder")
     content = b"<script>alert(1)</script>"
@@ -172,6 +180,8 @@ def test_imports_report_rows_and_record_all_or_nothing(caller: Caller) -> None:
         {"row": 3, "field": "", "problem": "site 'nowhere' is not in the terms; known: abilene, elsewhere"}
     ]
     assert cho.get("/api/v1/racks/N1").status_code == 404
+    sheet = cho.post("/api/v1/imports/delivery", content=b"PK\x03\x04")
+    assert (sheet.status_code, "save its sheet as CSV" in sheet.json()["detail"]) == (422, True)
     kept = cho.post("/api/v1/imports/delivery", params={"resume": True}, content=bad.encode()).json()
     assert (kept["recorded"], kept["refused"]) == (1, 1)
     again = cho.post("/api/v1/imports/delivery", content=good.encode()).json()

@@ -59,6 +59,10 @@ def test_a_rejection_says_why(app: FastAPI) -> None:
     cho.post("/tranches/reject", data={"tranche": 2, "claim": claim, "text": HOSTILE, "key": "r"})
     assert app.state.ledger.state().claims[str(claim)]["status"] == "rejected"
     assert "<script>alert" not in cho.get("/events").text
+    told = cho.get("/tranches").text.partition('id="rejected"')[2]
+    assert f'href="/events/{claim}"' in told  # what was claimed, and who said no
+    assert "Rejected tranche 2" in told
+    assert "<script>alert" not in told
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -160,6 +160,7 @@ def test_a_what_if_that_cannot_be_read_says_so(planned: FastAPI, fields: dict[st
     answer = client(planned).post("/what-if", data=fields)
     assert answer.status_code == 422
     assert words in answer.text
+    assert "--set" not in answer.text  # nobody typed an option here
     assert 'aria-invalid="true"' in answer.text
     assert "<script>alert" not in answer.text
 

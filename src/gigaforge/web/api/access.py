@@ -11,11 +11,12 @@ from pydantic import Field
 from gigaforge.ledger import Actor, Ledger
 from gigaforge.ledger.access import Identity, issue, list_tokens, read_log, revoke
 from gigaforge.web.api.shapes import After, Input, Limit
+from gigaforge.web.api.strict import StrictRoute
 from gigaforge.web.security import book, require
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["access"])
+router = APIRouter(tags=["access"], route_class=StrictRoute)
 Book = Annotated[Ledger, Depends(book)]
 Admin = Annotated[Identity, Depends(require("administer"))]
 Auditor = Annotated[Identity, Depends(require("audit"))]

@@ -14,6 +14,7 @@ from gigaforge.ledger import Draft, Evidence, Ledger
 from gigaforge.ledger import kinds as k
 from gigaforge.ledger.access import Identity
 from gigaforge.web.api.shapes import EventOut, IdempotencyKey, IfMatch, Input, event_out, expected_head
+from gigaforge.web.api.strict import StrictRoute
 from gigaforge.web.problems import ProblemError
 from gigaforge.web.security import book, identity
 
@@ -21,7 +22,7 @@ __all__ = [
     "NEEDED", "EvidenceFiles", "EvidenceIn", "SignatureIn", "day_of", "drafted", "files_of", "may_record", "router",
 ]  # fmt: skip
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=StrictRoute)
 
 NEEDED: Final = {
     **dict.fromkeys(("order", "delivery", "installation", "energisation", "acceptance", "meter", "decommissioning",

@@ -12,11 +12,12 @@ from gigaforge.ledger import Draft, Ledger, actions
 from gigaforge.ledger.access import Identity
 from gigaforge.web.api.events import EvidenceFiles, SignatureIn, files_of
 from gigaforge.web.api.shapes import EventOut, IdempotencyKey, IfMatch, Input, Seq, event_out, expected_head
+from gigaforge.web.api.strict import StrictRoute
 from gigaforge.web.security import book, require
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["money"])
+router = APIRouter(tags=["money"], route_class=StrictRoute)
 Book = Annotated[Ledger, Depends(book)]
 Claimer = Annotated[Identity, Depends(require("claim"))]
 Approver = Annotated[Identity, Depends(require("approve"))]

@@ -14,13 +14,14 @@ from gigaforge.ledger.access import Identity
 from gigaforge.scenario import parse_scenario, with_objective
 from gigaforge.web import work
 from gigaforge.web.api.shapes import Input
+from gigaforge.web.api.strict import StrictRoute
 from gigaforge.web.jobs import Job, Jobs
 from gigaforge.web.security import book, require, settings_of
 from gigaforge.web.settings import Settings
 
 __all__ = ["router", "stream"]
 
-router = APIRouter(tags=["work"])
+router = APIRouter(tags=["work"], route_class=StrictRoute)
 Computer = Annotated[Identity, Depends(require("compute"))]
 Identifier = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 

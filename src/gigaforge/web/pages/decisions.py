@@ -9,9 +9,10 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from gigaforge.errors import GigaforgeError
-from gigaforge.ledger import Draft, Ledger, Terms, actions
+from gigaforge.ledger import Draft, Ledger, State, Terms, actions
 from gigaforge.ledger.access import Identity
 from gigaforge.ledger.investment import terms_of
+from gigaforge.report.ledger_words import EventLine, event_line
 from gigaforge.report.report_tables import Cell, Table
 from gigaforge.report.story import money, power
 from gigaforge.web.pages.asking import Approver, Reader, or_404
@@ -99,7 +100,14 @@ def _tranches(work: Workplace, ledger: Ledger, request: Request, who: Identity, 
     lines = tranche_lines(state, terms, who)
     return render("tranches.html.j2", page=frame, lines=[line for line in lines if line.claim or line.acts], signed=state.asked_signatures(),
                   bar=shares(state, terms), left=_left(terms), ahead=_ahead(work, [line for line in lines if not line.claim and not line.acts]),
-                  may_read=who.may("read-evidence"))  # fmt: skip
+                  rejected=_rejected(ledger, state), may_read=who.may("read-evidence"))  # fmt: skip
+
+
+def _rejected(ledger: Ledger, state: State) -> list[EventLine]:
+    """Claims that somebody said no to, and who; their racks are free again. The latest come first."""
+    found = [c for c in state.claims.values() if c["status"] == "rejected"]
+    numbers = [seq for claim in reversed(found[-_AHEAD:]) for seq in (claim["seq"], claim["rejected"]["seq"])]
+    return [event_line(ledger.event(seq), state) for seq in numbers]
 
 
 def _left(terms: Terms) -> str:

@@ -100,7 +100,7 @@ def _scenario(request: dict[str, Any]) -> tuple[Scenario, Any]:
     from gigaforge.scenario import load_scenario, with_objective  # noqa: PLC0415
 
     catalog = load_catalog(*(Path(c) for c in request["catalog"]))
-    scenario = load_scenario(Path(request["scenario"]), settings=request["settings"], catalog=catalog)
+    scenario = load_scenario(Path(request["scenario"]), settings=request["settings"], catalog=catalog, asked="change")
     return (with_objective(scenario, request["objective"]) if request["objective"] else scenario), catalog
 
 

@@ -94,17 +94,19 @@ def shares(state: State, terms: Terms) -> list[Share]:
             c["amount_cents"] for c in claims if c["status"] in ("pending", "approved") and c["seq"] not in payable
         ),
     }
+    sums["beyond"] = terms.ceiling_cents - terms.upfront_cents - terms.tranches * terms.amount_cents
     sums["open"] = terms.ceiling_cents - sum(sums.values())
     words = {
         "released": "released",
         "due": "approved and due",
         "waiting": "claimed, waiting or held back",
         "open": "still to be earned",
+        "beyond": "less than a tranche, never released",
     }
     return [
-        Share(kind, f"{money(cents / 100)} {words[kind]}", cents / ceiling)
-        for kind, cents in sums.items()
-        if cents > 0
+        Share(kind, f"{money(cents / 100)} {said}", cents / ceiling)
+        for kind, said in words.items()
+        if (cents := sums[kind]) > 0
     ]
 
 
