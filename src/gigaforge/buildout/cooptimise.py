@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gigaforge.buildout.best_plan import plan_over_all
 from gigaforge.buildout.chased import DOLLAR, JOULE, RACK, by_quarter, chased, chosen_points
 from gigaforge.buildout.coordinate import Coordination, Round, coordinate
 from gigaforge.buildout.gain import counted_as_held, gain_parts, other_ways
@@ -129,9 +130,8 @@ def cooptimise(
     )
     tell(Stage("planning the sequential way"))
     sequential = plan_problem(restrict(problem, points, jobs, alone=True), catalog, options=options, watch=watch)
-    tell(Stage("planning with the points found"))
-    chosen, trained = _used(exchange)
-    plan = plan_problem(restrict(problem, chosen, trained, alone=True), catalog, options=options, watch=watch)
+    tell(Stage("planning with all candidates"))
+    plan = plan_over_all(problem, catalog, options=options, watch=watch)
     tell(Stage("asking what would change the plan"))
     summary = _summary(candidates, exchange, sequential, plan)
     summary["sensitivity"] = marginals(exchange.problem, options).to_dict()
@@ -170,19 +170,6 @@ def _fastest(problem: Problem, candidates: Candidates) -> tuple[Index, Index]:
     )
 
 
-def _used(exchange: Coordination) -> tuple[Index, Index]:
-    """The points that the relaxed plan uses; and for each run all that it may use, since whole racks can differ."""
-    values = exchange.relaxation.values
-    points, jobs = exchange.points, exchange.jobs
-    if "serve" in values:
-        racks = values["serve"].transpose("point", "site", "quarter").values.sum(axis=(1, 2))
-        points = points[racks > 1e-6 * max(racks.max(), 1.0)]
-    if "train" in values:
-        racks = values["train"].transpose("job", "site", "quarter").values.sum(axis=(1, 2))
-        jobs = jobs[racks > 1e-6 * max(racks.max(), 1.0)]
-    return points, jobs
-
-
 def _words(r: Round) -> str:
     return (
         f"prices and points: {r.points} points, relaxed plan ${r.value:,.2f}B, at most ${r.bound:,.2f}B (gap {r.gap:.2%}), "
@@ -194,6 +181,7 @@ def _summary(candidates: Candidates, exchange: Coordination, sequential: Plan, p
     """What the verb prints, in dollars."""
     ours, theirs = plan.summary["objective_value"], sequential.summary["objective_value"]
     gap = max(plan.summary["mip_gap"], sequential.summary["mip_gap"])
+    bound = min(plan.summary["bound"], exchange.bound * USD)
     return {
         "evaluated": candidates.evaluated,
         "candidates": len(candidates.points),
@@ -201,11 +189,12 @@ def _summary(candidates: Candidates, exchange: Coordination, sequential: Plan, p
         "sequential_value": theirs,
         "sequential_bound": sequential.summary["bound"],
         "cooptimised_value": ours,
-        "bound": exchange.bound * USD,
+        "bound": bound,
+        "relaxed_bound": exchange.bound * USD,
         "gain": (ours - theirs) / abs(theirs) if theirs else None,
         "solver_gap": gap,
         "price_gap": exchange.rounds[-1].gap,
-        "bound_gap": (exchange.bound * USD - ours) / max(abs(ours), 1e-9),
+        "bound_gap": (bound - ours) / max(abs(ours), 1e-9),
         "rounds": [
             {
                 "points": r.points,

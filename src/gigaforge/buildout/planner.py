@@ -19,12 +19,12 @@ from gigaforge.buildout.demand_basis import demand_basis
 from gigaforge.buildout.explain import milestones, sentences, shadow_prices
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, premises_of, problem_from
-from gigaforge.buildout.programme import build
+from gigaforge.buildout.programme import Programme, build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
 from gigaforge.buildout.reasons import reasons
 from gigaforge.buildout.replan import start_from
 from gigaforge.buildout.search import search
-from gigaforge.buildout.solver import Progress, SolverOptions, relax, solve
+from gigaforge.buildout.solver import Progress, Solution, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.models import Choice
 from gigaforge.codesign.models.resolve import resolve_models
@@ -124,6 +124,7 @@ def plan_problem(
     standing: tuple[dict[str, Any], dict[str, pd.DataFrame]] | None = None,
     watch: Callable[[Stage], None] | None = None,
     started: float | None = None,
+    settle: Callable[[Programme], Solution] | None = None,
 ) -> Plan:
     """Plan what is stated as arrays; parameters and errors as `plan`.
 
@@ -133,6 +134,8 @@ def plan_problem(
         From `gigaforge.buildout.problem.problem_from`.
     started : float
         Clock (`time.perf_counter`) at which the work began. [s]
+    settle : callable
+        Solves the programme instead of the search from nothing.
 
     """
     tell = watch or (lambda _: None)
@@ -151,7 +154,9 @@ def plan_problem(
         tell(Stage("searching for the best plan", so_far))
 
     start = start_from(programme, *standing) if standing else None
-    if start is None:
+    if settle is not None:
+        solution = settle(programme)
+    elif start is None:
         solution = search(programme.model, options, progress=progress)
     else:
         solution = solve(programme.model, options, start=start, progress=progress)

@@ -142,8 +142,8 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         highlight=False,
     )
     console.print(
-        f"At most {usd(answer['bound'])} with any strategy, batch and cap searched, racks divided at will: "
-        f"{100 * answer['bound_gap']:.2f} % above. Each plan is within {100 * answer['solver_gap']:.2f} % of the best with its own points.",
+        f"No plan with any strategy, batch and cap searched is worth more than {usd(answer['bound'])}, "
+        f"{100 * answer['bound_gap']:.2f} % above. One after the other, none is worth more than {usd(answer['sequential_bound'])}.",
         highlight=False,
     )
     rounds = Table(box=box.SIMPLE_HEAD, title_justify="left")

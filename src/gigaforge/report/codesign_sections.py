@@ -107,8 +107,9 @@ def _gain_words(found: Mapping[str, Any]) -> list[str]:
     )
     second = (
         f"No plan with any of the {found['evaluated']:,} strategies, batches and caps evaluated is worth more than "
-        f"{money(found['bound'])}, even with racks divided at will; the exchange of prices ended {100 * found['price_gap']:.2f} % below "
-        f"that bound, the plan of whole racks {100 * found['bound_gap']:.2f} %."
+        f"{money(found['bound'])}, {100 * found['bound_gap']:.2f} % above the plan: racks, tranches and places of runs are whole in "
+        f"that bound as in the plan. Divided at will, none is worth more than {money(found['relaxed_bound'])}; the exchange of prices "
+        f"ended {100 * found['price_gap']:.2f} % below that."
     )
     return [first, second]
 
