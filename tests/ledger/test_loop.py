@@ -16,7 +16,7 @@ from gigaforge.cli import main
 from gigaforge.cli.ledger_fields import RECORDED
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.ledger import Ledger, actions
-from gigaforge.ledger.actuals import actuals, measured_runs, read_measured
+from gigaforge.ledger.actuals import actuals, current_quarter, measured_runs, read_measured
 from gigaforge.ledger.contract import terms_from
 from gigaforge.ledger.importing import import_rows
 from gigaforge.ledger.keys import read_key
@@ -76,6 +76,30 @@ def test_a_ragged_line_is_one_row_in_error(ledger: Ledger) -> None:
     report = import_rows(ledger, CHO, "delivery", content, "d.csv", resume=True)
     assert [e.row for e in report.errors] == [4, 5, 6]
     assert (report.recorded, report.refused, report.kept) == (1, 3, True)
+    assert report.errors[1].problem == "has not as many fields as the header; beyond it stand 'x'"
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_rows_in_error_are_written_out_mended_and_sent_again(
+    tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [])
+    where, file, wrong = str(tmp_path / "l.db"), tmp_path / f"d.{form}", tmp_path / "wrong.csv"
+    new_ledger(where, tmp_path).close()
+    table = deliveries(5).assign(delivered_on=pd.Timestamp("2026-07-05"))
+    table.loc[[1, 3], "site"] = ["nowhere", 'müll, "x"']
+    table.to_parquet(file, index=False) if form == "parquet" else table.to_csv(file, index=False)
+    words = ("import", "deliveries", str(file), "--as", "nvidia/cho", "--ledger", where, "--resume", "--errors")
+    told = run(capsys, *words, str(wrong))
+    assert (told["code"], told["recorded"], told["errors"][0]["given"]["rack"]) == (2, 3, "I0001")
+    listed = pd.read_csv(wrong)
+    assert list(listed.columns) == ["row", "field", "problem", "rack", "system", "site", "delivered_on"]
+    assert list(listed["site"]) == ["nowhere", 'müll, "x"']
+    listed.assign(site="abilene").to_csv(wrong, index=False)
+    again = run(capsys, "import", "deliveries", str(wrong), "--as", "nvidia/cho", "--ledger", where)
+    assert (again["code"], again["recorded"]) == (0, 2)
+    for place in (file, tmp_path / "nowhere" / "x.csv"):
+        assert "--errors" in run(capsys, *words, str(place))["error"]
 
 
 def test_actuals_say_what_stood_at_the_end_of_each_quarter(tmp_path: Path) -> None:
@@ -97,6 +121,13 @@ def test_actuals_say_what_stood_at_the_end_of_each_quarter(tmp_path: Path) -> No
     assert list(planner["racks_added"]) == [0, 3]
     with pytest.raises(NoAnswerError):
         actuals(where, "2026-Q2")
+    assert not actuals(where, str(current_quarter())).empty
+    for ahead in (
+        f"{where}#{current_quarter() + 1}",
+        f"ledger:{where}#2099-Q4",
+    ):  # nothing can have been built there yet
+        with pytest.raises(InputError, match="has not begun"):
+            actuals(ahead)
     with pytest.raises(InputError, match="clear"):
         actuals("http://example.org")
 
@@ -220,6 +251,13 @@ def test_the_command_line_from_init_to_verify(
         "peak_w",
     ]
     assert set(run(capsys, "fields")) == {*RECORDED, "code"}
+    for asked in (
+        ("events", "--kind", "zzz"),
+        ("events", "--party", "zzz"),
+        ("actuals", "--out", str(tmp_path / "a.xlsx")),
+    ):
+        told = run(capsys, *asked)
+        assert (told["code"], asked[-1] in told["error"]) == (2, True), told
     assert run(capsys, "record", "approval", "subject=2", "--as", "openai/ann")["code"] == 2
     assert (tmp_path / "l.db").stat().st_mode & 0o777 == 0o600
     power = run(capsys, "record", "energisation", "site=abilene", "power_w=200 MW", "--as", "openai/ann")

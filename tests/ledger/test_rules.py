@@ -500,6 +500,12 @@ def test_more_accepted_than_energised_is_told(ledger: Ledger) -> None:
     assert "need 1 MW of facility power by nameplate, only 900 kW is recorded as energised" in told[0]["words"]
     ledger.append(actions.draft("energisation", ANN, {**power, "power_w": 1_000_000}))
     assert overview(ledger.state())["notices"] == []
+    accept(ledger, *deliver(ledger, "E1", site="elsewhere").data["racks"])  # where no power was ever recorded
+    told = overview(ledger.state())["notices"]
+    words = (
+        "elsewhere: accepted racks in place need 250 kW of facility power by nameplate, none is recorded as energised"
+    )
+    assert [(n["site"], n["events"], n["words"]) for n in told] == [("elsewhere", [], words)]
 
 
 def test_a_signed_ledger_asks_for_the_first_signature_too(where: str, tmp_path) -> None:

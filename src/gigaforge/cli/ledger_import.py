@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +35,9 @@ def import_file(
         ),
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Record nothing, only report.")] = False,
-    errors: Annotated[Path | None, typer.Option("--errors", help="Write the rows in error here (CSV).")] = None,
+    errors: Annotated[
+        Path | None, typer.Option("--errors", help="Write the rows in error here (CSV), to be mended and imported.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Record deliveries or acceptance tests in bulk: all rows or, if one is wrong, none. Exit 2 if any row is in error.
@@ -46,11 +49,17 @@ def import_file(
     """
     from gigaforge.ledger import Ledger
     from gigaforge.ledger.attention import notices
-    from gigaforge.ledger.importing import import_rows
+    from gigaforge.ledger.backup import whole_file
+    from gigaforge.ledger.importing import import_rows, write_errors
 
     kind = _WORDS.get(what)
     if kind is None:
         raise InputError(f"{what!r} cannot be imported; known: deliveries, acceptance", "WHAT")
+    if errors is not None and (not errors.parent.is_dir() or errors.resolve() == file.resolve()):
+        why = (
+            "is the file that is imported; name another" if errors.parent.is_dir() else "is in no folder that exists"
+        )
+        raise InputError(why, f"--errors {errors}")
     try:
         content = file.read_bytes()
     except OSError as problem:
@@ -67,12 +76,10 @@ def import_file(
             [n.words for n in notices(ledger.state())] if kind == "acceptance" and report.kept and not as_json else []
         )
     if errors is not None:
-        import csv
-
-        with errors.open("w", encoding="utf-8", newline="") as out:
-            rows = csv.writer(out)
-            rows.writerow(["row", "field", "problem"])
-            rows.writerows([e.row, e.field, e.problem] for e in report.errors)
+        with whole_file(errors) as out:
+            text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
+            write_errors(report, text)
+            text.detach()
     if as_json:
         out_json(report.to_dict())
     else:
@@ -80,9 +87,11 @@ def import_file(
             print(f"{file}:{error.row}: {error.field + ': ' if error.field else ''}{error.problem}", file=sys.stderr)
         if len(report.errors) > 20:
             print(
-                f"and {report.refused - 20:,} more" + ("" if errors else "; --errors FILE lists them"),
+                f"and {report.refused - 20:,} more" + ("" if errors else "; --errors FILE lists them, rows and all"),
                 file=sys.stderr,
             )
+        if errors is not None and report.refused > len(report.errors):
+            print(f"{errors} holds the first {len(report.errors):,} of them", file=sys.stderr)
         done = "recorded" if report.kept else "would be recorded, none was"
         print(
             f"{report.rows:,} rows: {report.good:,} {done}, {report.known:,} known before, {report.refused:,} in error"

@@ -10,7 +10,7 @@ import typer
 
 from gigaforge.cli.ledger_options import Where, out_json, show_event, wrapped
 from gigaforge.cli.options import JsonOption
-from gigaforge.errors import NoAnswerError
+from gigaforge.errors import InputError, NoAnswerError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -108,9 +108,15 @@ def events(
     Example: gigaforge ledger events --kind acceptance --limit 10
     """
     from gigaforge.ledger import Ledger
+    from gigaforge.ledger.kinds import KINDS
 
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"{kind!r} is not a kind of event; known: {', '.join(KINDS)}", "--kind")
     with Ledger.open(where) as ledger:
-        found, state = ledger.events(after, limit + 1, kind, party), ledger.state()
+        state = ledger.state()
+        if party is not None and party not in state.parties:
+            raise InputError(f"{party!r} is not a party of this ledger; known: {', '.join(state.parties)}", "--party")
+        found = ledger.events(after, limit + 1, kind, party)
     found, more = found[:limit], len(found) > limit
     if as_json:
         out_json({"events": [event.row() for event in found], "next": found[-1].seq if more else None})

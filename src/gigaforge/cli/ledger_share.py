@@ -133,8 +133,13 @@ def actuals(
     Example: gigaforge ledger actuals --out actuals.csv --through 2026-Q4
     """
     from gigaforge.ledger.actuals import actuals as table_of
+    from gigaforge.ledger.actuals import current_quarter
 
+    if out.suffix not in (".csv", ".parquet"):
+        raise InputError("is written as CSV or Parquet; give a name that ends in .csv or .parquet", str(out))
     table = table_of(where, through)
+    if through is not None and through == str(current_quarter()):
+        tell_notices([f"{through} is not over yet: what is still to come in it is missing"])
     try:
         table.to_parquet(out, index=False) if out.suffix == ".parquet" else table.to_csv(out, index=False)
     except OSError as problem:

@@ -22,7 +22,7 @@ from gigaforge.quarters import Quarter
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["actuals", "actuals_rows", "measured_runs", "read_measured"]
+__all__ = ["actuals", "actuals_rows", "current_quarter", "measured_runs", "read_measured"]
 
 COLUMNS: Final = ("quarter", "site", "system", "racks_added", "racks_retired", "racks_online", "it_power_w",
                   "facility_power_w", "deployed_w", "accepted_w")  # fmt: skip
@@ -38,7 +38,7 @@ def actuals(where: str, through: str | None = None) -> pd.DataFrame:
         A ledger (file or database address), or the https:// address of its server, with the token in GIGAFORGE_TOKEN; after
         ``ledger:`` or not. ``#2026-Q4`` at its end says `through`.
     through : str, optional
-        Last quarter; default the last one that is over today.
+        Last quarter, at most the one that today is in; default the last one that is over today.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def actuals(where: str, through: str | None = None) -> pd.DataFrame:
     Raises
     ------
     InputError
-        No ledger there.
+        No ledger there, or `through` is no quarter or has not begun.
     NoAnswerError
         Nothing had come on line by then.
 
@@ -67,15 +67,25 @@ def actuals(where: str, through: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def current_quarter() -> Quarter:
+    """The quarter of today, in UTC."""
+    return Quarter(quarter_of(datetime.now(UTC).date().isoformat()))
+
+
 def actuals_rows(state: State, through: str | None = None) -> list[dict[str, Any]]:
     """Rows of `actuals`, quarter by quarter from the first planned one; empty before anything came on line."""
     terms = state.in_force()
     if terms is None:
         return []
     try:
-        last = Quarter.parse(through) if through else Quarter(quarter_of(datetime.now(UTC).date().isoformat()) - 1)
+        last = Quarter.parse(through) if through else Quarter(current_quarter().index - 1)
     except ValueError as problem:
         raise InputError(str(problem), "through") from None
+    if last > current_quarter():  # a plan would take it for a quarter in which nothing was built
+        raise InputError(
+            f"{last} has not begun, so nothing happened in it; the last quarter that is over is "
+            f"{Quarter(current_quarter().index - 1)}", "through",
+        )  # fmt: skip
     known = [Quarter.parse(name) for name in state.cells]
     if not known:
         return []

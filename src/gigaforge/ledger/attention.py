@@ -22,7 +22,7 @@ class Notice:
     words : str
         A sentence without its full stop.
     events : list of int
-        What it rests on, the most telling first.
+        What it rests on, the most telling first; empty where it is that something was never recorded.
     site : str
         Of a notice about a site.
     claim : int
@@ -67,31 +67,33 @@ def energised_w(state: State) -> dict[str, tuple[int, int]]:
 
 
 def _beyond(state: State, terms: Terms) -> list[Notice]:
-    """Sites whose accepted racks in place need more, by nameplate and design PUE, than was recorded as energised there."""
-    out = []
-    for site, (limit_w, event) in energised_w(state).items():
-        found = terms.sites.get(site)
-        if found is None:
-            continue
+    """Sites whose accepted racks in place need more, by nameplate and design PUE, than was recorded as energised there.
+
+    A site without any such record is one of them once the power of another was recorded: before, nobody keeps such a record here.
+    """
+    out, recorded = [], energised_w(state)
+    for site, found in terms.sites.items():
+        limit_w, event = recorded.get(site, (0, 0))
         need_w = found.pue * sum(
             by_status.get(ACCEPTED, 0) * terms.systems[system].rack_w
             for system, by_status in state.standing.get(site, {}).items()
             if system in terms.systems
         )
-        if need_w > limit_w:
-            label = (found.label or site).split(" (")[0]
-            need, limit = format_at_most(need_w, "power"), format_at_most(limit_w, "power")
-            if need == limit:  # they differ in digits that three do not show
-                need, limit = (format_quantity(w, "power", 9) for w in (need_w, limit_w))
+        if recorded and need_w > limit_w:
             out.append(
                 Notice(
-                    f"{label}: accepted racks in place need {need} of facility power by nameplate, "
-                    f"only {limit} is recorded as energised (event {event})",
-                    [event],
-                    site=site,
+                    _beyond_words(found.label or site, need_w, limit_w, event), [event] if event else [], site=site
                 )
             )
     return out
+
+
+def _beyond_words(label: str, need_w: float, limit_w: float, event: int) -> str:
+    need, limit = format_at_most(need_w, "power"), format_at_most(limit_w, "power")
+    if need == limit:  # they differ in digits that three do not show
+        need, limit = (format_quantity(w, "power", 9) for w in (need_w, limit_w))
+    has = f"only {limit} is recorded as energised (event {event})" if event else "none is recorded as energised"
+    return f"{label.split(' (', maxsplit=1)[0]}: accepted racks in place need {need} of facility power by nameplate, {has}"
 
 
 def agreed_words(state: State, seq: int) -> str:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -26,7 +26,7 @@ from gigaforge.ledger.register import StoredRegister
 from gigaforge.ledger.storage import events, writing
 from gigaforge.ledger.writer import Writer, printable, store_evidence
 
-__all__ = ["COLUMNS", "ImportReport", "RowError", "import_rows"]
+__all__ = ["COLUMNS", "ERROR_COLUMNS", "ImportReport", "RowError", "import_rows", "write_errors"]
 
 COLUMNS: Final[Mapping[str, dict[str, bool]]] = {
     "delivery": {"rack": True, "system": True, "site": True, "delivered_on": True, "order": False},
@@ -42,8 +42,16 @@ _BATCH: Final = 2000
 _CHUNK: Final = 500
 
 
-_Row = tuple[int, dict[str, Any] | None]
-"""Its number in the file, and its fields; None where it has not as many as the header."""
+ERROR_COLUMNS: Final = ("row", "field", "problem")
+"""What a list of rows in error says of each, before the row itself; read again, they say nothing."""
+
+
+class _Row(NamedTuple):
+    """Its number in the file, its fields by column, and whether it has as many as the header (more stand under None)."""
+
+    number: int
+    fields: dict[Any, Any]
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,15 @@ class RowError:
         Line of a CSV (the header is 1), or position in a Parquet file counted so.
     field : str
         Column, where one is to blame.
+    given : dict
+        The row as it stood in the file, so that it can be mended and sent again.
 
     """
 
     row: int
     field: str
     problem: str
+    given: dict[str, str]
 
 
 @dataclass
@@ -85,15 +96,24 @@ class ImportReport:
     kept: bool = True
     errors: list[RowError] = field(default_factory=list)
 
-    def add(self, row: int, name: str, problem: str) -> None:
+    def add(self, row: _Row, name: str, problem: str) -> None:
         """Note a row in error."""
         self.refused += 1
         if len(self.errors) < _SHOWN:
-            self.errors.append(RowError(row, name, problem))
+            given = {str(column): _written(value) for column, value in row.fields.items() if column is not None}
+            self.errors.append(RowError(row.number, name, problem, given))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON output shows it."""
         return {**self.__dict__, "errors": [e.__dict__ for e in self.errors]}
+
+
+def write_errors(report: ImportReport, file: IO[str]) -> None:
+    """Write the rows in error as CSV: what is wrong, then the row itself; mended, the file can be imported as it is."""
+    columns = [c for c in (report.errors[0].given if report.errors else {}) if c not in ERROR_COLUMNS]
+    rows = csv.writer(file)
+    rows.writerow([*ERROR_COLUMNS, *columns])
+    rows.writerows([e.row, e.field, e.problem, *(e.given[c] for c in columns)] for e in report.errors)
 
 
 def import_rows(
@@ -147,14 +167,14 @@ def import_rows(
         register = StoredRegister(connection)
         state = ledger.state_in(connection)
         writer = Writer(connection, state, register, state.ledger)
-        drafts = [_draft(actor, kind, row, file, number) for number, row in rows]
+        drafts = [_draft(actor, kind, row, file) for row in rows]
         known = _known(connection, drafts)
         seen: dict[str, int] = {}
         for start in range(0, len(rows), _BATCH):
             batch = drafts[start : start + _BATCH]
             register.prefetch(d.data["racks"][0] for d in batch if isinstance(d, Draft))
-            for draft, (number, _) in zip(batch, rows[start : start + _BATCH], strict=True):
-                _one(writer, draft, number, known, seen, report)
+            for draft, row in zip(batch, rows[start : start + _BATCH], strict=True):
+                _one(writer, draft, row, known, seen, report)
             writer.write_events()
             if watch:
                 watch(start + len(batch), len(rows))
@@ -170,7 +190,7 @@ def import_rows(
 def _one(
     writer: Writer,
     draft: Draft | InputError,
-    number: int,
+    row: _Row,
     known: set[str],
     seen: dict[str, int],
     report: ImportReport,
@@ -179,33 +199,36 @@ def _one(
         if isinstance(draft, InputError):
             raise draft
         if draft.key in seen:
-            report.add(number, "rack", f"says the same as row {seen[draft.key]}")
+            report.add(row, "rack", f"says the same as row {seen[draft.key]}")
             return
-        seen[draft.key] = number
+        seen[draft.key] = row.number
         if draft.key in known:
             report.known += 1
             return
         writer.add(draft)
         report.good += 1
     except RefusedError as problem:
-        report.add(number, "", problem.problem)
+        report.add(row, "", problem.problem)
     except InputError as problem:
-        report.add(number, problem.where.split(".")[-1], problem.problem)
+        report.add(row, problem.where.split(".")[-1], problem.problem)
     except GigaforgeError as problem:
-        report.add(number, "", str(problem))
+        report.add(row, "", str(problem))
 
 
-def _draft(actor: Actor, kind: str, row: dict[str, Any] | None, file: Evidence, number: int) -> Draft | InputError:
+def _draft(actor: Actor, kind: str, row: _Row, file: Evidence) -> Draft | InputError:
     """A row as an event, or what is wrong with it."""
-    if row is None:
-        return InputError("has not as many fields as the header", "")
+    if not row.whole:
+        beyond = ", ".join(map(repr, row.fields.get(None, [])))[:100]
+        return InputError(
+            "has not as many fields as the header" + (f"; beyond it stand {beyond}" if beyond else ""), ""
+        )
     try:
-        data, day = _fields(kind, row)
+        data, day = _fields(kind, row.fields)
     except InputError as problem:
         return problem
     # The key is the row's own content: the same row in another file is the same event.
     key = "import/" + sha256(canonical([kind, data, day.isoformat()]))
-    return Draft(kind, actor, {**data, "file_row": number}, day, (file,), key)
+    return Draft(kind, actor, {**data, "file_row": row.number}, day, (file,), key)
 
 
 def _fields(kind: str, row: dict[str, Any]) -> tuple[dict[str, Any], date]:
@@ -248,6 +271,13 @@ def _date(value: Any, name: str) -> date:
         raise InputError(f"{str(value)[:60]!r} is not a day; write it like 2026-10-31", name) from None
 
 
+def _written(value: Any) -> str:
+    """A cell as a CSV holds it."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return date(value.year, value.month, value.day).isoformat() if isinstance(value, date) else str(value)
+
+
 def _known(connection: sa.Connection, drafts: list[Draft | InputError]) -> set[str]:
     """Keys of rows that were recorded before."""
     keys = [f"{d.actor.party} {d.key}" for d in drafts if isinstance(d, Draft)]
@@ -269,7 +299,8 @@ def _read(content: bytes, name: str, kind: str) -> list[_Row]:
         raise InputError("has no rows", name)
     if missing:
         raise InputError(f"lacks the columns {', '.join(missing)}", name)
-    unknown = [str(c)[:40] for c in columns if c not in COLUMNS[kind]]
+    mended = ERROR_COLUMNS if set(ERROR_COLUMNS) <= set(columns) else ()  # rows in error, mended and sent again
+    unknown = [str(c)[:40] for c in columns if c not in COLUMNS[kind] and c not in mended]
     if unknown:
         raise InputError(f"has unknown columns {', '.join(unknown)}; known: {', '.join(COLUMNS[kind])}", name)
     return rows
@@ -288,7 +319,7 @@ def _csv(content: bytes, name: str) -> tuple[list[str], list[_Row]]:
             raise InputError("names a column twice in its header", name)
         for row in reader:
             ragged = None in row or None in row.values()
-            rows.append((reader.line_num, None if ragged else row))
+            rows.append(_Row(reader.line_num, row, not ragged))
             if len(rows) > _MOST_ROWS:
                 raise InputError(f"has more than {_MOST_ROWS:,} rows; split it", name)
     except csv.Error as problem:
@@ -307,7 +338,7 @@ def _parquet(content: bytes, name: str) -> tuple[list[str], list[_Row]]:
         if file.metadata.num_columns > 100:
             raise InputError("has more than 100 columns", name)
         table = file.read()
-        rows: list[_Row] = list(enumerate(table.to_pylist(), 2))
+        rows = [_Row(number, row) for number, row in enumerate(table.to_pylist(), 2)]
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as problem:
         if isinstance(problem, InputError):
             raise

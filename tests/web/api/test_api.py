@@ -176,9 +176,9 @@ def test_imports_report_rows_and_record_all_or_nothing(caller: Caller) -> None:
     bad = good + "N2,rack,nowhere,2026-10-01\n"
     refused = cho.post("/api/v1/imports/delivery", content=bad.encode())
     assert refused.status_code == 422
-    assert refused.json()["errors"] == [
-        {"row": 3, "field": "", "problem": "site 'nowhere' is not in the terms; known: abilene, elsewhere"}
-    ]
+    given = {"rack": "N2", "system": "rack", "site": "nowhere", "delivered_on": "2026-10-01"}
+    problem = "site 'nowhere' is not in the terms; known: abilene, elsewhere"
+    assert refused.json()["errors"] == [{"row": 3, "field": "", "problem": problem, "given": given}]
     assert cho.get("/api/v1/racks/N1").status_code == 404
     sheet = cho.post("/api/v1/imports/delivery", content=b"PK\x03\x04")
     assert (sheet.status_code, "save its sheet as CSV" in sheet.json()["detail"]) == (422, True)

@@ -58,7 +58,8 @@ def import_file(
 ) -> dict[str, Any]:
     """Record deliveries or acceptance tests from CSV or Parquet: all rows or, if one is wrong, none.
 
-    A row's own content is its idempotency key: a file sent again records only what is new, and `recorded` counts that.
+    A row's own content is its idempotency key: a file sent again records only what is new, and `recorded` counts that. Each of
+    `errors` names its row, and holds it as `given`, to be mended and sent again.
     """
     report = import_rows(
         ledger,

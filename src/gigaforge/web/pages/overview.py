@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gigaforge.ledger.attention import notices
+from gigaforge.ledger.attention import Notice, notices
 from gigaforge.ledger.investment import held_back, needed_for
-from gigaforge.ledger.racks import DELIVERED, DOUBTFUL, ENERGISED, FAILED, INSTALLED
+from gigaforge.ledger.racks import ACCEPTED, DELIVERED, DOUBTFUL, ENERGISED, FAILED, INSTALLED
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import MilestoneTerm, Terms
 from gigaforge.quarters import Quarter, quarter_range
@@ -126,11 +126,15 @@ def overview(
         next_step=_next_step(state, terms),
         lacks=_lacks(state, terms),
         waiting=_waiting(state, terms),
-        look=[
-            (n.words[:1].upper() + n.words[1:], f"/tranches#claim-{n.claim}" if n.claim else f"/events/{n.events[0]}")
-            for n in notices(state)
-        ],
+        look=[(n.words[:1].upper() + n.words[1:], _behind(n)) for n in notices(state)],
     )
+
+
+def _behind(notice: Notice) -> str:
+    """The address of what a notice rests on."""
+    if notice.claim:
+        return f"/tranches#claim-{notice.claim}"
+    return f"/events/{notice.events[0]}" if notice.events else f"/racks?site={notice.site}&status={ACCEPTED}"
 
 
 def _deployed(plan: PlanView | None) -> dict[str, float]:
