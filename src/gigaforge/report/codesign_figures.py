@@ -39,7 +39,9 @@ def platform_frontiers(rows: Rows) -> theme.Chart:
         "millions:Q", title="Million tokens per dollar (log scale)", **theme.log_y(frame["millions"].tolist(), "~r")
     )
     colour = alt.Color(
-        "label:N", scale=alt.Scale(domain=names, range=[colours[n] for n in names]), legend=alt.Legend(columns=4)
+        "label:N",
+        scale=alt.Scale(domain=names, range=[colours[n] for n in names]),
+        legend=alt.Legend(columns=3, labelLimit=230),
     )
     tip = [
         alt.Tooltip("label:N", title="Platform"),
@@ -137,7 +139,7 @@ def what_is_chased(rows: Rows, quarters: Sequence[str], label: Callable[[str], s
         alt.Tooltip("mw_bill:Q", title="and costs", format="$,.0f"),
         alt.Tooltip("held:Q", title="Held over nameplate", format=".0%"),
     ]
-    y = alt.Y("place:N", sort=places, title=None, axis=alt.Axis(titleAngle=0, labelLimit=150))
+    y = alt.Y("place:N", sort=places, title=None, axis=alt.Axis(titleAngle=0, labelLimit=200))
     cells = alt.Chart(frame).mark_rect().encode(x=theme.quarter_x(quarters), y=y, color=colour, tooltip=tip)
     said = "A row per site, a cell per quarter in which racks work there, coloured by what the plan's prices make it chase."
     return theme.finish(cells, "What each site chases", said, height=max(26 * len(places), 60))

@@ -251,16 +251,19 @@ def change_parts(plan: PlanView) -> Parts:
     return [], [], [], [*tables, *_limit_tables(plan, found.get("rows") or [])]
 
 
+_LIMITS = {"power": "Grid power", "supply": "Supply", "cash": "Cash"}
+
+
 def _limit_tables(plan: PlanView, rows: list[Mapping[str, Any]]) -> list[Table]:
     """Single limits, the dearest of each kind, with the range in which their price holds."""
     out = []
     kinds: dict[str, list[Mapping[str, Any]]] = {}
     for r in rows:
         kinds.setdefault(r["kind"], []).append(r)
-    for kind in ("power", "supply", "cash"):
+    for kind, words in _LIMITS.items():
         for r in [r for r in kinds.get(kind, []) if _holds(r)][:6]:
             out += [
-                [r["quarter"], kind.capitalize(), plan.label(r["name"]) if kind != "cash" else "", money(r["usd"]),
+                [r["quarter"], words, plan.label(r["name"]) if kind != "cash" else "", money(r["usd"]),
                  r["unit"], _amount(r["low"], kind), _amount(r["high"], kind)]
             ]  # fmt: skip
     if not out:

@@ -229,4 +229,9 @@ def _expansion_table(run: str, choice: Mapping[str, Any]) -> Table:
              money(own["train_usd"]), money(own["serve_usd"]), money(own["usd"])]
         )  # fmt: skip
     note = "The cheapest of each kind at the same loss. Training counts the run's experiments; dollars are those of the run's window."
+    if choice["experts"] == 1 and choice["serve_tokens"]:
+        note += (
+            " A mixture needs fewer active parameters for the loss, but each costs more to serve, as the serving model has it: the "
+            "weights of all experts are read, and tokens cross the network twice in every layer."
+        )
     return Table(f"As good as {run}'s, by kind", heads, rows, note=note)
