@@ -15,8 +15,10 @@ from gigaforge.buildout.diff import diff_actuals, diff_plans
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import plan
 from gigaforge.buildout.problem import premises_of, problem_from
+from gigaforge.buildout.scarcity import what_happened
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.errors import InputError, NoAnswerError
+from gigaforge.units import format_at_most
 from tests.buildout.small import catalog, points, scenario
 
 QUICK = SolverOptions(gap=1e-3, time_limit_s=60)
@@ -80,6 +82,87 @@ def test_power_not_accepted_yet_counts_a_quarter_later(standing: Plan) -> None:
     assert not [c for c in check_plan(result.summary, result.tables) if not c.passed]
 
 
+@pytest.fixture(scope="module")
+def stocked(standing: Plan) -> tuple[pd.DataFrame, Plan]:
+    """Half of what was delivered in the first quarter stands in a warehouse when planning begins."""
+    actual = happened(standing, 1)
+    at = int(np.argmax(actual["racks_added"].where(actual["site"] != "cloud")))
+    actual["racks_delivered"] = actual["racks_added"]
+    kept = int(actual.loc[at, "racks_added"] // 2)
+    actual.loc[at, ["racks_added", "racks_online"]] -= kept
+    actual = actual.drop(columns=["accepted_w", "facility_power_w", "it_power_w", "nameplate_w"])
+    return actual, planned(actuals=actual)
+
+
+def test_racks_delivered_and_not_deployed_are_stock_that_is_paid_for_once(stocked: tuple[pd.DataFrame, Plan]) -> None:
+    actual, result = stocked
+    table = result.tables["deployment"].merge(result.tables["supply"], on=["quarter", "system"])
+    table = table.merge(result.tables["sites"][["quarter", "site", "tenure"]], on=["quarter", "site"])
+    mine = table[(table["tenure"] != "cloud") & (table["line"] == "a")].groupby("quarter")
+    stock = (mine["racks_delivered"].sum() - mine["racks_added"].sum()).cumsum()
+    kept = actual["racks_delivered"].sum() - actual["racks_added"].sum()
+    assert stock.iloc[0] == kept > 0
+    assert stock.iloc[-1] == 0 == stock.min()
+    own = table[table["tenure"] != "cloud"]
+    worth = (own["racks_delivered"] * own["rack_price_usd"]).groupby(own["quarter"]).sum()
+    cash = result.tables["cash"].query("party == 'operator' and flow == 'system_purchase'")
+    paid = -cash.groupby("quarter")["amount_usd"].sum().reindex(result.summary["quarters"], fill_value=0.0)
+    worth = worth.reindex(result.summary["quarters"], fill_value=0.0)
+    deposit = result.problem.scenario.finance.deposit  # the quarter before; for the first quarter, in it
+    due = worth * (1 - deposit) + worth.shift(-1, fill_value=0.0) * deposit
+    due.iloc[0] += worth.iloc[0] * deposit
+    np.testing.assert_allclose(paid, due, atol=1.0)
+    assert result.summary["objective_value"] <= result.summary["npv_usd"] + 1.0
+    assert f"{kept:,.0f} a systems delivered by 2026-Q3 and paid for were not deployed" in " ".join(
+        result.summary["explanations"]
+    )
+    assert all(r["quarter"] > "2026-Q3" for r in result.summary["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("column", "rule"),
+    [
+        ("racks_delivered", "racks are deployed when they have been delivered"),
+        ("rack_price_usd", "systems delivered are paid for"),
+    ],
+)
+def test_the_check_finds_stock_that_never_came_or_was_not_paid_for(
+    stocked: tuple[pd.DataFrame, Plan], column: str, rule: str
+) -> None:
+    _, result = stocked
+    tables = dict(result.tables)
+    name = "deployment" if column == "racks_delivered" else "supply"
+    tables[name] = tables[name].copy()
+    first = tables[name]["quarter"] == "2026-Q3"
+    tables[name].loc[first, column] = (tables[name].loc[first, column] * 0.9).astype(tables[name][column].dtype)
+    broken = [c.rule for c in check_plan(result.summary, tables) if not c.passed]
+    assert any(b.startswith(rule) for b in broken), broken
+    assert not [c for c in check_plan(result.summary, result.tables) if not c.passed]
+
+
+def test_a_milestone_missed_in_the_past_is_told_by_what_happened(stocked: tuple[pd.DataFrame, Plan]) -> None:
+    actual, result = stocked
+    deployed, delivered = int(actual["racks_added"].sum()), int(actual["racks_delivered"].sum())
+    said = what_happened(result.problem, result.decisions, 0)
+    assert said == f"by the actuals, {deployed:,} of the {delivered:,} systems delivered by then were deployed"
+
+
+def test_why_tokens_are_not_served_is_told_in_figures_of_the_tables(stocked: tuple[pd.DataFrame, Plan]) -> None:
+    _, result = stocked
+    said = next(x for x in result.summary["explanations"] if "Most are missing in" in x)
+    quarter = said.split("Most are missing in ")[1][:7]
+    sites = result.tables["sites"]
+    sites = sites[(sites["quarter"] == quarter) & (sites["energised_w"] > 0)]
+    full = sites[sites["facility_power_w"] >= 0.97 * sites["energised_w"]]
+    if len(full) == len(sites):
+        assert f"{', '.join(full['site'][:-1])} and {full['site'].iloc[-1]} are full" in said
+    else:
+        used, energised = (
+            format_at_most(float(sites[c].sum()), "power") for c in ("facility_power_w", "energised_w")
+        )
+        assert f"{used} of the {energised} energised are in use" in said
+
+
 def test_the_search_starts_from_the_standing_plan(standing: Plan) -> None:
     changed = planned(standing=(standing.summary, standing.tables), actuals=happened(standing))
     assert changed.summary["objective_value"] == pytest.approx(standing.summary["objective_value"], rel=2e-3)
@@ -87,6 +170,9 @@ def test_the_search_starts_from_the_standing_plan(standing: Plan) -> None:
 
 CONTRADICTIONS = [
     (lambda t: edited(t, "accepted_w", 1e9), r"MW accepted, where the racks added so far \(rows? .*\) make"),
+    (lambda t: t.assign(accepted_w=np.where(t["quarter"] == "2026-Q4", 0.0, t["accepted_w"])), r"0.0 MW accepted so far, where it was [\d.]+ MW by 2026-Q3 \(row \d"),
+    (lambda t: t.rename(columns={"accepted_w": "acepted_w"}), r"has a column 'acepted_w', which means nothing here; is 'accepted_w' meant\?"),
+    (lambda _: pd.DataFrame([["2026-Q3", "north", "rack-a", 10, 30], ["2026-Q3", "cloud", "rack-a", 8, 0]], columns=["quarter", "site", "system", "racks_added", "racks_delivered"]), r"2026-Q3 a at cloud: 8 racks .* where racks_delivered of the same rows at cloud has only 0"),
     (lambda t: edited(t, "racks_online", 5), r"racks online, where all racks added so far less those retired make"),
     (lambda t: edited(t, "racks_retired", 1e5), r"100,000 racks retired, where [\d,]+ were online"),
     (lambda t: t[["quarter", "site", "system", "racks_added"]].assign(racks_added=9999), r"deployed by then \(rows 1, 3 and 5\), where .*supply of the scenario small"),
@@ -161,6 +247,19 @@ def test_actuals_come_from_files_folders_and_registered_sources(standing: Plan, 
         (tmp_path / "bad.csv").write_bytes(b"\x00\x01")
         with pytest.raises(InputError, match=message):
             read_actuals(wrong)
+
+
+def test_a_diff_refuses_actuals_that_contradict_themselves_and_names_what_waits(standing: Plan) -> None:
+    one = (standing.summary, standing.tables)
+    rows = [["2026-Q3", "north", "rack-a", 80, 60]]
+    columns = ["quarter", "site", "system", "racks_added", "racks_delivered"]
+    with pytest.raises(
+        InputError, match=r"2026-Q3 a: 80 racks deployed by then \(row 1\), where racks_delivered .* 60"
+    ):
+        diff_actuals(one, read_actuals(pd.DataFrame(rows, columns=columns)), ("a", "b"))
+    rows[0][-1] = 110
+    said = diff_actuals(one, read_actuals(pd.DataFrame(rows, columns=columns)), ("a", "b")).sentences
+    assert "30 racks are delivered and not deployed by 2026-Q3." in said
 
 
 def test_a_diff_says_what_changed(standing: Plan) -> None:

@@ -113,6 +113,7 @@ def test_actuals_say_what_stood_at_the_end_of_each_quarter(tmp_path: Path) -> No
     table = actuals(where, "2026-Q4")
     assert list(table["quarter"]) == ["2026-Q2", "2026-Q3", "2026-Q4"]
     assert list(table["racks_added"]) == [0, 3, 0]
+    assert list(table["racks_delivered"]) == [0, 3, 0]
     assert list(table["racks_retired"]) == [0, 0, 1]
     assert list(table["racks_online"]) == [0, 3, 2]
     assert list(table["it_power_w"]) == [0, 3 * RACK_W, 2 * RACK_W]

@@ -6,6 +6,7 @@ commitment's basis), for quarters that are over, without gaps from the first qua
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gigaforge.buildout.problem import Array, Mask, Past, Premises, Problem
+from gigaforge.buildout.problem import Array, Mask, Past, Premises, Problem, owners_of
 from gigaforge.errors import InputError
 from gigaforge.quarters import Quarter
 
@@ -26,7 +27,7 @@ __all__ = ["past_from", "read_actuals", "register_actuals", "with_past"]
 
 _KEYS: Final = ("quarter", "site", "system")
 _COUNTS: Final = ("racks_added", "racks_retired", "racks_online", "racks_delivered")
-_POWERS: Final = ("it_power_w", "facility_power_w", "deployed_w", "accepted_w")
+_POWERS: Final = ("it_power_w", "facility_power_w", "nameplate_w", "deployed_w", "accepted_w")
 _POWER_TOLERANCE: Final = 1e-3  # relative: tables are rounded for people
 _READERS: dict[str, Callable[[str], pd.DataFrame]] = {}
 
@@ -99,6 +100,7 @@ def _columns(table: pd.DataFrame, names: Sequence[str], where: str, folder: str 
             f"has no column {missing[0]!r}; needed: {', '.join(_KEYS)}, racks_added (and racks_retired, accepted_w)",
             where,
         )
+    _refuse_strange(table, where)
     if table.empty:
         raise InputError("holds no row; leave --actuals out where nothing has happened yet", where)
     known = [c for c in (*_KEYS, *_COUNTS, *_POWERS) if c in table.columns]
@@ -122,6 +124,20 @@ def _columns(table: pd.DataFrame, names: Sequence[str], where: str, folder: str 
             raise InputError(f"{_at(row)}: {column} is {found}; {kind} is expected", where)
         out[column] = numbers.fillna(0.0) if column == "racks_retired" else numbers
     return out
+
+
+def _refuse_strange(table: pd.DataFrame, where: str) -> None:
+    """A column that nobody reads is a name mistyped: what it says would be lost without a word."""
+    known = (*_KEYS, *_COUNTS, *_POWERS)
+    for column in map(str, table.columns):
+        if column in known or column == "stated" or column.startswith("Unnamed: "):  # a table's own count of its rows
+            continue
+        near = difflib.get_close_matches(column, known, 1)
+        meant = f"is {near[0]!r} meant? " if near else ""
+        raise InputError(
+            f"has a column {column!r}, which means nothing here; {meant}Rename it or take it out; known: {', '.join(known)}",
+            where,
+        )
 
 
 def _at(row: Any) -> str:
@@ -180,7 +196,7 @@ def past_from(table: pd.DataFrame, problem: Premises) -> Past:
     if contradiction is not None:
         raise InputError(contradiction, where)
     accepted = stated.accepted_w
-    return Past(stated.added, stated.retired, np.maximum(stated.installed_w - accepted, 0.0))
+    return Past(stated.added, stated.retired, np.maximum(stated.installed_w - accepted, 0.0), stated.delivered)
 
 
 def _quarters(table: pd.DataFrame, problem: Premises, where: str) -> list[int]:
@@ -221,13 +237,19 @@ class _Stated:
         self.facility_stated = array("facility_power_w", np.nan)
         self.accepted_stated = array("accepted_w", np.nan)
         self.delivered_stated = array("racks_delivered", np.nan)
+        # Where a platform's deliveries are stated they are all stated; else each rack came in the quarter it was added.
+        told = np.isin(problem.line_of, problem.line_of[np.isfinite(self.delivered_stated).any(axis=(0, 2))])
+        self.delivered = np.where(told[None, :, None], np.nan_to_num(self.delivered_stated), self.added)
         self.online = np.cumsum(self.added - self.retired, axis=2)
         self.installed_w = np.cumsum(self.added, axis=2) * problem.deployed_w_per_rack[..., None]
 
     @property
     def accepted_w(self) -> Array:
-        """Cumulative accepted power; what is not stated counts as accepted [W]."""
-        return np.where(np.isnan(self.accepted_stated), self.installed_w, self.accepted_stated)
+        """Cumulative accepted power [W]: all that is installed where a row does not state it; without a row, as before."""
+        out = np.where(np.isnan(self.accepted_stated), self.installed_w, self.accepted_stated)
+        for t in range(1, self.count):
+            out[..., t] = np.where(self.at[..., t] == "", out[..., t - 1], out[..., t])
+        return out
 
 
 def _contradictions(a: _Stated) -> Iterator[str]:
@@ -283,20 +305,29 @@ def _online(a: _Stated) -> Iterator[str]:
 
 def _delivered(a: _Stated) -> Iterator[str]:
     p = a.problem
+    owner = owners_of(p.tenures)
     for line, name in enumerate(p.lines):
-        mine = p.line_of == line
-        deployed = a.added[:, mine].sum(axis=(0, 1)).cumsum()
-        stated = a.delivered_stated[:, mine]
-        if np.isfinite(stated).any():
-            delivered, whose = np.nansum(stated, axis=(0, 1)).cumsum(), "racks_delivered of the same rows"
-        else:
-            delivered, whose = p.supply[line, : a.count].cumsum(), f"platforms.{name}.supply of {p.scenario}"
-        for t in np.flatnonzero(deployed > delivered + 0.5):
-            rows = (a.added > 0) & mine[None, :, None] & (np.arange(a.count) <= t)
-            yield (
-                f"{p.quarters[t]} {name}: {deployed[t]:,.0f} racks deployed by then ({_lines(a, rows)}), where {whose} has "
-                f"only {delivered[t]:,.0f} delivered; correct whichever is wrong"
-            )
+        systems = p.line_of == line
+        if not np.isfinite(a.delivered_stated[:, systems]).any():
+            given, whose = p.supply[line, : a.count].cumsum(), f"platforms.{name}.supply of {p.scenario}"
+            yield from _more(a, name, np.outer(np.ones(len(p.sites), dtype=bool), systems), given, whose)
+            continue
+        for who in np.unique(owner):
+            mine = np.outer(owner == who, systems)
+            given = a.delivered[mine].sum(axis=0).cumsum()
+            at = f" at {p.sites[who - 1]}" if who else ""  # a cloud's racks are its own
+            yield from _more(a, f"{name}{at}", mine, given, f"racks_delivered of the same rows{at}")
+
+
+def _more(a: _Stated, name: str, mine: Mask, delivered: Array, whose: str) -> Iterator[str]:
+    """More racks deployed at `mine` (S, K) than were delivered by then (P,)."""
+    deployed = a.added[mine].sum(axis=0).cumsum()
+    for t in np.flatnonzero(deployed > delivered + 0.5):
+        rows = (a.added > 0) & mine[..., None] & (np.arange(a.count) <= t)
+        yield (
+            f"{a.problem.quarters[t]} {name}: {deployed[t]:,.0f} racks deployed by then ({_lines(a, rows)}), where {whose} "
+            f"has only {delivered[t]:,.0f} delivered; correct whichever is wrong"
+        )
 
 
 def _hosted(a: _Stated) -> Iterator[str]:
@@ -315,6 +346,13 @@ def _accepted(a: _Stated) -> Iterator[str]:
             f"{_name(a, s, k, t)}: {a.accepted_w[s, k, t] / 1e6:,.1f} MW accepted, where the racks added so far "
             f"({_lines(a, _so_far(a, s, k, t))}) make {a.installed_w[s, k, t] / 1e6:,.1f} MW"
         )
+    fallen = np.diff(a.accepted_w, axis=2) < -_POWER_TOLERANCE * a.accepted_w[..., 1:] - 1.0
+    for s, k, t in zip(*np.nonzero(fallen), strict=True):
+        yield (
+            f"{_name(a, s, k, t + 1)}: {a.accepted_w[s, k, t + 1] / 1e6:,.1f} MW accepted so far, where it was "
+            f"{a.accepted_w[s, k, t] / 1e6:,.1f} MW by {a.problem.quarters[t]} ({_lines(a, _so_far(a, s, k, t))}; where "
+            "accepted_w is blank, all that is installed); it is cumulative and never falls"
+        )
 
 
 def _energised(a: _Stated) -> Iterator[str]:
@@ -332,11 +370,11 @@ def _energised(a: _Stated) -> Iterator[str]:
 
 
 def with_past(problem: Problem, past: Past) -> Problem:
-    """The same problem with the past fixed: supply of quarters that are over is what was really bought."""
+    """The same problem with the past fixed: supply of quarters that are over is what was really delivered."""
     supply = problem.supply.copy()
     energised = problem.energised_w.copy()
     for line in range(len(problem.lines)):
-        supply[line, : past.quarters] = past.added[:, problem.line_of == line].sum(axis=(0, 1))
+        supply[line, : past.quarters] = past.bought[:, problem.line_of == line].sum(axis=(0, 1))
     online = np.cumsum(past.added - past.retired, axis=2)
     used = np.einsum("skt,sk->st", online, np.outer(problem.pue_peak, problem.rack_it_w))
     energised[:, : past.quarters] = np.maximum(energised[:, : past.quarters], used)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gigaforge.buildout.check_money import MONEY_RULES, released_by_quarter
+from gigaforge.buildout.check_money import MONEY_RULES, released_by_quarter, with_delivered
 
 __all__ = ["Check", "check_plan"]
 
@@ -90,10 +90,25 @@ def _racks(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
 
 
 def _supply(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
-    bought = tables["deployment"].merge(tables["supply"], on=["quarter", "system"])
+    bought = with_delivered(tables["deployment"]).merge(tables["supply"], on=["quarter", "system"])
     for (quarter, line), group in bought.groupby(["quarter", "line"]):
-        if group["racks_added"].sum() > group["racks_available"].iloc[0]:
-            yield f"{quarter} {line}: {group['racks_added'].sum()} of {group['racks_available'].iloc[0]:.0f} racks"
+        if group["racks_delivered"].sum() > group["racks_available"].iloc[0]:
+            yield f"{quarter} {line}: {group['racks_delivered'].sum()} of {group['racks_available'].iloc[0]:.0f} racks"
+
+
+def _stock(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
+    frame = with_delivered(tables["deployment"]).merge(
+        tables["supply"][["quarter", "system", "line"]], on=["quarter", "system"]
+    )
+    frame = frame.merge(tables["sites"][["quarter", "site", "tenure"]], on=["quarter", "site"])
+    frame["owner"] = frame["site"].where(frame["tenure"] == "cloud", "the operator")  # a cloud's racks are its own
+    so_far = frame.groupby(["owner", "line", "quarter"])[["racks_added", "racks_delivered"]].sum()
+    so_far = so_far.groupby(["owner", "line"]).cumsum()
+    short = so_far[so_far["racks_added"] > so_far["racks_delivered"]].reset_index()
+    yield from (
+        f"{r.quarter} {r.line} of {r.owner}: {r.racks_added} racks deployed, {r.racks_delivered} delivered by then"
+        for r in short.itertuples()
+    )
 
 
 def _in_use(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
@@ -177,6 +192,7 @@ _RULES: dict[str, Callable[[dict[str, Any], Tables], Iterator[str]]] = {
     "power held is nameplate less what caps leave free": _held,
     "racks online are racks added less racks retired": _racks,
     "purchases stay within each platform's supply": _supply,
+    "racks are deployed when they have been delivered": _stock,
     "racks at work are racks in service": _in_use,
     "tokens served stay within demand and capacity": _tokens,
     "training runs finish in their window, at one site": _training,

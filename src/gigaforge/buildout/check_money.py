@@ -8,23 +8,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["MONEY_RULES", "delivered_by_quarter", "released_by_quarter"]
+__all__ = ["MONEY_RULES", "delivered_by_quarter", "released_by_quarter", "with_delivered"]
 
 Tables = dict[str, Any]  # of pandas.DataFrame
 Rule = Callable[[dict[str, Any], Tables], Iterator[str]]
 _CENTS_USD = 0.05
 
 
+def with_delivered(deployment: pd.DataFrame) -> pd.DataFrame:
+    """Deployment with ``racks_delivered``: plans made before there was stock had every rack delivered as it was added."""
+    if "racks_delivered" in deployment:
+        return deployment
+    return deployment.assign(racks_delivered=deployment["racks_added"])
+
+
 # Every rule takes both, whether it needs the summary or not: one signature, one table of rules.
 # ruff: noqa: ARG001
 def delivered_by_quarter(summary: dict[str, Any], tables: Tables) -> pd.Series:
-    """Value of systems delivered to the operator: racks added at sites that are not a cloud's, at their price [USD]."""
-    frame = tables["deployment"].merge(
+    """Value of systems delivered to the operator: racks for sites that are not a cloud's, at their price [USD]."""
+    frame = with_delivered(tables["deployment"]).merge(
         tables["supply"][["quarter", "system", "rack_price_usd"]], on=["quarter", "system"]
     )
     frame = frame.merge(tables["sites"][["quarter", "site", "tenure"]], on=["quarter", "site"])
     frame = frame[frame["tenure"] != "cloud"]
-    value = (frame["racks_added"] * frame["rack_price_usd"]).groupby(frame["quarter"]).sum()
+    value = (frame["racks_delivered"] * frame["rack_price_usd"]).groupby(frame["quarter"]).sum()
     made: pd.Series = value.reindex(summary["quarters"], fill_value=0.0)
     return made
 
@@ -85,10 +92,10 @@ def _ceiling(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
 def _purchases(summary: dict[str, Any], tables: Tables) -> Iterator[str]:
     """What operator, clouds and lessors pay for systems is the price of the racks delivered."""
     cash = tables["cash"]
-    frame = tables["deployment"].merge(
+    frame = with_delivered(tables["deployment"]).merge(
         tables["supply"][["quarter", "system", "rack_price_usd"]], on=["quarter", "system"]
     )
-    worth = float((frame["racks_added"] * frame["rack_price_usd"]).sum())
+    worth = float((frame["racks_delivered"] * frame["rack_price_usd"]).sum())
     bought = cash[(cash["flow"] == "system_purchase") & (cash["amount_usd"] > 0)]["amount_usd"].sum()
     terms = (summary.get("terms") or {}).get("systems") or {}
     sellers = set(cash[(cash["flow"] == "system_purchase") & (cash["amount_usd"] > 0)]["party"])

@@ -25,7 +25,7 @@ def explain_conflict(problem: Problem) -> list[str]:
     by = max((_due(problem, s) for s in statements), default=len(problem.quarters) - 1)
     said = [_sentence(problem, s, by) for s in statements]
     if problem.past is not None:
-        racks = problem.past.added.sum()
+        racks = problem.past.bought.sum()
         said.append(
             f"actuals: {racks:,.0f} systems bought by {problem.quarters[problem.past.quarters - 1]} stand as they are"
         )
@@ -137,6 +137,10 @@ def _supply(p: Problem, name: str, by: int) -> str:
     line = p.lines.index(name)
     total = p.supply[line, : by + 1].sum()
     ships = p.scenario.platforms[line].ships
+    if p.past is not None:  # what came is no longer what supply was to give
+        return (
+            f"{total:,.0f} systems are delivered by {p.quarters[p.past.quarters - 1]} or supplied by {p.quarters[by]}"
+        )
     return f"ships from {ships} and supply gives {total:,.0f} systems by {p.quarters[by]}"
 
 

@@ -28,6 +28,9 @@ class Decisions:
     built_w: Array  # (S, T) facility power paid for
     debt_usd: Array  # (T,)
     tranches: NDArray[np.int_]  # (T,) released so far
+    bought: (
+        Array  # (S, K, T) racks delivered and paid for: those added, but for what comes out of stock or goes into it
+    )
 
     def deployed_w(self, problem: Problem) -> Array:
         """Cumulative accepted power on the commitment's own basis [W]. Shape (T,)."""

@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gigaforge.buildout.actuals import past_from
+from gigaforge.buildout.problem import Premises
+from gigaforge.errors import InputError
+from gigaforge.quarters import Quarter
 from gigaforge.units import format_at_most, format_quantity
 
 __all__ = ["PlanDiff", "diff_actuals", "diff_plans"]
@@ -72,19 +76,65 @@ def diff_plans(first: tuple[Summary, Tables], second: tuple[Summary, Tables], na
 
 
 def diff_actuals(plan: tuple[Summary, Tables], actuals: pd.DataFrame, names: tuple[str, str]) -> PlanDiff:
-    """Compare a plan with what happened, in the quarters that the actuals cover (`read_actuals`)."""
+    """Compare a plan with what happened, in the quarters that the actuals cover (`read_actuals`).
+
+    Raises
+    ------
+    InputError
+        Two statements of the actuals that cannot both be true. What the plan did not foresee is no contradiction.
+
+    """
     summary, tables = plan
     planned = tables["deployment"]
+    rack_w = _rack_w(summary, tables)
+    past = past_from(actuals, _premises(summary, tables, actuals, rack_w))
     over = sorted(set(actuals["quarter"]))
     deployment = _racks(planned[planned["quarter"].isin(over)], actuals)
-    real, unknown = _accepted(actuals, over, _rack_w(summary, tables))
+    real, unknown = _accepted(actuals, over, rack_w)
     power = _power(
         {q: w for q, w in _by_quarter(summary).items() if q in over}, {str(q): float(w) for q, w in real.items()}
     )
     empty = pd.DataFrame(columns=["figure", "first", "second", "change"])
     words = [*_words_power(power, names), *_words_racks(deployment)]
+    if stock := int((past.bought - past.added).sum()):
+        words.append(f"{stock:,} racks are delivered and not deployed by {over[-1]}.")
     words += [f"The plan does not know the power of {name}: it is left out." for name in unknown]
     return PlanDiff(names, empty, deployment, power, tuple(words) or ("What happened is what was planned.",))
+
+
+def _premises(
+    summary: Summary, tables: Tables, actuals: pd.DataFrame, rack_w: Callable[[str, str], float]
+) -> Premises:
+    """What actuals are held against where only they themselves may be wrong: a world that allows everything."""
+    first = Quarter.parse(summary["quarters"][0])
+    tenure = tables["sites"].groupby("site")["tenure"].first().to_dict()
+    line = tables["supply"].groupby("system")["line"].first().to_dict()
+    sites = sorted({*tenure, *actuals["site"]})
+    systems = sorted({*line, *actuals["system"]})
+    lines = sorted({line.get(s, s) for s in systems})
+    try:
+        last = max(Quarter.parse(q) for q in (*summary["quarters"], *actuals["quarter"]))
+    except ValueError as wrong:
+        raise InputError(str(wrong), str(actuals.attrs.get("source", "actuals"))) from None
+    count = last - first + 2  # a quarter more: something is always left to plan
+    shape = (len(sites), len(systems))
+    return Premises(
+        scenario=str(summary["name"]),
+        quarters=[first + t for t in range(count)],
+        sites=sites,
+        tenures=[tenure.get(s, "leased") for s in sites],
+        systems=systems,
+        lines=lines,
+        line_of=np.array([lines.index(line.get(s, s)) for s in systems]),
+        supply=np.full((len(lines), count), np.inf),
+        can_host=np.ones((*shape, count), dtype=bool),
+        places=[],
+        energised_w=np.full((len(sites), count), np.inf),
+        pue_peak=np.ones(len(sites)),
+        rack_it_w=np.zeros(len(systems)),
+        counts=np.ones(shape, dtype=bool),
+        deployed_w_per_rack=np.array([[rack_w(site, system) for system in systems] for site in sites]),
+    )
 
 
 def _rack_w(summary: Summary, tables: Tables) -> Callable[[str, str], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, PETA, USD
+from gigaforge.buildout.scarcity import Scarcity, listed, what_happened
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
@@ -52,8 +54,13 @@ def shadow_prices(problem: Problem, relaxation: Relaxation) -> dict[str, Any]:
     }
 
 
-def milestones(problem: Problem, decisions: Decisions, prices: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each milestone: what stands by then, what is missing, what that costs and what holds it up."""
+def milestones(
+    problem: Problem, decisions: Decisions, prices: dict[str, Any], balance_usd: Array
+) -> list[dict[str, Any]]:
+    """Each milestone: what stands by then, what is missing, what that costs and what holds it up.
+
+    `balance_usd` is the operator's cash at the end of each quarter.
+    """
     commitment = problem.scenario.commitment
     deployed = decisions.deployed_w(problem)
     due = step({m.by: m.power for m in commitment.milestones}, problem.quarters)
@@ -69,6 +76,7 @@ def milestones(problem: Problem, decisions: Decisions, prices: dict[str, Any]) -
         reached = np.flatnonzero(deployed >= milestone.power * (1 - 1e-9))
         cost = float(missing.sum() * (commitment.late_penalty or 0.0) * SECONDS_PER_QUARTER)
         short = max(milestone.power - deployed[t], 0.0)
+        now = Scarcity.of(problem, decisions, prices["cash"], balance_usd, t)
         out.append(
             {
                 "by": str(milestone.by),
@@ -77,56 +85,46 @@ def milestones(problem: Problem, decisions: Decisions, prices: dict[str, Any]) -
                 "shortfall_w": float(short),
                 "reached": str(problem.quarters[reached[0]]) if len(reached) else None,
                 "cost_usd": cost,
-                "why": _why(problem, decisions, prices, t, short) if short > 1e3 else "",
+                "why": _why(problem, decisions, now, t, short) if short > 1e3 else "",
             }
         )
     return out
 
 
-def _why(problem: Problem, decisions: Decisions, prices: dict[str, Any], t: int, missing_w: float) -> str:
+def _why(problem: Problem, decisions: Decisions, now: Scarcity, t: int, missing_w: float) -> str:
     """What held up a milestone: what was used up by then, and what could still have been had at a price."""
     p = problem
-    bought = np.array([decisions.added[:, p.line_of == line].sum(axis=(0, 1)) for line in range(len(p.lines))])
-    taken, offered = bought[:, : t + 1].sum(axis=1), p.supply[:, : t + 1].sum(axis=1)
-    best = np.array(
+    if p.past is not None and t < p.past.quarters:
+        return what_happened(p, decisions, t)
+    counted = np.array(
         [(p.deployed_w_per_rack * p.can_host[:, :, t])[:, p.line_of == i].max() for i in range(len(p.lines))]
     )
-    used = (decisions.held_w(p).sum(axis=1) * p.pue_peak[:, None])[:, t]
-    room_w = float(np.maximum(p.energised_w[:, t] - used, 0.0).sum())
-    left_w = min(float((np.maximum(offered - taken, 0.0) * best).sum()), room_w)
-    spent = [i for i in range(len(p.lines)) if offered[i] and taken[i] >= 0.95 * offered[i]]
-    scarce = []
-    for i in spent:
-        rest = f"all but {offered[i] - taken[i]:,.0f} of the" if offered[i] > taken[i] else "all"
-        scarce.append(f"{rest} {offered[i]:,.0f} {p.lines[i]} systems that supply gives by then are bought")
-    full = [n for s, n in enumerate(p.sites) if used[s] >= 0.97 * p.energised_w[s, t] > 0]
-    if full and room_w < 2 * missing_w:
-        are = "is" if len(full) == 1 else "are"
-        scarce.append(
-            f"{_list(full)} {are} full, with {format_at_most(float(p.energised_w[:, t].sum()), 'power')} energised"
-        )
-    if max(prices["cash"][max(t - 1, 0) : t + 1], default=0.0) > 0.01:  # when a deposit and the rest fall due
-        scarce.append("cash is used up then")
+    left_w = min(float((now.left * counted).sum()), now.room_w)
+    scarce = now.spent(counted > 0)
+    if now.full() and now.room_w < 2 * missing_w:
+        scarce.append(now.full_words())
+    cash = now.cash_words(_worth_usd(p, missing_w, t))
+    scarce += [*cash, *now.stock_words()]
     if left_w > 0.05 * missing_w:
-        spare = [
-            f"{offered[i] - taken[i]:,.0f} {p.lines[i]}"
-            for i in range(len(p.lines))
-            if offered[i] - taken[i] > 0 and best[i]
-        ]
-        left = f"{_list(spare)} systems and {format_at_most(room_w, 'power')} of power are left"
-        scarce.append(f"{left}, but using them earlier would cost more than being late")
+        spare = [f"{now.left[i]:,.0f} {p.lines[i]}" for i in range(len(p.lines)) if now.left[i] > 0 and counted[i]]
+        left = f"{listed(spare)} systems and {format_at_most(now.room_w, 'power')} of power are left"
+        scarce.append(left if cash else f"{left}, but using them earlier would cost more than being late")
     return "; ".join(scarce) or "building earlier would cost more than being late"
 
 
-def _list(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _worth_usd(p: Problem, missing_w: float, t: int) -> float:
+    """The least that systems for so much power would cost [USD]."""
+    per_watt = np.where(
+        p.deployed_w_per_rack > 0, p.rack_price_usd[None, :, t] / np.maximum(p.deployed_w_per_rack, 1.0), np.inf
+    )
+    return float(per_watt.min(initial=np.inf) * missing_w)
 
 
 def sentences(
-    problem: Problem, decisions: Decisions, prices: dict[str, Any], marks: list[dict[str, Any]]
+    problem: Problem, decisions: Decisions, prices: dict[str, Any], marks: list[dict[str, Any]], balance_usd: Array
 ) -> list[str]:
-    """The story of the plan's scarcities in a few sentences."""
-    out = []
+    """The story of the plan's scarcities in a few sentences; `balance_usd` is the operator's cash by quarter."""
+    out = _stock(problem, decisions)
     for mark in marks:
         if mark["shortfall_w"] > 1e3:
             reached = f"reached {mark['reached']}" if mark["reached"] else "not reached within the horizon"
@@ -136,55 +134,103 @@ def sentences(
                 f"{format_quantity(mark['cost_usd'], 'money')}): {mark['why']}."
             )
     out += _scarce(problem, prices)
-    out += _unserved(problem, decisions, prices)
+    out += _unserved(problem, decisions, lambda t: Scarcity.of(problem, decisions, prices["cash"], balance_usd, t))
     return out
 
 
-def _unserved(problem: Problem, decisions: Decisions, prices: dict[str, Any]) -> list[str]:
+def _unserved(problem: Problem, decisions: Decisions, scarcity: Callable[[int], Scarcity]) -> list[str]:
     """Tokens not served: how many, what they would have earned, when most, and why then."""
     p = problem
     lost = p.demand - decisions.served
     if not p.demand.sum() or lost.sum() <= 1e-4 * p.demand.sum():
         return []
     worst = int(np.argmax(lost.sum(axis=0)))
-    power = max((v[worst] for v in prices["power"].values()), default=0.0)
-    supply = max((v[worst] for v in prices["supply"].values()), default=0.0)
-    if power > 1e3:
-        why = "energised power is used up then"
-    elif supply > 1e4:
-        why = "supply is used up then"
-    elif decisions.retired[:, :, : worst + 1].any():
-        why = "systems retire by then, and new ones would not earn back their cost by the end of the horizon and after it"
-    else:
-        why = "more systems would cost more than these tokens earn"
     earned = format_quantity(float((lost * p.token_usd).sum()), "money")
     share = 100 * lost.sum() / p.demand.sum()
     told = f"{share:.1f} %" if share >= 0.05 else "Under 0.1 %"
     worth = f"{told} of the tokens demanded are not served; at their prices, less what a sale costs, they are worth"
+    why = "; ".join(_why_unserved(p, decisions, scarcity(worst), worst))
     return [f"{worth} {earned}. Most are missing in {p.quarters[worst]}: {why}."]
 
 
+def _why_unserved(p: Problem, d: Decisions, now: Scarcity, t: int) -> list[str]:
+    """What stands in the way of more tokens in a quarter: what is used up, else what is left and not worth its cost."""
+    used, energised = (format_at_most(float(x.sum()), "power") for x in (now.used_w, now.energised_w))
+    out: list[str] = []
+    training = float(d.training_racks[..., t].sum()) / max(float(d.online[..., t].sum()), 1.0)
+    if training > 0.005:
+        out.append(f"{100 * training:.0f} % of the racks online train models")
+    if p.past is not None and t < p.past.quarters:
+        return [*out, f"{d.online[..., t].sum():,.0f} racks were online by the actuals"]
+    full = now.full()
+    if len(full) == int((now.energised_w > 0).sum()):
+        return [*out, now.full_words()] if full else [*out, "no power is energised"]
+    roomy = [s for s in range(len(p.sites)) if s not in full]
+    could = np.array([p.can_host[roomy][:, p.line_of == i, t].any() for i in range(len(p.lines))])
+    left_then = float(np.maximum(now.offered_then - now.taken_then, 0.0)[could].sum() + now.stock[could].sum())
+    out.append(f"{used} of the {energised} energised are in use")
+    if full:
+        out.append(now.full_words())
+    if left_then < p.scenario.block:
+        bought = float(now.taken_then[could].sum())
+        return [
+            *out,
+            f"all {bought:,.0f} systems supplied then are bought" if bought else "no system is supplied then",
+        ]
+    out.append(f"{left_then:,.0f} more systems could be had")
+    cash = now.cash_words(p.scenario.block * float(p.rack_price_usd[:, t].max()))
+    if cash:
+        return [*out, *cash]
+    quarters = len(p.quarters) - t
+    time = "the horizon's last quarter" if quarters == 1 else f"the {quarters} quarters to the horizon's end"
+    return [*out, f"in {time} they would add less to the plan than they cost, even with their book value at its end"]
+
+
+def _stock(p: Problem, d: Decisions) -> list[str]:
+    """Systems delivered and not deployed when planning begins, and what becomes of them."""
+    if p.past is None:
+        return []
+    over, out = p.past.quarters, []
+    for line, name in enumerate(p.lines):
+        mine = p.line_of == line
+        stock = (d.bought - d.added)[:, mine].sum(axis=(0, 1)).cumsum()
+        if stock[over - 1] < 1:
+            continue
+        gone = np.flatnonzero(stock[over:] < 1)
+        rest = (
+            f"{stock[-1]:,.0f} of them never are"
+            if not len(gone)
+            else f"all are by {p.quarters[over + int(gone[0])]}"
+        )
+        out.append(
+            f"{stock[over - 1]:,.0f} {name} systems delivered by {p.quarters[over - 1]} and paid for were not deployed by "
+            f"then; {rest}."
+        )
+    return out
+
+
 def _scarce(problem: Problem, prices: dict[str, Any]) -> list[str]:
-    """The dearest site, platform and demand."""
+    """The dearest site, platform and demand, of quarters still to come: nothing more can be had in the others."""
+    over = problem.past.quarters if problem.past else 0
     out = []
-    power = {s: np.asarray(v) for s, v in prices["power"].items()}
+    power = {s: np.asarray(v)[over:] for s, v in prices["power"].items()}
     if power and (best := max(power, key=lambda s: power[s].max())) and power[best].max() > 1e4:
         t = int(np.argmax(power[best]))
         out.append(
-            f"Power is worth most at {best}: one more MW in {problem.quarters[t]} adds "
+            f"Power is worth most at {best}: one more MW in {problem.quarters[over + t]} adds "
             f"{format_quantity(float(power[best][t]), 'money')} to the plan."
         )
-    supply = {s: np.asarray(v) for s, v in prices["supply"].items()}
+    supply = {s: np.asarray(v)[over:] for s, v in prices["supply"].items()}
     if supply and (best := max(supply, key=lambda s: supply[s].max())) and supply[best].max() > 1e3:
         t = int(np.argmax(supply[best]))
         out.append(
-            f"Supply is tightest for {best}: one more system in {problem.quarters[t]} adds "
+            f"Supply is tightest for {best}: one more system in {problem.quarters[over + t]} adds "
             f"{format_quantity(float(supply[best][t]), 'money')}."
         )
-    cash = np.asarray(prices["cash"])
+    cash = np.asarray(prices["cash"])[over:]
     if cash.size and cash.max() > 0.01:
         t = int(np.argmax(cash))
         out.append(
-            f"Cash binds most in {problem.quarters[t]}: one more dollar there adds ${cash[t]:.2f} to the plan."
+            f"Cash binds most in {problem.quarters[over + t]}: one more dollar there adds ${cash[t]:.2f} to the plan."
         )
     return out

@@ -121,7 +121,7 @@ def _left(p: Problem, d: Decisions, cash: Cash) -> dict[tuple[str, str], float]:
         taken = np.maximum.accumulate(power[s]) if cloud else d.built_w[s]
         book = float(np.diff(taken, prepend=0.0) @ stay) * p.partner_facility_usd_per_w[s]
         if cloud:
-            book += float(np.einsum("kt,kt,t->", d.added[s], p.rack_price_usd, last))
+            book += float(np.einsum("kt,kt,t->", d.bought[s], p.rack_price_usd, last))
         key = (partner, "cloud" if cloud else "site partner")
         out[key] = out.get(key, 0.0) + book
     return out

@@ -52,7 +52,7 @@ class Stream:
 def delivered_usd(p: Problem, d: Decisions) -> Array:
     """Value of systems delivered to the operator, by site and quarter [USD]. Shape (S, T)."""
     own = np.array([t != "cloud" for t in p.tenures], dtype=float)
-    return np.asarray(np.einsum("skt,kt,s->st", d.added, p.rack_price_usd, own))
+    return np.asarray(np.einsum("skt,kt,s->st", d.bought, p.rack_price_usd, own))
 
 
 def energy_j(p: Problem, d: Decisions) -> Array:
@@ -180,7 +180,7 @@ def partner_streams(p: Problem, d: Decisions) -> list[Stream]:
     """What the others pay among themselves: clouds and lessors buy systems, partners build and pay for power."""
     names = party_names(p)
     cloud = np.array([t == "cloud" for t in p.tenures])
-    value = np.einsum("skt,kt->st", d.added, p.rack_price_usd) * cloud[:, None]
+    value = np.einsum("skt,kt->st", d.bought, p.rack_price_usd) * cloud[:, None]
     power = d.held_w(p).sum(axis=1) * p.pue_peak[:, None]
     taken = np.where(cloud[:, None], np.maximum.accumulate(power, axis=1), d.built_w)
     build = np.diff(taken, axis=1, prepend=0.0) * p.partner_facility_usd_per_w[:, None]

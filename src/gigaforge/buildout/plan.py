@@ -88,6 +88,7 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
     added, retired = (np.rint(v[name]) * block + 0.0 for name in ("add", "retire"))
     if p.past is not None:  # as it was, whole blocks or not
         added[..., : p.past.quarters], retired[..., : p.past.quarters] = p.past.added, p.past.retired
+    bought = added - np.rint(v["draw"]) if "draw" in v else added
     online = np.cumsum(added - retired, axis=2) + 0.0  # never a negative zero
 
     def tidy(name: str, shape: tuple[int, ...], scale: float) -> Array:
@@ -105,6 +106,7 @@ def decisions_from(programme: Programme, solution: Solution) -> Decisions:
         built_w=np.minimum(v["built"] * GW, p.energised_w),
         debt_usd=tidy("debt", (count,), USD),
         tranches=np.zeros(count, dtype=int),
+        bought=bought + 0.0,
     )
     return replace(out, tranches=due_tranches(p, *_released_by(p, out)))
 
@@ -203,6 +205,7 @@ def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
             "racks_added": d.added.ravel().astype(int),
             "racks_retired": d.retired.ravel().astype(int),
             "racks_online": d.online.ravel().astype(int),
+            "racks_delivered": d.bought.ravel().astype(int),
             "it_power_w": held_w.ravel(),
             "facility_power_w": (held_w * p.pue_peak[:, None, None]).ravel(),
             "nameplate_w": (d.online * p.rack_it_w[None, :, None]).ravel(),
@@ -210,7 +213,7 @@ def _deployment(p: Problem, d: Decisions) -> pd.DataFrame:
         },
         index=_index(p, "site", "system", "quarter"),
     ).reset_index()
-    used = frame.groupby(["site", "system"])["racks_online"].transform("max") > 0
+    used = frame.groupby(["site", "system"])[["racks_online", "racks_delivered"]].transform("max").max(axis=1) > 0
     frame = frame[used].sort_values(["quarter", "site", "system"], kind="stable").reset_index(drop=True)
     return frame[["quarter", "site", "system", *frame.columns[3:]]]
 

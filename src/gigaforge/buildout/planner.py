@@ -169,12 +169,13 @@ def plan_problem(
     if broken:
         raise GigaforgeError("the plan found breaks its own rules (please report this): " + "; ".join(broken))
     prices = shadow_prices(problem, relaxation)
-    marks = milestones(problem, result.decisions, prices)
+    balance_usd = np.asarray(result.summary["cash_usd"])
+    marks = milestones(problem, result.decisions, prices, balance_usd)
     extra = {
         "shadow_prices": prices,
         "milestones": marks,
         "reasons": reasons(programme, result.decisions, relaxation),
-        "explanations": sentences(problem, result.decisions, prices, marks),
+        "explanations": sentences(problem, result.decisions, prices, marks, balance_usd),
         "warnings": _warnings(problem, result, prices),
         "checks": {"passed": len(checks), "failed": []},
         "fleet_check": _fleet_check(problem, result),
@@ -220,7 +221,14 @@ def _warnings(problem: Problem, result: Plan, prices: dict[str, Any]) -> list[st
     out = []
     if not result.decisions.added.any():
         scarce = max(prices["cash"], default=0.0) > 0.01
-        why = "there is no cash to start with" if scarce else "nothing earns back its cost at these prices"
+        most = max(result.summary["cash_usd"], default=0.0)
+        why = "nothing earns back its cost at these prices"
+        if scarce:
+            why = (
+                "there is no cash"
+                if most < 1
+                else f"{format_quantity(most, 'money')} of cash does not reach for more"
+            )
         out.append(f"Nothing is built: {why}.")
     salvage = result.summary["salvage_usd"] * problem.discount_end
     if result.summary["npv_usd"] > 0 and salvage > 0.25 * result.summary["npv_usd"]:

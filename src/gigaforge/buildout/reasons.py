@@ -127,7 +127,8 @@ def reasons(programme: Programme, decisions: Decisions, relaxation: Relaxation) 
 
 def _largest(p: Problem, d: Decisions) -> list[tuple[int, int, int]]:
     """The largest purchase of each system, then of each site, by power."""
-    power = d.added * p.rack_it_w[None, :, None]
+    power = d.bought * p.rack_it_w[None, :, None]
+    power[..., : p.past.quarters if p.past else 0] = 0.0  # what happened was not this plan's choice
     order = np.argsort(-power, axis=None, kind="stable")
     chosen: list[tuple[int, int, int]] = []
     systems: set[int] = set()
@@ -147,7 +148,7 @@ def _reason(accounts: RackAccounts, d: Decisions, s: int, k: int, t: int) -> dic
     p = accounts.p
     account = accounts.account(s, k, t)
     other, lost, why = _next_best(accounts, account, s, k, t)
-    racks = float(d.added[s, k, t])
+    racks = float(d.bought[s, k, t])
     sentence = _sentence(p, account, (s, k, t), racks) + why
     return {
         "quarter": str(p.quarters[t]),

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["actuals", "actuals_rows", "current_quarter", "measured_runs", "read_measured"]
 
-COLUMNS: Final = ("quarter", "site", "system", "racks_added", "racks_retired", "racks_online", "it_power_w",
-                  "facility_power_w", "deployed_w", "accepted_w")  # fmt: skip
+COLUMNS: Final = ("quarter", "site", "system", "racks_added", "racks_retired", "racks_online", "racks_delivered",
+                  "it_power_w", "facility_power_w", "deployed_w", "accepted_w")  # fmt: skip
 _TIMEOUT_S: Final = 60.0
 
 
@@ -97,7 +97,7 @@ def actuals_rows(state: State, through: str | None = None) -> list[dict[str, Any
             if Quarter.parse(quarter) <= last
             for site, systems in sites.items()
             for system, cell in systems.items()
-            if cell.get("online")
+            if cell.get("online") or cell.get("delivered")
         }
     )
     rows = []
@@ -120,7 +120,8 @@ def _place(state: State, terms: Terms, site: str, system: str, first: Quarter, l
         rows.append(
             {
                 "quarter": str(Quarter(index)), "site": site, "system": system, "racks_added": added,
-                "racks_retired": retired, "racks_online": online, "it_power_w": online * rack_w,
+                "racks_retired": retired, "racks_online": online,
+                "racks_delivered": cell.get("delivered", 0), "it_power_w": online * rack_w,
                 "facility_power_w": online * rack_w * pue, "deployed_w": installed * counted_w, "accepted_w": accepted_w,
             }
         )  # fmt: skip

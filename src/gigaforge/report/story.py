@@ -297,7 +297,7 @@ def _limit_takeaway(plan: PlanView) -> str:
         return ""
     full = on[on["facility_power_w"] >= on["energised_w"] * 0.98].groupby("site")["quarter"].count()
     if full.empty:
-        return "No site is ever full: power is not what limits this plan."
+        return "No site fills up (98 % or more of what is energised)."
     top = full.idxmax()
     return (
         f"{len(full)} of {_count(on['site'].nunique(), 'site')} fill up (98 % or more of what is energised); "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gigaforge.buildout.problem.arrays import Array, Mask, Past, Problem, step_once
+from gigaforge.buildout.problem.arrays import Array, Mask, Past, Problem, owners_of, step_once
 from gigaforge.buildout.problem.premises import Premises, premises_of
 from gigaforge.buildout.problem.statement import problem_from
 
-__all__ = ["Array", "Mask", "Past", "Premises", "Problem", "premises_of", "problem_from", "step_once"]
+__all__ = ["Array", "Mask", "Past", "Premises", "Problem", "owners_of", "premises_of", "problem_from", "step_once"]

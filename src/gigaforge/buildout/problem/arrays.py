@@ -17,7 +17,7 @@ from gigaforge.codesign.point import OperatingPoint
 from gigaforge.quarters import Quarter
 from gigaforge.scenario import Scenario
 
-__all__ = ["Array", "Mask", "Past", "Problem", "deployed_per_rack", "step_once"]
+__all__ = ["Array", "Mask", "Past", "Problem", "deployed_per_rack", "owners_of", "step_once"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -33,12 +33,21 @@ class Past:
         Racks. Shape (S, K, P).
     not_accepted_w : array
         Power installed and not accepted at the end of each quarter, on the commitment's basis [W]. Shape (S, K, P).
+    delivered : array, optional
+        Racks delivered and paid for, whether deployed or not; None: each in the quarter that it was added.
+        Shape (S, K, P).
 
     """
 
     added: Array
     retired: Array
     not_accepted_w: Array
+    delivered: Array | None = None
+
+    @property
+    def bought(self) -> Array:
+        """Racks delivered and paid for in each quarter. Shape (S, K, P)."""
+        return self.added if self.delivered is None else self.delivered
 
     @property
     def quarters(self) -> int:
@@ -191,6 +200,11 @@ def step_once(series: dict[Any, float], problem: Problem) -> Array:
         if t < len(out):
             out[t] += amount
     return out
+
+
+def owners_of(tenures: list[str]) -> NDArray[np.int_]:
+    """Whose racks stand at each site: 0 for the operator's, which may go to any of its sites, else the cloud's own number."""
+    return np.array([s + 1 if tenure == "cloud" else 0 for s, tenure in enumerate(tenures)], dtype=int)
 
 
 def deployed_per_rack(scenario: Scenario, rack_it_w: Array, pue_peak: Array, counts: Mask) -> Array:

@@ -36,6 +36,7 @@ class Premises:
     scenario: str
     quarters: list[Quarter]
     sites: list[str]
+    tenures: list[str]
     systems: list[str]
     lines: list[str]
     line_of: NDArray[np.int_]  # (K,)
@@ -69,6 +70,7 @@ def premises_of(scenario: Scenario, catalog: Catalog, called: str | None = None)
         scenario=called or f"the scenario {scenario.name}",
         quarters=quarters,
         sites=[s.name for s in sites],
+        tenures=[s.tenure for s in sites],
         systems=[s.name for s in systems],
         lines=[p.name for p in scenario.platforms],
         line_of=np.array([i for i, line in enumerate(scenario.platforms) for _ in line.systems]),

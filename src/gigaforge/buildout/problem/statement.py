@@ -79,7 +79,7 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         sites=known.sites,
         partners=["builders" if s.tenure == "owned" else s.partner for s in sites],
         supplier=supplier_of(systems, catalog),
-        tenures=[s.tenure for s in sites],
+        tenures=known.tenures,
         systems=known.systems,
         lines=known.lines,
         workloads=[s.name for s in scenario.serving],

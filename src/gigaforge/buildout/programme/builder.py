@@ -62,10 +62,11 @@ class Builder:
 
     """
 
-    add: Any  # (site, system, quarter) blocks bought
+    add: Any  # (site, system, quarter) blocks deployed
+    bought: Any  # the same, delivered and paid for: less what comes out of stock
     retire: Any
     online: Any
-    added: Any  # bought so far
+    added: Any  # so far
     retired: Any
     built: Any  # (site, quarter) facility power paid for [GW]
     deployed: Any  # (quarter,) [GW]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
-from gigaforge.buildout.problem import Array, Problem
+from gigaforge.buildout.problem import Array, Problem, owners_of
 from gigaforge.buildout.programme.builder import Builder, lagged, previous
 
 __all__ = ["early_retirements", "installation", "most_online"]
@@ -42,11 +44,41 @@ def installation(b: Builder) -> None:
         aged = lagged(b.added, life).isel(**ahead) - b.data(broken, "site", "system")
         kept = b.retired.isel(**ahead) >= aged
         b.rule("finance.service_life_years", "retire", kept)
+    b.bought = _bought(b)
     lines = xr.DataArray(np.array(p.lines)[p.line_of], coords={"system": b.index["system"]}, name="line")
-    bought = b.add.sum("site").groupby(lines).sum()
+    bought = b.bought.sum("site").groupby(lines).sum()
     available = b.data(_whole(p.supply / b.block, p), "line", "quarter")
     available = available.sel(line=bought.coords["line"])  # which grouping sorts
     b.rule("platforms.{line}.supply", "supply", bought <= available)
+
+
+def _bought(b: Builder) -> Any:
+    """Blocks delivered and paid for: those added, but for racks that come out of stock.
+
+    Stock is what was delivered and not deployed in quarters that are over. Its racks are paid for; they may stand at any
+    site of their owner, as any system of their line. In the past, where all is fixed, racks that went into stock are
+    negative ones out of it.
+    """
+    p, dims = b.p, ("site", "system", "quarter")
+    past = p.past
+    if past is None or np.array_equal(past.bought, past.added):
+        return 1 * b.add
+    owner, kept = owners_of(p.tenures), past.bought - past.added
+    least, most = np.zeros(p.can_host.shape), np.zeros(p.can_host.shape)
+    pools = []
+    for who in np.unique(owner):
+        for line in range(len(p.lines)):
+            sites, systems = np.flatnonzero(owner == who), np.flatnonzero(p.line_of == line)
+            most[np.ix_(sites, systems)] = kept[np.ix_(sites, systems)].sum()
+            pools.append((sites, systems))
+    least[..., : past.quarters] = most[..., : past.quarters] = -kept
+    draw = b.variable("draw", *dims, integer=True, lower=b.data(least, *dims), upper=b.data(most, *dims))  # racks
+    for number, (sites, systems) in enumerate(pools):
+        if kept[np.ix_(sites, systems)].any():
+            b.rule("", f"stock {number}", draw.isel(site=sites, system=systems).sum() <= 0)
+    ahead = {"quarter": slice(past.quarters, None)}
+    b.rule("", "deployed from stock", draw.isel(**ahead) <= b.add.isel(**ahead) * b.block)
+    return b.add - draw * (1 / b.block)
 
 
 def _past(b: Builder, field: str, most: Array) -> tuple[xr.DataArray, xr.DataArray]:
@@ -63,7 +95,15 @@ def _past(b: Builder, field: str, most: Array) -> tuple[xr.DataArray, xr.DataArr
 def _room(problem: Problem) -> tuple[Array, Array]:
     """Blocks that supply lets in each quarter, and that a site's power can hold at the least. Shape (S, K, T) each."""
     p, block = problem, float(problem.scenario.block)
-    most = np.where(p.can_host, np.floor(p.supply[p.line_of] / block)[None, :, :], 0.0)
+    blocks = p.supply / block
+    if (
+        p.past is not None
+    ):  # what came may be no whole blocks; what of it was not deployed may be at any time from now on
+        over = p.past.quarters
+        kept = (p.past.bought - p.past.added).sum(axis=(0, 2))
+        stock = np.bincount(p.line_of, weights=kept, minlength=len(p.lines))
+        blocks = np.concatenate([np.ceil(blocks[:, :over]), blocks[:, over:] + stock[:, None] / block], axis=1)
+    most = np.where(p.can_host, np.floor(blocks[p.line_of])[None, :, :], 0.0)
     held = np.outer(p.pue_peak, p.least_held_w * block)[..., None]
     return most, np.floor(p.energised_w[:, None, :] / held)
 

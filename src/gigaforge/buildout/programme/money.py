@@ -19,7 +19,7 @@ def money(b: Builder) -> None:
     owned = b.data(np.array([t != "cloud" for t in p.tenures], dtype=float), "site")
     price = b.data(p.rack_price_usd * b.block / USD, "system", "quarter")
     b.delivered = b.variable("delivered", "quarter")
-    b.rule("", "delivered", b.delivered == (b.add * price * owned).sum(["site", "system"]))
+    b.rule("", "delivered", b.delivered == (b.bought * price * owned).sum(["site", "system"]))
     system_payments(b)
     cost = b.data(p.facility_usd_per_w * GW / USD, "site")
     b.flows["facility_construction"] = ((b.built - previous(b.built)) * cost).sum("site")

@@ -57,7 +57,7 @@ def _salvage(b: Builder) -> Any:
     left = np.clip(1 - age / (4 * f.system_life_years), 0, None)
     own = np.array([t != "cloud" for t in p.tenures], dtype=float)
     book = own[:, None, None] * p.rack_price_usd[None] * left * b.block / USD * p.discount_end
-    total = (b.add * b.data(book, "site", "system", "quarter")).sum()
+    total = (b.bought * b.data(book, "site", "system", "quarter")).sum()
     stay = np.clip(1 - age / (4 * f.facility_life_years), 0, None)
     worth = b.data(np.outer(p.facility_usd_per_w, stay) * GW / USD * p.discount_end, "site", "quarter")
     return total + ((b.built - previous(b.built)) * worth).sum()
