@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import USD, build
 from gigaforge.buildout.roadmaps import plan_prices
 from gigaforge.buildout.solver import Relaxation, relax
-from gigaforge.cli.roadmaps import limits_from
+from gigaforge.cli.roadmaps import limits_from, print_roadmaps
 from gigaforge.codesign.hardware import Platform, Work, sensitivities
 from gigaforge.codesign.hardware.sensitivity import _moved
 from gigaforge.codesign.prices import Prices
@@ -163,6 +165,20 @@ def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
     assert hardware_parts({}, str.title) == ([], [], [], [])
     with pytest.raises(InputError, match="no model to draw"):
         iso_loss(CHOICE, [])
+
+
+def test_a_terminal_of_80_columns_shows_the_roadmaps_indented() -> None:
+    console = Console(width=80, file=StringIO())
+    far = NEXT | {"general": NEXT["general"] | {"words": " ".join(["1.2 PFLOP/s"] * 12)}}  # type: ignore[operator]
+    answer = {
+        "hardware": {"sensitivity": ROWS, "next": far, "warnings": []},
+        "models": {"choices": {"run": CHOICE}, "warnings": []},
+    }
+    print_roadmaps(answer, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 80
+    told = lines[next(i for i, line in enumerate(lines) if line.startswith("Next generation")) + 1 :]
+    assert all(line.startswith("  ") for line in told if line != "The next model")
 
 
 def test_limits_are_read_with_units_and_refused_by_name() -> None:

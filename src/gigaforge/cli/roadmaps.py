@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from gigaforge.cli.options import quantity
@@ -152,25 +153,26 @@ def _words(parameter: str) -> str:
     }.get(parameter, "")
 
 
+def _say(console: Console, text: str, first: str = "  ", rest: str = "  ") -> None:
+    """A paragraph as wide as the terminal, its first line and the others indented."""
+    lines = wrap(text, console.width, initial_indent=first, subsequent_indent=rest)
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
 def _print_next(found: dict[str, Any], console: Console) -> None:
-    general = found["general"]
+    general, under = found["general"], " " * 12
     low, high = general["relative_cost_interval"]
     console.print(f"[bold]Next generation[/bold] in {found['technology']}, at {found['prices']}:", highlight=False)
-    console.print(f"  general   {general['words']}", highlight=False)
-    console.print(
-        f"            the plan's work at {100 * general['relative_cost']:.0f} % of its cost on {found['reference']['words']}"
-        f" ({100 * low:.0f}-{100 * high:.0f} %)",
-        highlight=False,
-    )
+    _say(console, general["words"], "  general   ", under)
+    cost, interval = f"{100 * general['relative_cost']:.0f} %", f"({100 * low:.0f}-{100 * high:.0f} %)"
+    _say(console, f"the plan's work at {cost} of its cost on {found['reference']['words']} {interval}", under, under)
     for name, one in found["special"].items():
-        console.print(f"  {name:9} {one['words']}", highlight=False)
+        _say(console, one["words"], f"  {name:9} ", under)
     if found["special"]:
-        console.print(
-            f"            a design for each phase saves {100 * found['saved']:.1f} % more (noise of the search {100 * found['noise']:.1f} %)",
-            highlight=False,
-        )
+        saved, noise = f"{100 * found['saved']:.1f} %", f"{100 * found['noise']:.1f} %"
+        _say(console, f"a design for each phase saves {saved} more (noise of the search {noise})", under, under)
     for limit in general["at_limit"]:
-        console.print(f"            at its limit: {limit}", highlight=False)
+        _say(console, f"at its limit: {limit}", under, under)
 
 
 def _print_models(choices: dict[str, Any], console: Console) -> None:
@@ -178,7 +180,7 @@ def _print_models(choices: dict[str, Any], console: Console) -> None:
 
     console.print("[bold]The next model[/bold]", highlight=False)
     for run, c in choices.items():
-        console.print(model_question(run, c), highlight=False)
-        console.print(model_answer(c), highlight=False)
+        _say(console, model_question(run, c))
+        _say(console, model_answer(c), "    ", "    ")
         for warning in c["warnings"]:
-            console.print(f"[yellow]![/yellow] {warning}", highlight=False)
+            _say(console, warning, "    ! ", "      ")
