@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gigaforge.errors import InputError
-from gigaforge.ledger import Ledger, actions
+from gigaforge.errors import InputError, NoAnswerError
+from gigaforge.ledger import Event, Ledger, actions, verify_copy
+from gigaforge.ledger.backup import export
 from gigaforge.ledger.canonical import canonical
 from gigaforge.ledger.event import Actor, Draft
 from gigaforge.ledger.keys import fingerprint, public_of, read_key, sign
+from gigaforge.ledger.own_copy import held_against
 from gigaforge.ledger.signed import message_of
 from gigaforge.ledger.to_sign import read_to_sign, sign_apart, to_sign
 from tests.ledger.world import ANN, CHO, DAN, new_ledger, ready
@@ -117,3 +119,41 @@ def test_a_new_key_is_signed_by_both_and_by_no_third(small: Ledger, tmp_path: Pa
     body = sign_apart(ledger, draft, old, fresh).body
     small.append(actions.draft("key", ANN, body["data"]))
     assert small.state().parties["openai"]["keys"][-1]["public"] == public_of(fresh)
+
+
+def test_who_signs_against_their_own_copy_signs_what_they_read(small: Ledger, tmp_path: Path) -> None:
+    claim, copy = small.append(actions.claim(small, ANN)), tmp_path / "own.jsonl"
+    export(small, copy)
+    public = public_of(read_key(tmp_path / "nvidia.key"))
+
+    def held(told: dict, by: str = public) -> Event | None:
+        return held_against(copy, *read_to_sign(json.dumps(told).encode(), "x"), by)[1]
+
+    told = asked(small, CHO, "approval", subject=claim.seq)
+    assert held(told) == claim
+    assert held(asked(small, CHO, "dispute", subject=1, state="opened", reason="r")) is None
+    forged = to_sign(small, Draft("approval", CHO, {"subject": claim.seq, "hash": "0" * 64}))
+    with pytest.raises(NoAnswerError, match="it is not the record that you have; do not sign"):
+        held(forged)
+    with pytest.raises(InputError, match="is not the current key of 'nvidia'"):
+        held(told, public_of(KEYS[0]))
+    small.append(actions.dispute(CHO, 1, "r"))
+    with pytest.raises(InputError, match="export it anew"):
+        held(asked(small, CHO, "checkpoint"))
+    copy.write_bytes(copy.read_bytes().replace(b"abilene", b"abileme", 1))
+    with pytest.raises(NoAnswerError, match="does not hold"):
+        held(told)
+    other = tmp_path / "other"
+    other.mkdir()
+    export(new_ledger(str(other / "l.db"), other), other / "own.jsonl")
+    with pytest.raises(InputError, match="is a copy of ledger"):
+        held_against(other / "own.jsonl", *read_to_sign(json.dumps(told).encode(), "x"))
+
+
+def test_a_new_copy_is_held_against_the_last(small: Ledger, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
+    export(small, old)
+    small.append(actions.dispute(CHO, 1, "r"))
+    export(small, new)
+    assert verify_copy(new, copies=(old,)).sound
+    assert "cut off" in verify_copy(old, copies=(new,)).findings[0].problem

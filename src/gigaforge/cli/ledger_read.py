@@ -202,7 +202,7 @@ def verify(
 
     kept, copies = tuple(checkpoint or ()), tuple(copy or ())
     if where.endswith(".jsonl"):
-        result = verification.verify_copy(Path(where), checkpoints=kept)
+        result = verification.verify_copy(Path(where), checkpoints=kept, copies=copies)
     else:
         from gigaforge.ledger import Ledger
 

@@ -138,8 +138,8 @@ def verify(
     return out
 
 
-def verify_copy(path: Path, *, checkpoints: tuple[Path, ...] = ()) -> Verification:
-    """Check a copy of the events alone (JSON lines, as `gigaforge ledger export` writes them)."""
+def verify_copy(path: Path, *, checkpoints: tuple[Path, ...] = (), copies: tuple[Path, ...] = ()) -> Verification:
+    """Check a copy of the events alone (JSON lines, as `gigaforge ledger export` writes them), and against what a party kept."""
     bodies = _lines(path)
     hashes: list[str] = []
     found = dict(enumerate(bodies, 1))
@@ -147,6 +147,8 @@ def verify_copy(path: Path, *, checkpoints: tuple[Path, ...] = ()) -> Verificati
     out = _Chain(hashes).read(rows, lambda seq: Event.read(seq, found[seq]) if seq in found else None, None)
     for kept in checkpoints:
         _check_checkpoint(kept, out, hashes)
+    for other in copies:
+        _check_copy(other, out, hashes)
     return out
 
 
