@@ -32,9 +32,9 @@ from gigaforge.operations.spec import FailureSpec, load_fleet_spec
         (["training", 0, "racks"], -3, "greater than 0"),
         (["training", 0, "site"], "nowhere", "unknown site 'nowhere'"),
         (["serving", 0, "demand"], "-1M token/s", "is negative; a token rate of at least zero"),
-        (["serving", 0, "paid"], "150 %", "less than or equal to 1"),
+        (["serving", 0, "paid"], "150 %", "1 or less is expected"),
         (["failures"], {"modes": {"gpu": {"rate": "-0.1 /year"}}}, "is negative; a frequency of at least zero"),
-        (["failures"], {"rate_multiplier": -1}, "greater than or equal to 0"),
+        (["failures"], {"rate_multiplier": -1}, "0 or more is expected"),
         (["start"], "2027", "is not a quarter"),
         (["systems"], {}, "at least one"),
         (["research"], {"sizes": {"0.3": "100 %"}}, "a whole number, or a part that divides a rack"),
@@ -46,7 +46,7 @@ from gigaforge.operations.spec import FailureSpec, load_fleet_spec
         (["training", 0, "replica_racks"], 800, "a replica of 800 racks, and the run has 640"),
         (["training", 0, "spares"], 640, "leave none to work"),
         (["research"], {"sizes": {"1": "70 %", "2": "60 %"}}, "add up to 1.3 of the rack time"),
-        (["sites", 0, "technicians"], 0, "greater than or equal to 1"),
+        (["sites", 0, "technicians"], 0, "1 or more is expected"),
     ],
 )
 def test_wrong_fleets_are_explained(edit, path, value, message):

@@ -85,7 +85,7 @@ def test_a_figure_without_a_reason_is_found() -> None:
         ("training.0.sites", ["nowhere"], "'nowhere', which the scenario does not list"),
         ("commitment.milestones.0.by", "2035-Q1", "must come after"),
         ("finance.discount_rate", ..., "finance.discount_rate: is missing"),
-        ("serving.0.peak_to_mean", 0.5, "greater than or equal to 1"),
+        ("serving.0.peak_to_mean", 0.5, "1 or more is expected"),
         ("name", "Not A Name", "name"),
         ("because", {"finance.discont_rate": "assumption: x"}, "did you mean 'finance.discount_rate'"),
         ("investment.upfront", {"2026-Q3": "$30B"}, "exceed the ceiling"),

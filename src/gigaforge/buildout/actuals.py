@@ -82,6 +82,10 @@ def _read(path: Path) -> tuple[pd.DataFrame, Sequence[str]]:
             table = pd.read_parquet(path)
             return table, _rows(table)
         table = pd.read_csv(path, skip_blank_lines=False)
+    except UnicodeDecodeError:
+        raise InputError(
+            "is not a CSV table: it is no text (UTF-8); a Parquet file ends in .parquet", str(path)
+        ) from None
     except (OSError, ValueError, pd.errors.ParserError) as problem:
         raise InputError(f"is not a CSV or Parquet table: {str(problem).splitlines()[0]}", str(path)) from None
     table = table.dropna(how="all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -166,8 +167,26 @@ def validation_problem(error: ValidationError, model: type[BaseModel], where: st
         elif item["type"] in ("value_error", "assertion_error"):
             lines.append(f"{path}: {item['msg'].removeprefix('Value error, ')}".removeprefix(": "))
         else:
-            lines.append(f"{path}: {item['msg']} (found {_short(item['input'])})")
-    return InputError("\n  ".join(dict.fromkeys(lines)), where)
+            lines.append(f"{path}: {_expected(item['msg'])} (found {_short(item['input'])})")
+    return InputError("\n  ".join(dict.fromkeys(line.removeprefix(": ") for line in lines)), where)
+
+
+_PLAINLY = (
+    (r"greater than or equal to (\S+)", r"\1 or more"),
+    (r"less than or equal to (\S+)", r"\1 or less"),
+    (r"greater than (\S+)", r"above \1"),
+    (r"less than (\S+)", r"below \1"),
+)
+
+
+def _expected(message: str) -> str:
+    """Pydantic's "Input should be less than or equal to 1" in plain words."""
+    told = message.removeprefix("Input should be ")
+    if told == message:
+        return message
+    for pattern, plain in _PLAINLY:
+        told = re.sub(pattern, plain, told)
+    return f"{told.split(', unable to')[0]} is expected"
 
 
 def _short(value: object) -> str:

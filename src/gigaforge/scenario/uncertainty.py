@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -20,11 +21,14 @@ def _number(value: Any) -> float:
     """A factor ("0.8", "80 %") or a delay ("6 months", or a number of quarters)."""
     if isinstance(value, str) and any(unit in value for unit in ("month", "quarter", "year", "week", "day")):
         return parse_quantity(value, "duration") / SECONDS_PER_QUARTER
-    if isinstance(value, str) and value.strip().endswith("%"):
-        return float(value.strip().removesuffix("%")) / 100
-    if isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a number")  # noqa: TRY004 (pydantic turns this one into a message)
-    return float(value)
+    text = str(value).strip()
+    try:
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a factor (0.8, 80 %) or a delay (9 months, 2)")
+    return number
 
 
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
@@ -64,7 +68,9 @@ class Correlation(_Part):
     """Two figures (or each of a kind with each of another, or among themselves) that go together."""
 
     between: Annotated[list[str], Field(min_length=2, max_length=2)]
-    value: Annotated[float, Field(ge=-1, le=1)] = Field(description="of the normal scores behind the two")
+    value: Annotated[float, Field(gt=-1, lt=1)] = Field(
+        description="of the normal scores behind the two; two that always move together are one figure (common: true)"
+    )
 
 
 class Risk(_Part):

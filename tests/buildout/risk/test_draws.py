@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from scipy import stats
 from gigaforge.buildout.risk.distributions import distribution
 from gigaforge.buildout.risk.sampling import correlation_root, uniforms
 from gigaforge.buildout.risk.sensitivity import first_order, sensitivity
-from gigaforge.buildout.risk.study import risk
-from gigaforge.buildout.risk.world import Worlds
+from gigaforge.buildout.risk.study import load_risk, risk
+from gigaforge.buildout.risk.world import Worlds, check_statements
 from gigaforge.errors import InputError
 from gigaforge.scenario.uncertainty import Uncertain
 from tests.buildout.risk.worlds import problem, risk_of, small
@@ -82,7 +83,7 @@ def test_what_is_wrong_in_itself_is_refused_before_any_work() -> None:
 
 @pytest.mark.parametrize("stated", NOTHING, ids=str)
 def test_a_distribution_without_support_is_refused(stated: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"x: a \w+ distribution has no support"):
+    with pytest.raises(InputError, match=r"x: an? \w+ distribution has no support"):
         distribution(uncertain(**stated))
 
 
@@ -142,6 +143,50 @@ def test_a_figure_stated_twice_and_a_correlation_of_nothing_are_refused() -> Non
         Worlds(problem(), risk_of({"what": "sites.*.delay", **delay}, correlations=pair), 4, 1)
     with pytest.raises(InputError, match="a delay happens once"):
         Worlds(problem(), risk_of({"what": "sites.*.delay", "pattern": "walk", **delay}), 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([(0, 1, 0.5), (1, 0, -0.5)], r"sites.\*.delay with platforms.a.supply 0.5 contradicts platforms.a.supply with .* -0.5"),
+        ([(1, 1, 0.5)], r"platforms.a.supply with itself 0.5: a figure goes with itself entirely"),
+        ([(0, 2, 0.5)], r"'platforms.a.suply' is not among .*did you mean 'platforms.a.supply'\? they are sites.\*.delay, platforms"),
+    ],
+)  # fmt: skip
+def test_correlations_that_contradict_each_other_are_refused_before_any_work(
+    pairs: list[tuple[int, int, float]], message: str
+) -> None:
+    names = ["sites.*.delay", "platforms.a.supply", "platforms.a.suply"]
+    stated = [{"what": n, "shape": "uniform", "low": 0.8, "high": 1.2} for n in names[:2]]
+    correlations = [{"between": [names[a], names[b]], "value": value} for a, b, value in pairs]
+    with pytest.raises(InputError, match=message):
+        check_statements(risk_of(*stated, correlations=correlations), "risk")
+
+
+def test_each_of_a_kind_may_go_with_the_others_and_one_of_them_not_otherwise() -> None:
+    delay = {"what": "sites.*.delay", "shape": "uniform", "low": 0, "high": 1}
+    each = {"between": ["sites.*.delay", "sites.*.delay"], "value": 0.5}
+    Worlds(problem(), risk_of(delay, correlations=[each]), 4, 1)
+    one = {"between": ["sites.north.delay", "sites.south.delay"], "value": 0.1}
+    with pytest.raises(
+        InputError, match=r"sites\.\*\.delay with sites\.\*\.delay 0\.5 contradicts sites.north.delay with"
+    ):
+        Worlds(problem(), risk_of(delay, correlations=[each, one]), 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds nothing; uncertain figures are expected under `variables`"),
+        ("variables: [{what: x, shape: uniform, low: 0 MW, high: 1}]", r"variables.0.low: '0 MW' is not a factor .* or a delay"),
+        ("variables: [{what: x, shape: normal, mean: .nan, sd: 1}]", r"variables.0.mean: nan is not a factor"),
+        ("variables: [{what: x, shape: uniform, low: 0, high: 1}]\ncorrelations: [{between: [x, y], value: 1.5}]", r"correlations.0.value: below 1 is expected \(found 1.5\)"),
+    ],
+)  # fmt: skip
+def test_a_file_of_uncertain_figures_is_refused_in_plain_words(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "risk.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_risk(tmp_path / "risk.yaml")
 
 
 def test_planners_cannot_see_ahead() -> None:

@@ -68,7 +68,10 @@ def distribution(v: Uncertain, *, interval: tuple[float, float] | None = None, w
 
 def _wrong(v: Uncertain, where: str, problem: str) -> InputError:
     unit = " (in quarters)" if v.what.endswith(".delay") else ""
-    return InputError(f"{v.what}: a {v.shape} distribution {problem}{unit}", f"{where}: risk.variables")
+    return InputError(
+        f"{v.what}: {'an' if v.shape == 'empirical' else 'a'} {v.shape} distribution {problem}{unit}",
+        f"{where}: risk.variables",
+    )
 
 
 def _given(v: Uncertain, where: str, *names: str) -> list[float]:

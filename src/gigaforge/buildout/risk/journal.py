@@ -29,6 +29,7 @@ class Journal:
     def __init__(self, path: Path | None, key: str) -> None:
         self.path, self.key = path, key
         self.done: dict[int, Outcome] = {}
+        self.relaxed: dict[str, dict[int, Outcome]] = {"racks": {}, "runs": {}}
         self._file: IO[str] | None = None
         if path is None:
             return
@@ -53,16 +54,21 @@ class Journal:
             row = _parsed(line)
             if "index" not in row:
                 break
-            index = row.pop("index")
-            self.done[index] = Outcome(**row)
+            index, without = row.pop("index"), row.pop("without", None)
+            kept = self.done if without is None else self.relaxed[without]
+            kept[index] = Outcome(**row)
             whole += len(line) + 1
         if self.done:
             os.truncate(path, whole)
 
-    def add(self, index: int, outcome: Outcome) -> None:
-        """Keep one result; it is on disk when this returns."""
-        self.done[index] = outcome
-        self._write({"index": index, **asdict(outcome)})
+    def add(self, index: int, outcome: Outcome, without: str | None = None) -> None:
+        """Keep one result; it is on disk when this returns.
+
+        `without` marks one of the few that are lived through again "racks" or "runs" unrepaired.
+        """
+        (self.done if without is None else self.relaxed[without])[index] = outcome
+        mark = {} if without is None else {"without": without}
+        self._write({"index": index, **mark, **asdict(outcome)})
 
     def _write(self, row: dict[str, Any]) -> None:
         if self._file is not None:

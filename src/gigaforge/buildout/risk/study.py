@@ -72,6 +72,11 @@ class RiskResult:
 def load_risk(path: Path | str) -> Risk:
     """Read a file of uncertain figures: ``variables`` and ``correlations``, as the scenario's section ``risk``."""
     data = read_yaml(Path(path))
+    if not isinstance(data, dict):
+        found = "nothing" if data is None else f"a {type(data).__name__}"
+        raise InputError(
+            f"holds {found}; uncertain figures are expected under `variables`: see docs/risk.md", str(path)
+        )
     if isinstance(data, dict) and set(data) == {"risk"}:
         data = data["risk"]
     try:
@@ -169,8 +174,13 @@ def risk(
     kept = len([i for i in journal.done if i < samples])
     try:
         missing = [i for i in range(samples) if i not in journal.done]
-        policy = _policy(worlds, tell) if missing or futures else None
-        optimism = _run(policy, journal, missing, samples, workers, scheduler, tell) if policy and missing else {}
+        few = range(min(_OPTIMISM_SAMPLES, samples))
+        measured = all(i in kept_too for kept_too in journal.relaxed.values() for i in few)
+        policy = _policy(worlds, tell) if missing or futures or not measured else None
+        if policy is not None:
+            _run(policy, journal, missing, samples, workers, scheduler, tell)
+            _relaxed(policy, journal, few, workers, scheduler, tell)
+        optimism = _optimism(journal, few)
     finally:
         journal.close()
     ahead = {}
@@ -195,7 +205,7 @@ def risk(
         "variables": [
             {**v.model_dump(mode="json", exclude_defaults=True), "because": v.because} for v in chosen.variables
         ],
-        **({"optimism": optimism} if optimism else {}),
+        "optimism": optimism,
         **ahead,
     }
     return RiskResult(summary, _table(worlds, outcomes), problem)
@@ -245,33 +255,36 @@ def _run(
     workers: int | None,
     scheduler: str,
     tell: Watch,
-) -> dict[str, float]:
-    """Do what is missing, and measure on a few worlds what whole racks cost."""
-    tell("living through the samples", samples - len(missing), samples)
+) -> None:
+    """Do what is missing."""
+    if missing:
+        tell("living through the samples", samples - len(missing), samples)
     for done, (index, outcome) in enumerate(
         run_tasks(rollout, policy, missing, workers=workers, scheduler=scheduler), samples - len(missing) + 1
     ):
         journal.add(index, outcome)
         tell("living through the samples", done, samples)
-    return _optimism(policy, journal, samples, workers, scheduler, tell)
 
 
-def _optimism(
-    policy: Policy, journal: Journal, samples: int, workers: int | None, scheduler: str, tell: Watch
-) -> dict[str, float]:
+def _relaxed(policy: Policy, journal: Journal, few: range, workers: int | None, scheduler: str, tell: Watch) -> None:
+    """Live through a few worlds again with racks, or racks and runs, as the relaxation leaves them."""
+    for without, kept in journal.relaxed.items():
+        missing = [i for i in few if i not in kept]
+        if not missing:
+            continue
+        tell("measuring what whole racks and runs cost", 0, 0)
+        relaxed = policy.relaxed(runs_too=without == "runs")
+        for index, outcome in run_tasks(rollout, relaxed, missing, workers=workers, scheduler=scheduler):
+            journal.add(index, outcome, without)
+
+
+def _optimism(journal: Journal, few: range) -> dict[str, float]:
     """What the relaxation alone would promise on a few worlds, over what its repair to whole racks and runs comes to."""
-    few = list(range(min(_OPTIMISM_SAMPLES, samples)))
-    tell("measuring what whole racks and runs cost", 0, 0)
-    whole = np.array([journal.done[i].npv_usd for i in few])
-
-    def without(*, runs_too: bool) -> tuple[Array, list[Outcome]]:
-        found = dict(run_tasks(rollout, policy.relaxed(runs_too=runs_too), few, workers=workers, scheduler=scheduler))
-        return np.array([found[i].npv_usd for i in few]), [found[i] for i in few]
-
-    racks, _ = without(runs_too=False)
-    both, split = without(runs_too=True)
+    stand, split = [journal.done[i] for i in few], [journal.relaxed["runs"][i] for i in few]
+    whole, both = (np.array([o.npv_usd for o in side]) for side in (stand, split))
+    racks = np.array([journal.relaxed["racks"][i].npv_usd for i in few])
     size = max(float(np.abs(whole).mean()), 1.0)
-    missed = [float(np.mean([sum(o.unfinished) for o in side])) for side in (split, [journal.done[i] for i in few])]
+    missed = [float(np.mean([sum(o.unfinished) for o in side])) for side in (split, stand)]
     return {
         "samples": float(len(few)),
         "npv_usd": float((both - whole).mean()),

@@ -40,9 +40,11 @@ class TwoStage:
         Mean objective over the futures: with the orders that are best over all of them, with those that are best for the
         middle future, and with orders that know each future [USD].
     orders, middle_orders : array
-        Racks ordered now; shape (S, K, committed quarters).
+        Racks ordered now, divisible; shape (S, K, committed quarters).
     quarters : list of str
         Quarters of delivery that are ordered now.
+    block : int
+        Racks in a block, as systems are really bought.
 
     """
 
@@ -53,6 +55,7 @@ class TwoStage:
     orders: Array
     middle_orders: Array
     quarters: list[str]
+    block: int = 1
 
     @property
     def stochastic_value_usd(self) -> float:
@@ -83,7 +86,8 @@ class TwoStage:
             when = [f"{n:,.0f} in {q}" for n, q in zip(arriving, self.quarters, strict=True) if n >= 0.5]
             dated = f", to come {', '.join(when)}" if when else ""
             out.append(f"Order {after[k]:,.0f} {system} now{dated}: {against} for the middle future alone.")
-        return out
+        blocks = f"; order the nearest whole blocks of {self.block}" if self.block > 1 else ""
+        return [*out, f"Racks are divisible here, as in the worth of the orders{blocks}."] if out[1:] else out
 
     def to_dict(self, systems: list[str], labels: list[str]) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -94,10 +98,16 @@ class TwoStage:
             "wait_and_see_usd": self.wait_and_see_usd,
             "stochastic_value_usd": self.stochastic_value_usd,
             "information_value_usd": self.information_value_usd,
-            "orders": dict(zip(systems, self.orders.sum(axis=(0, 2)).tolist(), strict=True)),
-            "middle_orders": dict(zip(systems, self.middle_orders.sum(axis=(0, 2)).tolist(), strict=True)),
+            "orders": _by_system(systems, self.orders),
+            "middle_orders": _by_system(systems, self.middle_orders),
+            "block": self.block,
             "sentences": self.sentences(labels),
         }
+
+
+def _by_system(systems: list[str], orders: Array) -> dict[str, float]:
+    """Racks, to a tenth of one: the interior-point method leaves dust."""
+    return dict(zip(systems, (np.round(orders.sum(axis=(0, 2)), 1) + 0.0).tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -171,6 +181,7 @@ def two_stage(policy: Policy, futures: int = 8, watch: Callable[[str, int, int],
         racks(best if values[0] >= values[1] else middle),
         racks(middle),
         [str(q) for q in worlds.problem.quarters[: shape[2]]],
+        block,
     )
 
 

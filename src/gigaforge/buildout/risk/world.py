@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,7 @@ from gigaforge.buildout.risk.sampling import correlation_root, uniforms
 from gigaforge.buildout.risk.targets import Target, match, target
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.errors import InputError
-from gigaforge.scenario.uncertainty import Risk, Uncertain
+from gigaforge.scenario.uncertainty import Correlation, Risk, Uncertain
 from gigaforge.scenario.vary import vary
 
 __all__ = ["Variable", "Worlds", "check_statements"]
@@ -69,12 +70,57 @@ def check_statements(risk: Risk, where: str) -> None:
         if v.shape != "calibration":
             distribution(v, where=where)
     names = [v.what for v in risk.variables]
-    pairs: dict[tuple[int, int], float] = {}
+    pairs = _Pairs(where)
     for c in risk.correlations:
+        for what in c.between:
+            if not any(_stands_for(name, what) for name in names):
+                raise _stranger(what, names, where)
+        one = [v for v in risk.variables if v.what == c.between[0]]
+        if c.between[0] == c.between[1] and ("*" not in c.between[0] or any(v.common for v in one)):
+            raise InputError(
+                f"{c.between[0]} with itself {c.value:g}: a figure goes with itself entirely; name two figures, or one with * "
+                "(without common: true) for each of a kind with the others",
+                f"{where}: risk.correlations",
+            )
         a, b = sorted(names.index(what) if what in names else -1 for what in c.between)
         if 0 <= a < b:
-            pairs[a, b] = c.value
-    correlation_root(names, pairs, where)
+            pairs.add(a, b, c)
+    correlation_root(names, pairs.values, where)
+
+
+def _stands_for(name: str, what: str) -> bool:
+    """Whether a variable is the figure, or has it among those of its kind."""
+    before, star, after = name.partition("*")
+    return name == what or bool(star and what.startswith(before) and what.endswith(after))
+
+
+def _stranger(what: str, names: list[str], where: str) -> InputError:
+    near = difflib.get_close_matches(what, names, 1, 0.6)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return InputError(
+        f"{what!r} is not among the variables; {hint}they are {', '.join(names)}", f"{where}: risk.correlations"
+    )
+
+
+class _Pairs:
+    """Correlations by pair of draws; two that say different things of one pair are refused."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.values: dict[tuple[int, int], float] = {}
+        self._said: dict[tuple[int, int], Correlation] = {}
+
+    def add(self, one: int, two: int, c: Correlation) -> None:
+        """State one."""
+        pair = min(one, two), max(one, two)
+        before = self._said.setdefault(pair, c)
+        if before.value != c.value:
+            raise InputError(
+                f"{' with '.join(before.between)} {before.value:g} contradicts {' with '.join(c.between)} {c.value:g}: "
+                "keep one of the two",
+                f"{self.where}: risk.correlations",
+            )
+        self.values[pair] = c.value
 
 
 class Worlds:
@@ -160,21 +206,21 @@ class Worlds:
         names: list[str] = []
         for v in self.variables:
             names += [v.name] * v.count
-        pairs: dict[tuple[int, int], float] = {}
+        pairs = _Pairs(self.where)
         for c in self.risk.correlations:
             sides = []
             for what in c.between:
                 found = [v for v in self.variables if what in (v.name, v.stated.what)]
                 if not found:
-                    raise InputError(f"{what!r} is not among the variables", f"{self.where}: risk.correlations")
+                    raise _stranger(what, [v.name for v in self.variables], self.where)
                 sides.append(found)
             for a in sides[0]:
                 for b in sides[1]:
                     for i in range(max(a.count, b.count)):
                         one, two = a.first + min(i, a.count - 1), b.first + min(i, b.count - 1)
                         if one != two and (a.count == b.count or i == 0):
-                            pairs[min(one, two), max(one, two)] = c.value
-        return correlation_root(names, pairs, self.where)
+                            pairs.add(one, two, c)
+        return correlation_root(names, pairs.values, self.where)
 
     # -- what turns out, and what is believed ----------------------------------------------------------------------
 
