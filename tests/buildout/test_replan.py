@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from gigaforge.buildout.actuals import past_from, read_actuals, register_actuals
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.diff import diff_actuals, diff_plans
 from gigaforge.buildout.plan import Plan
-from gigaforge.buildout.planner import plan
+from gigaforge.buildout.planner import _warnings, plan
 from gigaforge.buildout.problem import premises_of, problem_from
+from gigaforge.buildout.replan import check_standing
 from gigaforge.buildout.scarcity import what_happened
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.errors import InputError, NoAnswerError
+from gigaforge.report.story import headline
+from gigaforge.report.view import PlanView
 from gigaforge.units import format_at_most
 from tests.buildout.small import catalog, points, scenario
 
@@ -166,6 +170,29 @@ def test_why_tokens_are_not_served_is_told_in_figures_of_the_tables(stocked: tup
 def test_the_search_starts_from_the_standing_plan(standing: Plan) -> None:
     changed = planned(standing=(standing.summary, standing.tables), actuals=happened(standing))
     assert changed.summary["objective_value"] == pytest.approx(standing.summary["objective_value"], rel=2e-3)
+
+
+def test_a_standing_plan_of_another_scenario_is_refused(standing: Plan) -> None:
+    other = scenario(name="other", sites=[{"site": "north"}])
+    with pytest.raises(
+        InputError, match=r"plans/old: is a plan of small, this is other, and their sites differ: cloud, north"
+    ):
+        check_standing(other, (standing.summary, standing.tables), "plans/old")
+    check_standing(scenario(name="other"), (standing.summary, standing.tables), "plans/old")
+    check_standing(scenario(sites=[{"site": "north"}]), (standing.summary, standing.tables), "plans/old")
+
+
+def test_a_gap_that_stays_open_is_told_before_anything_else(standing: Plan) -> None:
+    s = standing.summary | {
+        "mip_gap": 0.0555,
+        "status": "time_limit",
+        "bound": standing.summary["objective_value"] * 1.0555,
+    }
+    told = _warnings(standing.problem, replace(standing, summary=s), s["shadow_prices"], SolverOptions())
+    assert told[0].startswith("The search ended at its time limit of 5 min, before the gap of 0.5 %")
+    assert "5.5 %, up to $" in told[0] or "5.6 %, up to $" in told[0]
+    assert headline(PlanView(s, standing.tables)).endswith("; a plan within 5.6 % of the best")
+    assert "within" not in headline(PlanView(standing.summary, standing.tables))
 
 
 CONTRADICTIONS = [

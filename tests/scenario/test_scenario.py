@@ -86,6 +86,11 @@ def test_a_figure_without_a_reason_is_found() -> None:
         ("commitment.milestones.0.by", "2035-Q1", "must come after"),
         ("finance.discount_rate", ..., "finance.discount_rate: is missing"),
         ("serving.0.peak_to_mean", 0.5, "1 or more is expected"),
+        (
+            "sites.0.price_swing",
+            "25 %",
+            "sites.north.price_swing: moves the price in the hours in which serving works",
+        ),
         ("name", "Not A Name", "name"),
         ("because", {"finance.discont_rate": "assumption: x"}, "did you mean 'finance.discount_rate'"),
         ("investment.upfront", {"2026-Q3": "$30B"}, "exceed the ceiling"),

@@ -22,7 +22,7 @@ from gigaforge.buildout.problem import Problem, premises_of, problem_from
 from gigaforge.buildout.programme import Programme, build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
 from gigaforge.buildout.reasons import reasons
-from gigaforge.buildout.replan import start_from
+from gigaforge.buildout.replan import check_standing, start_from
 from gigaforge.buildout.search import search
 from gigaforge.buildout.solver import Progress, Solution, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
@@ -102,6 +102,8 @@ def plan(
     options = options or SolverOptions()
     started = time.perf_counter()
     check_against(scenario, catalog, scenario.name)
+    if standing is not None:
+        check_standing(scenario, standing, "the standing plan")
     past = None if actuals is None else past_from(actuals, premises_of(scenario, catalog))
     scenario, catalog, choices = _with_models(scenario, catalog, tell)
     if points is None:
@@ -176,7 +178,7 @@ def plan_problem(
         "milestones": marks,
         "reasons": reasons(programme, result.decisions, relaxation),
         "explanations": sentences(problem, result.decisions, prices, marks, balance_usd),
-        "warnings": _warnings(problem, result, prices),
+        "warnings": _warnings(problem, result, prices, options),
         "checks": {"passed": len(checks), "failed": []},
         "fleet_check": _fleet_check(problem, result),
         "demand_basis": demand_basis(scenario, catalog),
@@ -216,9 +218,23 @@ def _infeasible(problem: Problem, tell: Callable[[Stage], None]) -> NoAnswerErro
     return NoAnswerError("no plan satisfies this scenario; these statements cannot hold together:", reasons)
 
 
-def _warnings(problem: Problem, result: Plan, prices: dict[str, Any]) -> list[str]:
+def _warnings(problem: Problem, result: Plan, prices: dict[str, Any], options: SolverOptions) -> list[str]:
     """What a reader must know before trusting the headline."""
     out = []
+    gap, s = result.summary["mip_gap"], result.summary
+    if gap is not None and gap > options.gap * (1 + 1e-3):
+        limit = f"its time limit of {format_quantity(options.time_limit_s, 'duration')}"
+        ended = limit if s["status"] == "time_limit" else "an interrupt"
+        more = (
+            f", up to {format_quantity(s['bound'] - s['objective_value'], 'money')},"
+            if s["objective"] == "npv"
+            else ""
+        )
+        remedy = "; a longer --time-limit closes it further" if s["status"] == "time_limit" else ""
+        out.append(
+            f"The search ended at {ended}, before the gap of {100 * options.gap:g} % that was asked for: a plan may exist that "
+            f"is {100 * gap:.1f} %{more} better{remedy}."
+        )
     if not result.decisions.added.any():
         scarce = max(prices["cash"], default=0.0) > 0.01
         most = max(result.summary["cash_usd"], default=0.0)

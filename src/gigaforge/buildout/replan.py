@@ -11,10 +11,42 @@ from numpy.typing import NDArray
 from gigaforge.buildout.labels import positions
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import GW, Programme
+from gigaforge.errors import InputError
+from gigaforge.scenario import Scenario
 
-__all__ = ["Start", "start_from"]
+__all__ = ["Start", "check_standing", "start_from"]
 
 Start = tuple[NDArray[np.int32], Array]
+
+
+def check_standing(scenario: Scenario, standing: tuple[dict[str, Any], dict[str, pd.DataFrame]], where: str) -> None:
+    """Refuse a standing plan that is another scenario's: its purchases mean nothing here, nor does what changes.
+
+    A scenario that has moved on keeps its name; under another name its sites, systems and quarters must be the same.
+    """
+    summary, tables = standing
+    if summary["name"] == scenario.name:
+        return
+    theirs = (
+        ("sites", sorted(set(tables["sites"]["site"])), sorted(s.site for s in scenario.sites)),
+        (
+            "systems",
+            sorted(set(tables["supply"]["system"])),
+            sorted(k for p in scenario.platforms for k in p.systems),
+        ),
+        ("horizon", _span(summary["quarters"]), _span([str(q) for q in scenario.quarters])),
+    )
+    for what, old, new in theirs:
+        if old != new:
+            raise InputError(
+                f"is a plan of {summary['name']}, this is {scenario.name}, and their {what} differ: {', '.join(old)}; here "
+                f"{', '.join(new)}. Give a plan of this scenario; one that has moved on keeps its name",
+                where,
+            )
+
+
+def _span(quarters: list[str]) -> list[str]:
+    return [f"{quarters[0]} to {quarters[-1]}"]
 
 
 def start_from(programme: Programme, summary: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Start:

@@ -95,12 +95,15 @@ def plan(
     from gigaforge.buildout.planner import Stage
     from gigaforge.buildout.planner import plan as make_plan
     from gigaforge.buildout.provenance import input_hashes
+    from gigaforge.buildout.replan import check_standing
     from gigaforge.buildout.solver import SolverOptions
     from gigaforge.cli.plan_summary import print_summary
     from gigaforge.report.html import write_report
 
     check_destination(target)
     before = None if standing is None else read_plan_folder(standing)
+    if before is not None:
+        check_standing(chosen, before, str(standing))
     if operate and (actuals or standing):
         raise InputError("cannot be combined with --actuals or --standing", "--operate")
     options = SolverOptions(gap=gap_share, time_limit_s=time_limit_s, threads=threads)

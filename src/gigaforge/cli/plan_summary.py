@@ -45,6 +45,7 @@ def print_summary(
     console.print()
     console.print(_years(plan, console.width))
     chosen, mind = chosen_models(plan.summary)
+    mind = [*mind, *(summary.get("warnings") or [])]
     for line in [*_several("Models", chosen), *_several("Mind", mind)]:
         console.print(line, highlight=False)
     for line in (*_facts(sentences(plan)), *_wants(scarcities(plan))):
@@ -164,12 +165,16 @@ def _fleet(plan: PlanView) -> list[RenderableType]:
 
 
 def _search(plan: PlanView) -> RenderableType:
+    from gigaforge.units import format_quantity
+
     s = plan.summary
-    parts = [str(s.get("status", ""))]
+    ended = {"time_limit": "time limit reached", "interrupted": "interrupted"}
+    parts = [ended.get(str(s.get("status", "")), str(s.get("status", "")))]
     if s.get("mip_gap") is not None:
         parts.append(f"gap {s['mip_gap'] * 100:.2f} %")
     if s.get("bound") is not None and s.get("objective") in ("npv", "cost"):
-        parts.append(f"objective ${s['objective_value'] / 1e9:,.1f}B of at most ${s['bound'] / 1e9:,.1f}B")
+        more = format_quantity(max(s["bound"] - s["objective_value"], 0.0), "money")
+        parts.append(f"objective ${s['objective_value'] / 1e9:,.2f}B, the best at most {more} more")
     if s.get("solve_s") is not None:
         parts.append(f"{s['solve_s']:.1f} s")
     return _row("Solved", ", ".join(p for p in parts if p))

@@ -78,7 +78,14 @@ def reached(plan: PlanView, watts: float) -> str | None:
 
 
 def headline(plan: PlanView) -> str:
-    """The answer in one line."""
+    """The answer in one line, and how far from the best it may be where the search ended before the gap asked for."""
+    gap, asked = plan.summary.get("mip_gap"), (plan.summary.get("options") or {}).get("gap")
+    if gap is None or asked is None or gap <= asked * (1 + 1e-3):
+        return _answer(plan)
+    return f"{_answer(plan)}; a plan within {np.ceil(gap * 1e3 - 1e-6) / 10:.1f} % of the best"
+
+
+def _answer(plan: PlanView) -> str:
     best, when = _peak(plan)
     goal = plan.commitment_w
     if not best:
@@ -281,7 +288,7 @@ def _top(plan: PlanView, column: str) -> tuple[str, float]:
 
 def _site_takeaway(plan: PlanView) -> str:
     name, share = _top(plan, "site")
-    return f"{headline(plan)}. {plan.label(name)} holds most: {_percent(share)}." if name else headline(plan) + "."
+    return f"{_answer(plan)}. {plan.label(name)} holds most: {_percent(share)}." if name else _answer(plan) + "."
 
 
 def _platform_takeaway(plan: PlanView) -> str:

@@ -101,6 +101,12 @@ class Scenario(Part):
                     raise ValueError(f"links: {site!r} is not a site of this scenario")
             if link.between[0] == link.between[1]:
                 raise ValueError(f"links: {link.between[0]!r} is joined to itself")
+        swinging = next((s.site for s in self.sites if s.price_swing), None)
+        if swinging is not None and not any(w.shape for w in self.serving):
+            raise ValueError(
+                f"sites.{swinging}.price_swing: moves the price in the hours in which serving works, and no workload says when "
+                "that is; give one a shape (serving.NAME.shape) or leave price_swing out"
+            )
         runs = {run.name for run in self.training}
         for condition in self.investment.conditions if self.investment else []:
             if condition.run is not None and condition.run not in runs:
