@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from gigaforge.report.view import PlanView
 from gigaforge.web.pages import studies
 from gigaforge.web.pages.explorer import Question, answer
 from gigaforge.web.pages.fleet import FleetForm
+from gigaforge.web.pages.painter import Painter
 from gigaforge.web.pages.pictures import Picture
 from gigaforge.web.settings import Settings
 from tests.web.pages.served import HOSTILE, SAME_SITE, app_of
@@ -92,10 +94,7 @@ def test_the_first_reader_sees_the_plan_before_its_drawings(
 def test_a_drawing_that_fails_is_told_in_its_place_and_tried_again(
     plan_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Panic(BaseException):
-        """As the drawing library's own, which is no Exception."""
-
-    broken: list[BaseException] = [ValueError("no such mark"), Panic("unreachable")]
+    broken = [ValueError("no such mark"), RuntimeError("the process that draws ended")]
 
     def draw(figure: Figure) -> Picture:
         if broken:
@@ -109,6 +108,21 @@ def test_a_drawing_that_fails_is_told_in_its_place_and_tried_again(
     assert page.count("This drawing could not be made") == 2
     assert page.count("<svg></svg>") == again.count("<svg></svg>") - 2
     assert "could not be made" not in again
+
+
+def test_drawings_go_on_whatever_becomes_of_the_process_that_makes_them() -> None:
+    painter = Painter()
+    mark = json.dumps({"mark": "point", "data": {"values": [{"x": 1}]}, "encoding": {"x": {"field": "x"}}})
+    try:
+        with pytest.raises(RuntimeError, match="Error"):
+            painter.svg("no specification")
+        assert painter.svg(mark).startswith("<svg")
+        assert painter._process is not None
+        painter._process.kill()
+        painter._process.wait()
+        assert painter.svg(mark).startswith("<svg")
+    finally:
+        painter.close()
 
 
 def test_who_asks_for_the_head_alone_gets_what_a_page_would_have(

@@ -13,6 +13,7 @@ from typing import Any, Final
 from gigaforge.report import theme
 from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table, frame_table
+from gigaforge.web.pages.painter import Painter
 
 __all__ = ["Picture", "draw_chart", "draw_picture", "or_its_numbers"]
 
@@ -21,6 +22,7 @@ _LOG = logging.getLogger("gigaforge.web")
 _NARROW_PX: Final = 330
 """[pixel] Drawing width for phones, so that its letters stay as large as the page's."""
 _count = itertools.count()
+_PAINTER: Final = Painter()
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,8 @@ def or_its_numbers(figure: Figure, draw: Callable[[], Picture]) -> Picture:
     """What `draw` returns; where it fails, the figure's numbers alone: a page half sent must not end there."""
     try:
         return draw()
-    except BaseException as problem:  # the drawing library's own panic is no Exception
-        if isinstance(problem, KeyboardInterrupt | SystemExit | GeneratorExit):
-            raise
-        _LOG.error("the figure %s could not be drawn", figure.name, exc_info=problem)
+    except Exception:  # noqa: BLE001 (whatever it is, the reader is told, and the log says it)
+        _LOG.exception("the figure %s could not be drawn", figure.name)
         return Picture("", "", frame_table(figure.numbers, figure.title), failed=True)
 
 
@@ -84,9 +84,7 @@ def _narrowed(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _svg(spec: dict[str, Any]) -> str:
-    import vl_convert  # noqa: PLC0415
-
-    svg = vl_convert.vegalite_to_svg(json.dumps(spec))
+    svg = _PAINTER.svg(json.dumps(spec))
     number = next(_count)
     svg = re.sub(r'(id="|url\(#)(clip|gradient)', rf"\1f{number}-\2", svg)  # drawings share one document
     svg = re.sub(r' font-family="[^"]*"', "", svg)
