@@ -97,26 +97,26 @@ def _serve(settings: Settings, who: str, role: str) -> None:
     from gigaforge.web.app import create_app
 
     app = create_app(settings)
-    pages.warm(app)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"{'https' if settings.certificate else 'http'}://{host}:{settings.port}"
-    if who:
-        link = f"{address}/login/once/{app.state.links.make(_identity(settings, app.state.ledger, who, role))}"
-        print(f"{link}\nopens it once, within ten minutes, as {who} ({role})", file=sys.stderr)
-    print(f"{address}  (Ctrl-C stops it)", file=sys.stderr)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=bool(settings.behind_proxy),
-        forwarded_allow_ips=settings.behind_proxy or None,
-        ssl_certfile=settings.certificate,
-        ssl_keyfile=settings.private_key,
-        limit_concurrency=200,
-        timeout_graceful_shutdown=5,
-    )
+    with pages.warm(app):
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"{'https' if settings.certificate else 'http'}://{host}:{settings.port}"
+        if who:
+            link = f"{address}/login/once/{app.state.links.make(_identity(settings, app.state.ledger, who, role))}"
+            print(f"{link}\nopens it once, within ten minutes, as {who} ({role})", file=sys.stderr)
+        print(f"{address}  (Ctrl-C stops it)", file=sys.stderr)
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=bool(settings.behind_proxy),
+            forwarded_allow_ips=settings.behind_proxy or None,
+            ssl_certfile=settings.certificate,
+            ssl_keyfile=settings.private_key,
+            limit_concurrency=200,
+            timeout_graceful_shutdown=5,
+        )
 
 
 def _identity(settings: Settings, ledger: Ledger, who: str, role: str) -> Identity:

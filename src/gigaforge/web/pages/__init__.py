@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fastapi import FastAPI
 
 __all__ = ["include", "warm"]
+
+_PATIENCE_S: Final = 5.0
 
 
 def include(app: FastAPI) -> None:
@@ -33,8 +38,14 @@ def include(app: FastAPI) -> None:
         app.include_router(router, include_in_schema=False)
 
 
-def warm(app: FastAPI) -> None:
-    """Draw in the background what the first readers will ask for."""
-    from gigaforge.web.pages import warming  # noqa: PLC0415
+@contextmanager
+def warm(app: FastAPI) -> Iterator[None]:
+    """Draw in the background what the first readers will ask for, until the server ends."""
+    from gigaforge.web.pages import pictures, warming  # noqa: PLC0415
 
-    warming.warm(app)
+    thread = warming.warm(app)
+    try:
+        yield
+    finally:  # a thread that is still in the midst of a figure must not outlive the interpreter
+        with pictures.no_drawing():
+            thread.join(_PATIENCE_S)

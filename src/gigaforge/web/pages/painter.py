@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Final
 
 __all__ = ["Painter"]
@@ -40,7 +42,7 @@ class Painter:
         with self._turn:
             for _ in range(_ATTEMPTS):
                 if self._closed:
-                    break
+                    raise SystemExit
                 answer = self._ask(spec)
                 if "svg" in answer:
                     return answer["svg"]
@@ -50,12 +52,21 @@ class Painter:
         raise RuntimeError("the process that draws ended before it was done")
 
     def close(self) -> None:
-        """End the process, whatever it draws; nothing is drawn after."""
+        """End the process, whatever it draws; nothing is drawn after: a thread that asks for it is ended, quietly."""
         self._closed = True
         if self._process is not None:
             self._process.kill()
         with self._turn:
             self._end()
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Closed for a while."""
+        self.close()
+        try:
+            yield
+        finally:
+            self._closed = False
 
     def _ask(self, spec: str) -> dict[str, str]:
         """What the process answers; empty where it ended."""

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table, frame_table
 from gigaforge.web.pages.painter import Painter
 
-__all__ = ["Picture", "draw_chart", "draw_picture", "or_its_numbers"]
+__all__ = ["Picture", "draw_chart", "draw_picture", "no_drawing", "or_its_numbers"]
 
 _LOG = logging.getLogger("gigaforge.web")
 
@@ -59,6 +60,11 @@ def or_its_numbers(figure: Figure, draw: Callable[[], Picture]) -> Picture:
     except Exception:  # noqa: BLE001 (whatever it is, the reader is told, and the log says it)
         _LOG.exception("the figure %s could not be drawn", figure.name)
         return Picture("", "", frame_table(figure.numbers, figure.title), failed=True)
+
+
+def no_drawing() -> AbstractContextManager[None]:
+    """Nothing is drawn meanwhile: threads that would are ended, and so is the process that draws."""
+    return _PAINTER.closed()
 
 
 def draw_chart(chart: Any) -> dict[str, str]:
