@@ -159,6 +159,17 @@ def test_a_run_spans_a_line_that_carries_its_gradients_and_no_other() -> None:
     assert any("span" in rule for rule in broken(wide))
 
 
+def test_a_run_placed_in_parts_still_does_all_of_its_work() -> None:
+    """The relaxation may put half a run at one site and half at two: no half of its work may serve for both."""
+    run = {"name": "run-1", "model": "chat", "tokens": "20T tokens", "start": "2027-Q1", "end": "2027-Q3"}
+    link = {"between": ["north", "south"], "bandwidth": "100 Tb/s"}
+    sites = [{"site": "north"}, {"site": "south", "power": "60 MW"}]
+    p = problem_from(scenario(**SHORT, sites=sites, training=[run], links=[link]), catalog(), points())
+    racks = relax(build(p).model).values["train"].transpose("job", "site", "quarter").values
+    done = np.einsum("jst,j->", racks, p.train_rate) * p.scenario.block
+    assert done >= p.run_tokens[0] * (1 - 1e-6)
+
+
 def test_a_deadline_slips_when_that_is_cheaper_and_the_plan_says_what_it_costs() -> None:
     run = {"name": "run-1", "model": "chat", "tokens": "7T tokens", "start": "2027-Q1", "end": "2027-Q1",
            "latest": "2027-Q4", "slip_cost": "$1M/month"}  # fmt: skip

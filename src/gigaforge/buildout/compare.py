@@ -100,7 +100,7 @@ MEASURES: list[tuple[str, str, Callable[[Summary], float | None]]] = [
     ("accelerators at peak", "count", lambda s: max(s.get("accelerators") or [0.0])),
     ("tokens served of demand", "fraction", _served),
     ("net present value to the operator", "money", lambda s: s.get("npv_usd")),
-    ("return of the project (IRR)", "rate", lambda s: s.get("irr")),
+    ("return of the project before debt (IRR)", "rate", lambda s: s.get("irr")),
     ("capital expenditure of the operator", "money", lambda s: s.get("capex_usd")),
     ("running costs, rent included", "money", lambda s: s.get("opex_usd")),
     ("revenue", "money", lambda s: s.get("revenue_usd")),
@@ -134,8 +134,18 @@ def compare(summaries: Sequence[Summary], names: Sequence[str] | None = None) ->
     rows = [Row(name, dimension, tuple(_number(find(s)) for s in summaries)) for name, dimension, find in MEASURES]
     shown = [r for r in rows if any(v not in (None, 0.0) for v in r.values)]
     words = [w for i in range(1, len(summaries)) for w in _words(called, summaries, shown, i)]
+    words += [_no_return(n, s) for n, s in zip(called, summaries, strict=True) if s.get("irr") is None]
     titles = [str(s.get("title") or n) for s, n in zip(summaries, called, strict=True)]
     return Comparison(called, titles, shown, words)
+
+
+def _no_return(name: str, s: Summary) -> str:
+    """Why a plan has no internal rate of return."""
+    leased = ((s.get("terms") or {}).get("systems") or {}).get("kind") == "lease"
+    rent = ", as systems are rented out of what they earn" if leased else ""
+    return (
+        f"{name} has no return of the project (IRR): no yearly rate makes its cash before debt worth nothing{rent}."
+    )
 
 
 def _number(value: Any) -> float | None:

@@ -175,7 +175,8 @@ def _row(p: Problem, cash: Cash, party: str, role: str, rate: float, left: float
     received = float(table.loc[table["amount_usd"] > 0, "amount_usd"].sum())
     made = measures(flows.to_numpy(dtype=float), rate, left, received)
     payback = None if made.payback is None else str(p.quarters[made.payback])
-    return {"party": party, "role": role, "discount_rate": rate, **made.__dict__, "payback": payback}
+    cents = {name: round(getattr(made, name), 2) + 0.0 for name in ("received_usd", "paid_usd")}  # no dust of sums
+    return {"party": party, "role": role, "discount_rate": rate, **made.__dict__, **cents, "payback": payback}
 
 
 def _only(role: str, roles: list[str]) -> tuple[str, ...]:

@@ -69,7 +69,10 @@ def point_prices(problem: Problem, relaxation: Relaxation) -> PointPrices:
     for r, run in enumerate(p.runs):
         here = np.unique(p.train_system[p.train_run == r])
         # "done >= chosen × work": the dual of a ≥ row in a maximum is negative, and its price the other way round.
-        work[r][:, here] = -of(f"training.{run}|work", "site", "system")
+        # Work at one of two linked sites counts in the rule of both as well.
+        rule = f"training.{run}|spanned work {run}"
+        both = of(rule, "system") if rule in duals else 0.0
+        work[r][:, here] = -of(f"training.{run}|work", "site", "system") - both
         together[r][:, here] = of(f"training.{run}|only there", "site", "system", "quarter")
     spending = p.discount * (1.0 if p.scenario.objective in ("npv", "cost") else 1e-3)
     return PointPrices(

@@ -38,19 +38,20 @@ def measures_table(plan: PlanView) -> Table | None:
         multiple = "–" if r["multiple"] is None else f"{r['multiple']:.2f}"
         role = "all its roles" if r["role"] == "all" else str(r["role"])
         rows.append(
-            [plan.label(r["party"]), role, money(r["received_usd"]), money(r["paid_usd"]), money(r["left_usd"]),
-             f"{money(r['npv_usd'])} at {100 * r['discount_rate']:g} %", rate_of_return(r["irr"]), r["payback"] or "later",
+            [f"{plan.label(r['party'])}, {role}", money(r["received_usd"]), money(r["paid_usd"]), money(r["left_usd"]),
+             f"{money(r['npv_usd'])} ({100 * r['discount_rate']:g} %)", rate_of_return(r["irr"]), r["payback"] or "later",
              money(r["peak_exposure_usd"]), multiple]
         )  # fmt: skip
     if not rows:
         return None
-    head = ["Party", "As", "Received", "Paid", "Left at end", "NPV", "IRR", "Paid back", "Exposure", "Multiple"]
+    head = ["Party", "Received", "Paid", "Left", "NPV (rate)", "IRR", "Back by", "Exposure", "Multiple"]
     note = (
-        "NPV at each party's own rate. The operator's measures are of the project after debt, before equity. A supplier's "
-        "count no cost of goods unless its margin is stated; partners are taken to build at the catalogue's cost. What is "
-        "left: book value of what a party owns, loans outstanding, shares at the valuation of the end (at cost without one)."
+        "NPV at each party's own rate. The operator's measures, its IRR too, are of the project after debt and before equity; the "
+        "IRR at the top of the page is before debt. Without an IRR nothing is paid first, or nothing comes back. A supplier's "
+        "count no cost of goods unless its margin is stated; partners are taken to build at the catalogue's cost. Left at the "
+        "end: book value of what a party owns, loans outstanding, shares at the valuation of the end (at cost without one)."
     )
-    return Table("What the plan is worth to each party", head, rows, (0, 1), note=note)
+    return Table("What the plan is worth to each party", head, rows, (0,), note=note)
 
 
 def circle_sentence(plan: PlanView) -> str:
@@ -81,11 +82,11 @@ def circle_table(plan: PlanView) -> Table | None:
     ]  # fmt: skip
     rows.append(["All", money(c["invested_usd"]), money(c["purchases_usd"] + c["through_partners_usd"]),
                  money(c["returned_usd"]), _share(c["returned_share"]), ""])  # fmt: skip
-    head = ["Paid in", "Amount", "Bought until the next", "Of it returned", "Share", "Half back by"]
+    head = ["Paid in", "Amount", "Bought until the next", "Of it returned", "Share", "Half of that by"]
     note = (
         "Bought: all that the investor is paid for systems, support, rent of systems and credit, by the operator and "
         "through partners. Returned: dollars of this payment that the operator pays back to the investor, every dollar in "
-        "the purse being as likely as any other to be spent."
+        "the purse being as likely as any other to be spent; the last column is the quarter by which half of what returns has."
     )
     return Table("From the investor and back", head, rows, (0, 5), total=True, note=note)
 

@@ -113,7 +113,7 @@ def headlines(plan: PlanView) -> list[Headline]:
     _, _, rate = lives_and_rate(plan)
     terms = [
         f"at {rate * 100:g} % a year" if rate else "",
-        f"IRR {rate_of_return(s['irr'])}" if s.get("irr") is not None else "",
+        f"IRR before debt {rate_of_return(s['irr'])}" if s.get("irr") is not None else "",
     ]
     note = "; ".join(["operator's", *filter(None, terms)])
     out.append(Headline("Net present value", money(s.get("npv_usd")), note))

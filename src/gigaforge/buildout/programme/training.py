@@ -62,7 +62,9 @@ def _run(b: Builder, r: int, limit: Array, spanned: Any) -> None:
         # The exchange between sites makes the same work take longer.
         share = np.array([b.pairs[i].efficiency for i in pairs])
         more = xr.DataArray(needed / share, coords={"pair": pairs}, dims="pair")
-        b.rule(statement, f"spanned work {run}", done.sum("site") >= (both * more).sum("pair"))
+        # What is placed counts here too: a run half at one place and half at two must not do the same half twice.
+        work = (at * needed).sum("site") + (both * more).sum("pair")
+        b.rule(statement, f"spanned work {run}", done.sum("site") >= work)
         at = at + (both * _span_ends(b, pairs)).sum("pair")
     b.rule(statement, "one place", places == 1)
     at_once = by_system(here, group, p).isel(system=systems)

@@ -40,7 +40,7 @@ from gigaforge.scenario.uncertainty import Risk
 __all__ = ["RiskResult", "default_risk", "load_risk", "restated_template", "risk"]
 
 _OPTIMISM_SAMPLES = 8
-_POLICY = 2  # counts up when the same question gets other samples: runs at one place
+_POLICY = 3  # counts up when the same question gets other samples: runs at one place, work counted once
 
 Watch = Callable[[str, int, int], None]
 

@@ -251,8 +251,9 @@ class Template:
     def _work_slacks(self) -> list[Index]:
         """Slacks of each run's work, as positions among the slacks."""
         rows = np.array([row for row, _, _ in self.slack])
-        kinds = [(f"training.{run}|work", f"training.{run}|spanned work {run}") for run in self.problem.runs]
-        mine = [np.concatenate([self.rows[k].ravel() for k in names if k in self.rows]) for names in kinds]
+        # Where a run may span two sites, one rule counts all of its work, wherever it is placed.
+        kinds = [(f"training.{run}|spanned work {run}", f"training.{run}|work") for run in self.problem.runs]
+        mine = [next(self.rows[k].ravel() for k in names if k in self.rows) for names in kinds]
         return [np.flatnonzero(np.isin(rows, found[found >= 0])).astype(np.int32) for found in mine]
 
     def choices(self, run: int) -> Index:
