@@ -245,7 +245,7 @@ def _reasons(plan: Plan, sequential: Plan, summary: dict[str, Any]) -> list[str]
     tokens, old = sum(ours["tokens_served"]), sum(theirs["tokens_served"])
     if old:
         out.append(
-            f"{100 * (tokens / old - 1):+.1f} % tokens are served, for {format_quantity(ours['capex_usd'], 'money')} of capital "
+            f"{round(100 * (tokens / old - 1), 1) + 0.0:+.1f} % tokens are served, for {format_quantity(ours['capex_usd'], 'money')} of capital "
             f"against {format_quantity(theirs['capex_usd'], 'money')} and running costs of "
             f"{format_quantity(ours['opex_usd'], 'money')} against {format_quantity(theirs['opex_usd'], 'money')}."
         )
