@@ -163,10 +163,9 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         console.print(line, highlight=False)
     points = Table(box=box.SIMPLE_HEAD)
     points.add_column("Rack-quarters", justify="right")
-    for name in ("Workload", "System", "How"):
-        points.add_column(name)
+    points.add_column("What runs, and how")
     for p in answer["best"]["points"][:10]:
-        points.add_row(f"{p['rack_quarters']:,.0f}", p["workload"], p["system"], p["layout"])
+        points.add_row(f"{p['rack_quarters']:,.0f}", f"{p['workload']} on {p['system']}\n[dim]{p['layout']}[/dim]")
     console.print(points)
     console.print(
         f"Searched  {answer['evaluated']:,} evaluations, {answer['candidates']:,} candidates, {answer['wall_s']:.0f} s",

@@ -37,22 +37,20 @@ def hardware_parts(roadmaps: Mapping[str, Any], label: Callable[[str], str]) -> 
     if rows:
         names = {r["system"]: label(r["system"]) for r in rows}
         best = max((r for r in rows if r["net_usd_per_accelerator"]), key=_return, default=None)
-        take = ""
         if best is not None:
             words = (
                 f"One {best['unit']} more of {_WHAT[best['parameter']]} in every {label(best['system'])} accelerator"
             )
-            take = (
+            lead.append(
                 f"{words} is worth ${best['usd_per_accelerator']:,.0f} to this plan and costs "
                 f"${best['cost_usd_per_accelerator']:,.0f}."
             )
-            lead.append(take)
         note = (
             "By the plan's prices and the performance model: the response of each workload's best layout and batch, times the "
             "price of what it yields. Intervals carry the yields' own error; costs are the cost model's, at today's mark-up."
         )
         figures.append(
-            Figure("hardware-sensitivity", "What each number of an accelerator is worth", take,
+            Figure("hardware-sensitivity", "What each number of an accelerator is worth", "",
                    hardware_sensitivity(rows, names),
                    numbers([r | {"system": label(r["system"]), "parameter": _WHAT[r["parameter"]]} for r in rows], _BARS), note)
         )  # fmt: skip
