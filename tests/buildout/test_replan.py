@@ -13,6 +13,7 @@ import pytest
 from gigaforge.buildout.actuals import past_from, read_actuals, register_actuals
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.diff import diff_actuals, diff_plans
+from gigaforge.buildout.explain import milestones, sentences
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import _warnings, plan
 from gigaforge.buildout.problem import premises_of, problem_from
@@ -149,6 +150,23 @@ def test_a_milestone_missed_in_the_past_is_told_by_what_happened(stocked: tuple[
     deployed, delivered = int(actual["racks_added"].sum()), int(actual["racks_delivered"].sum())
     said = what_happened(result.problem, result.decisions, 0)
     assert said == f"by the actuals, {deployed:,} of the {delivered:,} systems delivered by then were deployed"
+
+
+def test_a_claim_that_a_plan_would_lose_says_where_the_search_cannot_tell(stocked: tuple[pd.DataFrame, Plan]) -> None:
+    _, result = stocked
+    s = result.summary
+    for open_usd, told in ((0.0, False), (1e12, True)):
+        marks = milestones(result.problem, result.decisions, s["shadow_prices"], np.asarray(s["cash_usd"]), open_usd)
+        claims = [m["why"] for m in marks if "would cost more than being late" in m["why"]]
+        assert all(("that the search leaves open" in c) == told for c in claims)
+        words = " ".join(
+            sentences(
+                result.problem, result.decisions, s["shadow_prices"], marks, np.asarray(s["cash_usd"]), open_usd
+            )
+        )
+        assert ("that the search leaves open" in words) == (
+            told and ("would cost more" in words or "add less" in words)
+        )
 
 
 def test_why_tokens_are_not_served_is_told_in_figures_of_the_tables(stocked: tuple[pd.DataFrame, Plan]) -> None:

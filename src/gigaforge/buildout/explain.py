@@ -55,11 +55,11 @@ def shadow_prices(problem: Problem, relaxation: Relaxation) -> dict[str, Any]:
 
 
 def milestones(
-    problem: Problem, decisions: Decisions, prices: dict[str, Any], balance_usd: Array
+    problem: Problem, decisions: Decisions, prices: dict[str, Any], balance_usd: Array, open_usd: float
 ) -> list[dict[str, Any]]:
     """Each milestone: what stands by then, what is missing, what that costs and what holds it up.
 
-    `balance_usd` is the operator's cash at the end of each quarter.
+    `balance_usd` is the operator's cash at the end of each quarter, `open_usd` what the best plan may be worth more.
     """
     commitment = problem.scenario.commitment
     deployed = decisions.deployed_w(problem)
@@ -85,15 +85,21 @@ def milestones(
                 "shortfall_w": float(short),
                 "reached": str(problem.quarters[reached[0]]) if len(reached) else None,
                 "cost_usd": cost,
-                "why": _why(problem, decisions, now, t, short) if short > 1e3 else "",
+                "why": _why(problem, decisions, now, t, short, _left_open(open_usd, cost)) if short > 1e3 else "",
             }
         )
     return out
 
 
-def _why(problem: Problem, decisions: Decisions, now: Scarcity, t: int, missing_w: float) -> str:
+def _left_open(open_usd: float, stake_usd: float) -> str:
+    """What a statement that the plan would lose by something must add where less is at stake than the search leaves open."""
+    if open_usd < 0.1 * stake_usd:
+        return ""
+    return f", or gain no more than the {format_quantity(open_usd, 'money')} that the search leaves open"
+
+
+def _why(p: Problem, decisions: Decisions, now: Scarcity, t: int, missing_w: float, or_little: str) -> str:
     """What held up a milestone: what was used up by then, and what could still have been had at a price."""
-    p = problem
     if p.past is not None and t < p.past.quarters:
         return what_happened(p, decisions, t)
     counted = np.array(
@@ -108,8 +114,8 @@ def _why(problem: Problem, decisions: Decisions, now: Scarcity, t: int, missing_
     if left_w > 0.05 * missing_w:
         spare = [f"{now.left[i]:,.0f} {p.lines[i]}" for i in range(len(p.lines)) if now.left[i] > 0 and counted[i]]
         left = f"{listed(spare)} systems and {format_at_most(now.room_w, 'power')} of power are left"
-        scarce.append(left if cash else f"{left}, but using them earlier would cost more than being late")
-    return "; ".join(scarce) or "building earlier would cost more than being late"
+        scarce.append(left if cash else f"{left}, but using them earlier would cost more than being late{or_little}")
+    return "; ".join(scarce) or f"building earlier would cost more than being late{or_little}"
 
 
 def _worth_usd(p: Problem, missing_w: float, t: int) -> float:
@@ -121,9 +127,14 @@ def _worth_usd(p: Problem, missing_w: float, t: int) -> float:
 
 
 def sentences(
-    problem: Problem, decisions: Decisions, prices: dict[str, Any], marks: list[dict[str, Any]], balance_usd: Array
+    problem: Problem,
+    decisions: Decisions,
+    prices: dict[str, Any],
+    marks: list[dict[str, Any]],
+    balance_usd: Array,
+    open_usd: float,
 ) -> list[str]:
-    """The story of the plan's scarcities in a few sentences; `balance_usd` is the operator's cash by quarter."""
+    """The story of the plan's scarcities in a few sentences; parameters as `milestones`."""
     out = _stock(problem, decisions)
     for mark in marks:
         if mark["shortfall_w"] > 1e3:
@@ -134,11 +145,15 @@ def sentences(
                 f"{format_quantity(mark['cost_usd'], 'money')}): {mark['why']}."
             )
     out += _scarce(problem, prices)
-    out += _unserved(problem, decisions, lambda t: Scarcity.of(problem, decisions, prices["cash"], balance_usd, t))
+    out += _unserved(
+        problem, decisions, lambda t: Scarcity.of(problem, decisions, prices["cash"], balance_usd, t), open_usd
+    )
     return out
 
 
-def _unserved(problem: Problem, decisions: Decisions, scarcity: Callable[[int], Scarcity]) -> list[str]:
+def _unserved(
+    problem: Problem, decisions: Decisions, scarcity: Callable[[int], Scarcity], open_usd: float
+) -> list[str]:
     """Tokens not served: how many, what they would have earned, when most, and why then."""
     p = problem
     lost = p.demand - decisions.served
@@ -149,11 +164,12 @@ def _unserved(problem: Problem, decisions: Decisions, scarcity: Callable[[int], 
     share = 100 * lost.sum() / p.demand.sum()
     told = f"{share:.1f} %" if share >= 0.05 else "Under 0.1 %"
     worth = f"{told} of the tokens demanded are not served; at their prices, less what a sale costs, they are worth"
-    why = "; ".join(_why_unserved(p, decisions, scarcity(worst), worst))
+    or_little = _left_open(open_usd, float((lost * p.token_usd)[:, worst].sum()))
+    why = "; ".join(_why_unserved(p, decisions, scarcity(worst), worst, or_little))
     return [f"{worth} {earned}. Most are missing in {p.quarters[worst]}: {why}."]
 
 
-def _why_unserved(p: Problem, d: Decisions, now: Scarcity, t: int) -> list[str]:
+def _why_unserved(p: Problem, d: Decisions, now: Scarcity, t: int, or_little: str) -> list[str]:
     """What stands in the way of more tokens in a quarter: what is used up, else what is left and not worth its cost."""
     used, energised = (format_at_most(float(x.sum()), "power") for x in (now.used_w, now.energised_w))
     out: list[str] = []
@@ -183,7 +199,10 @@ def _why_unserved(p: Problem, d: Decisions, now: Scarcity, t: int) -> list[str]:
         return [*out, *cash]
     quarters = len(p.quarters) - t
     time = "the horizon's last quarter" if quarters == 1 else f"the {quarters} quarters to the horizon's end"
-    return [*out, f"in {time} they would add less to the plan than they cost, even with their book value at its end"]
+    return [
+        *out,
+        f"in {time} they would add less to the plan than they cost, even with their book value at its end{or_little}",
+    ]
 
 
 def _stock(p: Problem, d: Decisions) -> list[str]:
@@ -198,7 +217,7 @@ def _stock(p: Problem, d: Decisions) -> list[str]:
             continue
         gone = np.flatnonzero(stock[over:] < 1)
         rest = (
-            f"{stock[-1]:,.0f} of them never are"
+            f"{stock[-1]:,.0f} of them never {'is' if stock[-1] == 1 else 'are'}"
             if not len(gone)
             else f"all are by {p.quarters[over + int(gone[0])]}"
         )

@@ -172,12 +172,14 @@ def plan_problem(
         raise GigaforgeError("the plan found breaks its own rules (please report this): " + "; ".join(broken))
     prices = shadow_prices(problem, relaxation)
     balance_usd = np.asarray(result.summary["cash_usd"])
-    marks = milestones(problem, result.decisions, prices, balance_usd)
+    s = result.summary
+    open_usd = s["bound"] - s["objective_value"] if scenario.objective in ("npv", "cost") else 0.0
+    marks = milestones(problem, result.decisions, prices, balance_usd, open_usd)
     extra = {
         "shadow_prices": prices,
         "milestones": marks,
         "reasons": reasons(programme, result.decisions, relaxation),
-        "explanations": sentences(problem, result.decisions, prices, marks, balance_usd),
+        "explanations": sentences(problem, result.decisions, prices, marks, balance_usd, open_usd),
         "warnings": _warnings(problem, result, prices, options),
         "checks": {"passed": len(checks), "failed": []},
         "fleet_check": _fleet_check(problem, result),

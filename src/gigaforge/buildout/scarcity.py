@@ -111,7 +111,7 @@ class Scarcity:
     def stock_words(self) -> list[str]:
         """What was delivered and waits."""
         return [
-            f"{self.stock[i]:,.0f} {self.p.lines[i]} systems are delivered and not deployed"
+            f"{self.stock[i]:,.0f} {self.p.lines[i]} in stock (delivered, not deployed)"
             for i in np.flatnonzero(self.stock > 0)
         ]
 

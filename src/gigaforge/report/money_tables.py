@@ -36,9 +36,9 @@ def measures_table(plan: PlanView) -> Table | None:
     rows: list[list[Cell]] = []
     for r in plan.summary.get("parties") or []:
         multiple = "–" if r["multiple"] is None else f"{r['multiple']:.2f}"
-        role = "all its roles" if r["role"] == "all" else str(r["role"])
+        role = {"all": ", in all", "site partner": ", site", r["party"]: ""}.get(r["role"], f", {r['role']}")
         rows.append(
-            [f"{plan.label(r['party'])}, {role}", money(r["received_usd"]), money(r["paid_usd"]), money(r["left_usd"]),
+            [f"{plan.label(r['party'])}{role}", money(r["received_usd"]), money(r["paid_usd"]), money(r["left_usd"]),
              f"{money(r['npv_usd'])} ({100 * r['discount_rate']:g} %)", rate_of_return(r["irr"]), r["payback"] or "later",
              money(r["peak_exposure_usd"]), multiple]
         )  # fmt: skip
