@@ -56,6 +56,9 @@ def test_figures_are_the_summaries_and_words_name_the_differences(plans: list[Pl
     if "as much" not in made.sentences[0]:
         assert ("more" in made.sentences[0]) == (plans[1].summary["npv_usd"] > plans[0].summary["npv_usd"])
     assert json.loads(json.dumps(made.to_dict()))["plans"] == made.names
+    without = compare([plans[0].summary, {**plans[1].summary, "irr": None}]).sentences[-1]
+    assert without.startswith("leased has no return of the project (IRR)")
+    assert without.endswith("as systems are rented out of what they earn.")
 
 
 def test_a_plan_compared_with_itself_has_no_difference(plans: list[Plan]) -> None:

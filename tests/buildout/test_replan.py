@@ -124,6 +124,23 @@ def test_racks_delivered_and_not_deployed_are_stock_that_is_paid_for_once(stocke
     assert all(r["quarter"] > "2026-Q3" for r in result.summary["reasons"])
 
 
+def test_stock_on_credit_is_owed_and_written_off_once_at_sites_and_clouds_alike() -> None:
+    columns = ["quarter", "site", "system", "racks_added", "racks_delivered"]
+    rows = [("2026-Q3", "north", 53, 137), ("2026-Q3", "south", 0, 29), ("2026-Q3", "cloud", 0, 13),
+            ("2026-Q4", "north", 20, 0), ("2026-Q4", "south", 9, 0), ("2026-Q4", "cloud", 5, 0)]  # fmt: skip
+    actual = pd.DataFrame([(q, s, "rack-a", *n) for q, s, *n in rows], columns=columns)
+    credit = {"kind": "credit", "by": "supplier", "share": "50 %", "rate": "9 %", "term_years": 3}
+    finance = {"discount_rate": "10 %", "opening_cash": "$15B", "tax": {"rate": "21 %"}, "systems": credit}
+    short = {"horizon": {"first": "2026-Q3", "last": "2028-Q2"}, "training": [], "investment": None,
+             "commitment": {"power": "1 GW", "late_penalty": "$20/kW-month"}, "finance": finance}  # fmt: skip
+    result = planned(actuals=actual, changes=short)
+    assert not [c for c in check_plan(result.summary, result.tables) if not c.passed]
+    total = result.tables["deployment"].groupby("site")[["racks_added", "racks_delivered"]].sum()
+    assert total.loc["cloud"].tolist() == [13, 13]  # whole blocks of 8 out of part ones
+    assert total.drop("cloud")["racks_added"].sum() == total.drop("cloud")["racks_delivered"].sum()
+    assert result.summary["npv_usd"] == pytest.approx(result.summary["objective_value"], abs=1e3)
+
+
 @pytest.mark.parametrize(
     ("column", "rule"),
     [
