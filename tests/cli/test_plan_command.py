@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -186,14 +185,14 @@ def test_ctrl_c_keeps_the_best_plan_so_far(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "gigaforge", "plan", str(ROOT / "scenarios" / "alliance-10gw.yaml"),
                "--out", str(out), "--gap", "0 %", "--json"]  # fmt: skip
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    assert child.stderr is not None
-    for line in child.stderr:
-        if "searching" in line:
-            break
-    time.sleep(8)
-    os.kill(child.pid, signal.SIGINT)
-    stdout, stderr = child.communicate(timeout=120)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as child:
+        assert child.stderr is not None
+        for line in child.stderr:
+            if "searching" in line:
+                break
+        time.sleep(8)
+        child.send_signal(signal.SIGINT)
+        stdout, stderr = child.communicate()
     assert child.returncode == 0, stderr
     summary = json.loads(stdout)
     assert summary["status"] in ("interrupted", "optimal")
