@@ -138,11 +138,17 @@ def test_empty_ranges_and_ranges_outside_the_cost_model_are_refused() -> None:
         Question(TECHNOLOGY, [decode()], [1.0], ECONOMICS, Limits({"hbm_bytes": (100e9, 9000e9)}))
     with pytest.raises(InputError, match="unknown parameter 'hbm'"):
         Limits({"hbm": (1.0, 2.0)})
-    with pytest.raises(NoAnswerError, match="no NVLink domain"):
-        evolve(Question(TECHNOLOGY, [decode()], [1.0], ECONOMICS, Limits({"nvlink_domain": (40.0, 60.0)})))
+    with pytest.raises(
+        InputError, match="no NVLink domain from 40 to 60 exists in n4p-hbm3e; there are 8, 16, 32, 72"
+    ):
+        Question(TECHNOLOGY, [decode()], [1.0], ECONOMICS, Limits({"nvlink_domain": (40.0, 60.0)}))
+    with pytest.raises(
+        InputError, match=r"no package can be made for \$10 in n4p-hbm3e: the least in these ranges costs \$"
+    ):
+        Question(TECHNOLOGY, [decode()], [1.0], ECONOMICS, Limits(package_usd=10.0))
     with pytest.raises(NoAnswerError, match="no design"):
         evolve(
-            Question(TECHNOLOGY, [decode()], [1.0], ECONOMICS, Limits(package_usd=10.0)), population=8, generations=2
+            Question(TECHNOLOGY, [decode()], [1.0], ECONOMICS, Limits(silicon_mm2=10.0)), population=8, generations=2
         )
 
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from gigaforge.codesign.hardware.cost import cost
 from gigaforge.codesign.hardware.design import PARAMETERS, Designs
 from gigaforge.codesign.hardware.score import Question
-from gigaforge.errors import NoAnswerError
 
 __all__ = ["Genome"]
 
@@ -23,8 +22,6 @@ class Genome:
         ranges = question.limits.within(self.t)
         low, high = ranges["nvlink_domain"]
         self.domains = np.array([d for d in self.t.domains if low <= d <= high], dtype=float)
-        if not self.domains.size:
-            raise NoAnswerError(f"no NVLink domain between {low:g} and {high:g}; {self.t.name} has {self.t.domains}")
         self.power = ranges["power_w"]
         names = [n for n in PARAMETERS if n not in ("power_w", "nvlink_domain")]
         self.low = np.log([ranges[n][0] for n in names])
