@@ -17,7 +17,7 @@ from gigaforge.web.pages.render import STATIC, asset, flowing, render
 from gigaforge.web.pages.sites import Sites
 from gigaforge.web.pages.workplace import Workplace
 
-__all__ = ["pages"]
+__all__ = ["all_sites", "pages"]
 
 _KEEP_FOREVER = "public, max-age=31536000, immutable"
 _TYPES = {"css": "text/css", "js": "text/javascript"}
@@ -60,8 +60,7 @@ def pages(work: Workplace) -> APIRouter:
     @router.get("/sites")
     def sites(request: Request, who: Reader) -> Response:
         del who
-        found = _sites(work)
-        overall: Section = work.kept((*found.key, "all"), found.overall)
+        found, overall = all_sites(work)
         return _site_page(work, request, found, found.headline(), [overall])
 
     @router.get("/sites/{name}")
@@ -83,6 +82,13 @@ def pages(work: Workplace) -> APIRouter:
                       drawn=drawn, **choices(work.catalog))  # fmt: skip
 
     return router
+
+
+def all_sites(work: Workplace) -> tuple[Sites, Section]:
+    """The sites and what their page shows, made once for each plan and head of the ledger."""
+    found = _sites(work)
+    overall: Section = work.kept((*found.key, "all"), found.overall)
+    return found, overall
 
 
 def _sites(work: Workplace) -> Sites:

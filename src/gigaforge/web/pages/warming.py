@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gigaforge.web.pages.explorer import Question, answered
 from gigaforge.web.pages.overview_routes import overview_parts
+from gigaforge.web.pages.routes import all_sites
 from gigaforge.web.pages.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def warm(app: FastAPI) -> threading.Thread:
 
     def all_of_it() -> None:
         try:
+            if work.shelf is not None:
+                all_sites(work)
             _overview(work)
             if work.shelf is not None:
                 shelved = work.shelf.current()
