@@ -23,7 +23,7 @@ from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Actor, Draft, Evidence
 from gigaforge.ledger.register import StoredRegister
-from gigaforge.ledger.storage import events, writing
+from gigaforge.ledger.storage import among, events, writing
 from gigaforge.ledger.writer import Writer, printable, store_evidence
 
 __all__ = ["COLUMNS", "ERROR_COLUMNS", "ImportReport", "RowError", "import_rows", "write_errors"]
@@ -283,7 +283,7 @@ def _known(connection: sa.Connection, drafts: list[Draft | InputError]) -> set[s
     keys = [f"{d.actor.party} {d.key}" for d in drafts if isinstance(d, Draft)]
     out: set[str] = set()
     for start in range(0, len(keys), _CHUNK):
-        query = sa.select(events.c.key).where(events.c.key.in_(keys[start : start + _CHUNK]))
+        query = sa.select(events.c.key).where(among(connection, events.c.key, keys[start : start + _CHUNK]))
         out.update(key.split(" ", 1)[1] for key in connection.execute(query).scalars())
     return out
 

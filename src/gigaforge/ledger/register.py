@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.racks import Rack
-from gigaforge.ledger.storage import events, racks
+from gigaforge.ledger.storage import among, events, racks
 
 __all__ = ["StoredRegister"]
 
@@ -55,7 +55,7 @@ class StoredRegister:
         for start in range(0, len(missing), _CHUNK):
             part = missing[start : start + _CHUNK]
             self._seen |= dict.fromkeys(part)
-            for row in self._connection.execute(sa.select(racks).where(racks.c.rack.in_(part))):
+            for row in self._connection.execute(sa.select(racks).where(among(self._connection, racks.c.rack, part))):
                 self._seen[row.rack] = Rack.of(row)
 
     def event(self, seq: int) -> Event | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
@@ -19,7 +20,7 @@ from gigaforge.errors import InputError
 from gigaforge.ledger.outage import explained, shown
 
 __all__ = [
-    "access_log", "events", "evidence", "metadata", "migrate", "open_engine", "plain_writing", "projection", "racks", "reading",
+    "access_log", "among", "events", "evidence", "metadata", "migrate", "open_engine", "plain_writing", "projection", "racks", "reading",
     "revision_of", "sessions", "tokens", "writing",
 ]  # fmt: skip
 
@@ -127,6 +128,8 @@ access_log = sa.Table(
 
 _SCHEME: Final = re.compile(r"^[a-z][a-z0-9+]*://")
 _BUSY_S: Final = 60.0
+_OPTIONS: Final = "-c synchronous_commit=on -c plan_cache_mode=force_custom_plan"
+"""A plan kept from when a table was empty reads all of it: an import of 100,000 racks took ten minutes."""
 _PATIENCE: Final = {
     "connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000,
 }  # fmt: skip
@@ -163,7 +166,7 @@ def open_engine(where: str) -> Engine:
     patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
     return sa.create_engine(
         url, pool_pre_ping=True, pool_size=5, max_overflow=20,
-        connect_args={"options": "-c synchronous_commit=on", **patience},
+        connect_args={"options": _OPTIONS, **patience},
     )  # fmt: skip
 
 
@@ -237,6 +240,17 @@ def _transaction(engine: Engine) -> Iterator[Connection]:
     ):
         yield connection
         work.stage = "keeping"
+
+
+def among(connection: Connection, column: sa.Column[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Whether a column holds one of many values.
+
+    PostgreSQL gets them as one array: with a parameter for each it compared every row with every one, a second for 500 names
+    among 100,000 rows.
+    """
+    if connection.dialect.name == "postgresql":
+        return column == sa.any_(sa.bindparam(None, list(values), type_=ARRAY(sa.String)))
+    return column.in_(values)
 
 
 def revision_of(engine: Engine) -> str | None:
