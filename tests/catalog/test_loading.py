@@ -118,7 +118,7 @@ def test_a_users_sources_are_cited_by_key(tmp_path: Path) -> None:
         ),
         ({"accelerator": "b30"}, ["unknown accelerator 'b30'", "did you mean 'b300'?"]),
         ({"network": "ndr-infinband"}, ["unknown network", "'ndr-infiniband'"]),
-        ({"accelerators": 0}, ["accelerators", "greater than 0"]),
+        ({"accelerators": 0}, ["accelerators", "above 0 is expected"]),
         ({"status": "sold"}, ["status"]),
         ({"available_from": "2027-Q5"}, ["available_from", "'2027-Q5' is not a quarter"]),
         ({"name": "My Rack"}, ["name"]),

@@ -60,7 +60,7 @@ def test_scenarios_without_a_question_are_left_alone() -> None:
     [
         ({"loss": 1.9, "cost": "$1B"}, {}, "give one of like, loss, compute, cost"),
         ({}, {}, "give one of like, loss, compute, cost .*none"),
-        ({"loss": -1}, {}, "greater than 0"),
+        ({"loss": -1}, {}, "above 0 is expected"),
         ({"compute": "0 FLOP"}, {}, "compute must be above zero"),
         ({"loss": 1.9}, {"model": "llama-3.1-8b"}, "leave those two out"),
         ({"loss": 1.9, "expansions": []}, {}, "expansions"),

@@ -29,7 +29,7 @@ from gigaforge.operations.spec import FailureSpec, load_fleet_spec
             5000,
             r"abilene has 1,000 racks of gb300-nvl72, its jobs need 5,250 \(frontier 5,000, chat 250\)",
         ),
-        (["training", 0, "racks"], -3, "greater than 0"),
+        (["training", 0, "racks"], -3, "above 0 is expected"),
         (["training", 0, "site"], "nowhere", "unknown site 'nowhere'"),
         (["serving", 0, "demand"], "-1M token/s", "is negative; a token rate of at least zero"),
         (["serving", 0, "paid"], "150 %", "1 or less is expected"),
