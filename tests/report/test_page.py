@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gigaforge.buildout.folder import write_plan_folder
+from gigaforge.buildout.folder import read_plan_folder, write_plan_folder
 from gigaforge.errors import InputError
 from gigaforge.report.html import render_report, write_report
 from gigaforge.report.report_tables import Table
@@ -85,6 +85,18 @@ def test_a_plan_folder_gives_the_report(tmp_path: Path) -> None:
     folder = write_plan_folder(plans.small(), tmp_path / "plan")
     report = write_report(folder, folder / "report.html")
     assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_report_that_fails_does_not_cost_the_plan(tmp_path: Path) -> None:
+    def broken(path: Path) -> None:
+        path.write_text("half a page", encoding="utf-8")
+        raise ZeroDivisionError("a drawing")
+
+    with pytest.raises(ZeroDivisionError) as failed:
+        write_plan_folder(plans.small(), tmp_path / "plan", {"report.html": broken})
+    assert "plan is kept" in failed.value.__notes__[0]
+    assert not (tmp_path / "plan" / "report.html").exists()
+    assert read_plan_folder(tmp_path / "plan")[0]["title"] == plans.small().summary["title"]
 
 
 def test_a_folder_that_is_no_plan_is_an_error(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def write_plan_folder(
     folder : path
         Replaced where it already holds a plan; anything else there is an error.
     extras : dict
-        File name to a function that writes it, e.g. the report.
+        File name to a function that writes it, e.g. the report. One that fails costs its own file alone: the plan, minutes
+        of search, is in place before the failure is raised.
 
     Raises
     ------
@@ -51,14 +52,26 @@ def write_plan_folder(
         work.chmod(0o755)
         for name, table in plan.tables.items():
             table.to_parquet(work / f"{name}.parquet", index=False)
-        for name, write in (extras or {}).items():
-            write(work / name)
         (work / "plan.json").write_text(json.dumps(plan.summary, indent=1) + "\n", encoding="utf-8")
+        failures = [f for f in (_failure(write, work / name) for name, write in (extras or {}).items()) if f]
         _replace(target, work)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
+    for failure in failures:
+        failure.add_note(f"The plan is kept in {target}, without what failed.")
+        raise failure
     return target
+
+
+def _failure(write: Callable[[Path], object], path: Path) -> Exception | None:
+    """What goes wrong in writing a file, of which nothing is then left."""
+    try:
+        write(path)
+    except Exception as failure:  # noqa: BLE001 (raised again once the plan is in place)
+        path.unlink(missing_ok=True)
+        return failure
+    return None
 
 
 def check_destination(target: Path) -> None:

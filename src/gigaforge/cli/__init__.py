@@ -75,8 +75,9 @@ def main() -> None:
     except Exception as bug:
         if os.environ.get("GIGAFORGE_DEBUG"):
             raise
+        notes = "".join(f"{note}\n" for note in getattr(bug, "__notes__", ()))
         sys.stderr.write(
-            f"internal error: {type(bug).__name__}: {bug}\nPlease report it; GIGAFORGE_DEBUG=1 shows where.\n"
+            f"internal error: {type(bug).__name__}: {bug}\n{notes}Please report it; GIGAFORGE_DEBUG=1 shows where.\n"
         )
         sys.exit(70)
 
