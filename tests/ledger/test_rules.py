@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from gigaforge.cli.ledger_read import show, state
 from gigaforge.errors import InputError
-from gigaforge.ledger import Actor, HeadMovedError, Ledger, RefusedError, actions, verify
+from gigaforge.ledger import Actor, HeadMovedError, Ledger, RefusedError, actions, spans, verify
 from gigaforge.ledger.keys import new_key, read_key
 from gigaforge.ledger.overview import overview, rack_row
 from tests.ledger.world import (
@@ -376,6 +378,49 @@ def test_meters_are_read_once(ledger: Ledger) -> None:
         read("2026-07-01", "2026-07-10")
     assert ledger.state().meters["abilene"]["2026-Q3"]["energy_j"] == 10**12 + 8
     assert verify(ledger.engine).sound
+
+
+def test_what_a_correction_took_back_is_free_to_be_read_again(ledger: Ledger) -> None:
+    def read(since: str, until: str) -> int:
+        data = {"site": "abilene", "since": since, "until": until, "energy_j": 7}
+        return ledger.append(actions.draft("meter", EVE, data)).seq
+
+    def take_back(*wrong: int) -> None:
+        for seq in wrong:
+            ledger.append(actions.correction(ledger, EVE, seq, "wrong days"))
+
+    take_back(read("2026-08-01", "2026-09-01"))
+    moved = read("2026-08-15", "2026-09-15")  # beyond what the wrong one covered
+    earlier = read("2026-07-01", "2026-07-15")  # months may come late
+    with pytest.raises(RefusedError, match="read from 2026-08-15 to 2026-09-01 before"):
+        read("2026-07-20", "2026-09-01")
+    take_back(moved, earlier, read("2026-07-15", "2026-08-15"))
+    read("2026-07-02", "2026-09-20")  # over three at once
+    state = ledger.state()
+    assert state.meters_read == {"abilene": [["2026-07-02", "2026-09-20"]]}
+    assert state.meters["abilene"]["2026-Q3"] == {"energy_j": 7, "it_energy_j": 0, "readings": 1}
+    assert verify(ledger.engine).sound
+
+
+def test_times_read_are_those_of_a_list_of_days() -> None:
+    random, days = Random(5), [f"2026-07-{day:02d}" for day in range(1, 20)]
+    for _ in range(300):
+        read: list[list[str]] = []
+        covered: set[str] = set()
+        for _ in range(30):
+            since, until = sorted(random.sample(range(len(days)), 2))
+            wanted = set(days[since:until])
+            free = spans.overlap(read, days[since], days[until])
+            assert (free is None) == (not wanted & covered)
+            if free is None:
+                spans.add(read, days[since], days[until])
+                covered |= wanted
+            elif random.random() < 0.3:
+                spans.remove(read, days[since], days[until])
+                covered -= wanted
+            assert covered == {day for day in days for a, b in read if a <= day < b}
+            assert all(a < b for a, b in read)
+            assert all(one[1] < other[0] for one, other in pairwise(read))
 
 
 def test_orders_bound_deliveries(ledger: Ledger) -> None:

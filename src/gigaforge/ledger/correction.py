@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gigaforge.ledger import kinds as k
+from gigaforge.ledger import spans
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.investment import terms_of
@@ -64,7 +65,7 @@ def _meter(state: State, meter: k.Meter) -> None:
     cell["energy_j"] -= meter.energy_j
     cell["it_energy_j"] -= meter.it_energy_j or 0
     cell["readings"] -= 1
-    state.meter_gaps.setdefault(meter.site, []).append([meter.since, meter.until])
+    spans.remove(state.meters_read[meter.site], meter.since, meter.until)
 
 
 def _quarter(day: str) -> str:

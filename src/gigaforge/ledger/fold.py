@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, Final
 
 from gigaforge.ledger import kinds as k
+from gigaforge.ledger import spans
 from gigaforge.ledger.acceptance import verdict
 from gigaforge.ledger.correction import correct
 from gigaforge.ledger.errors import RefusedError
@@ -332,18 +333,15 @@ def _meter(state: State, event: Event, data: k.Meter, register: Register) -> Non
     if data.until > event.recorded_at[:10]:
         raise RefusedError("future", f"the reading ends on {data.until}, after the day of recording")
     _not_long_ago(state, event, data.since, "since")
-    gaps = state.meter_gaps.get(data.site, [])
-    if data.since < state.meter_until.get(data.site, ""):
-        gap = next((g for g in gaps if g[0] <= data.since and data.until <= g[1]), None)
-        if gap is None:
-            raise RefusedError(
-                "read-before",
-                f"{data.site} was read up to {state.meter_until[data.site]}; correct the earlier reading first",
-            )
-        gaps.remove(gap)
-        gaps += [g for g in ([gap[0], data.since], [data.until, gap[1]]) if g[0] < g[1]]
-    else:
-        state.meter_until[data.site] = data.until
+    read = state.meters_read.setdefault(data.site, [])
+    before = spans.overlap(read, data.since, data.until)
+    if before is not None:
+        raise RefusedError(
+            "read-before",
+            f"{data.site} was read from {before[0]} to {before[1]} before; correct that reading first "
+            "(`gigaforge ledger events --kind meter` lists them)",
+        )
+    spans.add(read, data.since, data.until)
     quarter = str(Quarter(quarter_of(data.since)))
     cell = state.meters.setdefault(data.site, {}).setdefault(
         quarter, {"energy_j": 0, "it_energy_j": 0, "readings": 0}

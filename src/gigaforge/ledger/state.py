@@ -26,9 +26,9 @@ class State:
     energised : dict
         Site → ``[seq, quarter index, facility power that it can draw from then on]`` of every statement. [W]
     meters : dict
-        Site → quarter (of the reading's last day) → ``energy_j, it_energy_j, readings``.
-    meter_until, meter_gaps : dict
-        Site → the day up to which it was read, and the times whose readings were taken back.
+        Site → quarter (of the reading's first day) → ``energy_j, it_energy_j, readings``.
+    meters_read : dict
+        Site → the times that readings which stand cover, in order and apart.
     claims, commitments, disputes : dict
         By the number of their event.
     tests : dict
@@ -51,8 +51,7 @@ class State:
     standing: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     energised: dict[str, list[list[int]]] = field(default_factory=dict)
     meters: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
-    meter_until: dict[str, str] = field(default_factory=dict)
-    meter_gaps: dict[str, list[list[str]]] = field(default_factory=dict)
+    meters_read: dict[str, list[list[str]]] = field(default_factory=dict)
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     claims: dict[str, dict[str, Any]] = field(default_factory=dict)
     disputes: dict[str, dict[str, Any]] = field(default_factory=dict)

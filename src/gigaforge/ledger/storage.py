@@ -136,7 +136,7 @@ _PATIENCE: Final = {
 """How soon a PostgreSQL server that went away is given up [s; the last in ms]; the address may say otherwise."""
 _LOCK: Final = 0x6769676166
 _TURNS: Final[WeakKeyDictionary[Engine, threading.Lock]] = WeakKeyDictionary()
-_REVISION: Final = "0003"
+_REVISION: Final = "0004"
 """The migration that this version's tables need."""
 
 
