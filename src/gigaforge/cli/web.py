@@ -36,7 +36,10 @@ def web(
     certificate: Annotated[Path | None, typer.Option("--tls-certificate", help="PEM file.")] = None,
     private_key: Annotated[Path | None, typer.Option("--tls-key", help="PEM file.")] = None,
     behind_proxy: Annotated[
-        str, typer.Option("--behind-proxy", help="Address of the proxy that ends TLS; only it is believed.")
+        str,
+        typer.Option(
+            "--behind-proxy", help="Address of the proxy that ends TLS; only it, and this machine, is answered."
+        ),
     ] = "",
     who: Annotated[
         str,
@@ -110,8 +113,7 @@ def _serve(settings: Settings, who: str, role: str) -> None:
             port=settings.port,
             log_level="warning",
             server_header=False,
-            proxy_headers=bool(settings.behind_proxy),
-            forwarded_allow_ips=settings.behind_proxy or None,
+            proxy_headers=False,  # who is believed, and answered, is the application's to say
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.private_key,
             limit_concurrency=200,

@@ -63,4 +63,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(oidc_router(Provider(settings.oidc)))
     app.add_middleware(HeadAsGet)
     app.add_middleware(Guard, settings=settings)
+    if settings.behind_proxy:
+        from gigaforge.web.proxy import BehindProxy  # noqa: PLC0415 (only where it is switched on)
+
+        app.add_middleware(BehindProxy, proxy=settings.behind_proxy)
     return app

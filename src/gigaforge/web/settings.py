@@ -45,7 +45,8 @@ class Settings:
     certificate, private_key : path
         TLS, needed to listen beyond loopback.
     behind_proxy : str
-        Instead of TLS: the address of the proxy that ends it, which alone is believed about who asks and how.
+        Instead of TLS: the address of the proxy that ends it. It alone is believed about who asks and how, and beside it only
+        this machine is answered.
     plan, scenario : path
         Plan folder and scenario to show beside the ledger.
     catalog : tuple of path
