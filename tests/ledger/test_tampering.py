@@ -7,10 +7,12 @@ import json
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
+from gigaforge.cli import ledger_keep
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.ledger import Ledger, RefusedError, actions, verify, verify_copy
 from gigaforge.ledger.backup import backup, export, restore
@@ -306,6 +308,21 @@ def rotate(ledger: Ledger, folder: Path) -> Event:
     new_key(folder / "fresh.key")
     old, new = read_key(folder / "openai.key"), read_key(folder / "fresh.key")
     return ledger.append(actions.rotation(ledger, ANN, old, new))
+
+
+def test_a_reader_that_stops_reading_does_not_cost_the_kept_file(
+    full: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise BrokenPipeError
+
+    kept = tmp_path / "kept.json"
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", SimpleNamespace(write=gone, flush=gone))
+        with pytest.raises(BrokenPipeError):
+            ledger_keep.checkpoint("openai/ann", tmp_path / "openai.key", kept, str(tmp_path / "full.db"))
+    assert full.events(newest=True, limit=1)[0].kind == "checkpoint"
+    assert verify(full.engine, checkpoints=(kept,)).sound
 
 
 def test_checkpoints_survive_the_rotation_of_their_key(full: Ledger, tmp_path: Path) -> None:

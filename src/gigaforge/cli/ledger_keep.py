@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gigaforge.cli.ledger_options import As, Where, act, actor_of, out_json, show_event
+from gigaforge.cli.ledger_options import As, Where, actor_of, out_json, show_event
 from gigaforge.cli.options import JsonOption
 
 __all__ = ["register"]
@@ -112,7 +112,9 @@ def checkpoint(
         draft, kept = actions.checkpoint(ledger, actor, private)
         with whole_file(out, new=True) as file:  # nothing is recorded where the file cannot be kept
             file.write(json.dumps(kept, indent=1).encode() + b"\n")
-            act(ledger, draft, None, as_json)
+            file.flush()  # a full disk is found before anything is recorded
+            event = ledger.append(draft)
+        show_event(ledger, event, as_json)  # once the file stands: whoever stops reading (head) must not cost it
 
 
 def export(
