@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from gigaforge.errors import InputError
 from gigaforge.ledger import Actor, Ledger, access, verify
 from gigaforge.ledger.kinds import KINDS
 from gigaforge.ledger.storage import tokens
+from gigaforge.web import api
 from gigaforge.web.api.events import NEEDED
+from gigaforge.web.api.strict import StrictRoute
 from gigaforge.web.app import create_app
 from gigaforge.web.security import COOKIE
 from gigaforge.web.settings import Oidc, Settings
@@ -145,9 +148,17 @@ def test_every_failure_has_one_shape(method: str, path: str, status: int, caller
 def test_a_field_that_stands_twice_is_refused(caller: Caller) -> None:
     said = '{"kind": "meter", "data": {"site": "abilene", "since": "2026-07-01", "until": "2026-07-02", "energy_j": 5, "energy_j": 6}}'
     headers = {**key("t"), "content-type": "application/json"}
-    answer = caller("openai/ann", "recorder").post("/api/v1/events", content=said, headers=headers)
-    assert (answer.status_code, answer.json()["type"]) == (422, "gigaforge:input")
-    assert "'energy_j' stands twice" in answer.json()["detail"]
+    for path in ("events", "drafts"):
+        answer = caller("openai/ann", "recorder").post(f"/api/v1/{path}", content=said, headers=headers)
+        assert (answer.status_code, answer.json()["type"]) == (422, "gigaforge:input")
+        assert "'energy_j' stands twice" in answer.json()["detail"]
+
+
+def test_every_body_of_the_api_is_read_to_the_letter() -> None:
+    parts = [part.router for part in vars(api).values() if isinstance(getattr(part, "router", None), APIRouter)]
+    routes = [r for part in parts for r in part.routes if isinstance(r, APIRoute) and r.body_field]
+    assert len(routes) >= 7
+    assert [r.path for r in routes if not isinstance(r, StrictRoute)] == []
 
 
 def test_evidence_goes_in_by_its_hash_and_comes_out_as_a_download(caller: Caller, ledger: Ledger) -> None:

@@ -12,11 +12,12 @@ from gigaforge.ledger.access import Identity
 from gigaforge.ledger.to_sign import to_sign
 from gigaforge.web.api.events import NEEDED, EvidenceFiles, day_of, files_of, may_record
 from gigaforge.web.api.shapes import IdempotencyKey, Input
+from gigaforge.web.api.strict import StrictRoute
 from gigaforge.web.security import book, identity
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=StrictRoute)
 
 
 class DraftIn(Input):
