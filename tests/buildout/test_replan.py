@@ -141,6 +141,21 @@ def test_stock_on_credit_is_owed_and_written_off_once_at_sites_and_clouds_alike(
     assert result.summary["npv_usd"] == pytest.approx(result.summary["objective_value"], abs=1e3)
 
 
+def test_stock_is_installed_also_after_its_platforms_last_delivery() -> None:
+    columns = ["quarter", "site", "system", "racks_added", "racks_delivered"]
+    actual = pd.DataFrame([("2026-Q3", "north", "rack-a", 16, 80)], columns=columns)
+    lines = [p.model_dump(exclude_unset=True) for p in scenario().platforms]
+    lines[0] |= {"supply": {"2026-Q3": 80}, "last": "2026-Q3"}
+    short = {"horizon": {"first": "2026-Q3", "last": "2027-Q4"}, "training": [], "investment": None,
+             "commitment": {"power": "1 GW", "late_penalty": "$20/kW-month"}, "platforms": lines[:1]}  # fmt: skip
+    result = planned(actuals=actual, changes=short)
+    table = result.tables["deployment"]
+    assert table["racks_added"].sum() == table["racks_delivered"].sum() == 80
+    assert not [c for c in check_plan(result.summary, result.tables) if not c.passed]
+    again = table.query("quarter <= '2027-Q2'")[["quarter", "site", "system", "racks_added", "racks_delivered"]]
+    past_from(read_actuals(again), premises_of(scenario(**short), catalog()))  # what was planned may have happened
+
+
 @pytest.mark.parametrize(
     ("column", "rule"),
     [

@@ -335,7 +335,7 @@ def _more(a: _Stated, name: str, mine: Mask, delivered: Array, whose: str) -> It
 
 
 def _hosted(a: _Stated) -> Iterator[str]:
-    allowed = np.logical_or.accumulate(a.problem.can_host, axis=2)[..., : a.count]
+    allowed = a.problem.may_stand[..., : a.count]
     for s, k, t in zip(*np.nonzero((a.added > 0) & ~allowed), strict=True):
         yield (
             f"{_name(a, s, k, t)}: {a.added[s, k, t]:,.0f} racks added, where the catalogue and {a.problem.scenario} let "
@@ -373,8 +373,12 @@ def _energised(a: _Stated) -> Iterator[str]:
         )
 
 
-def with_past(problem: Problem, past: Past) -> Problem:
-    """The same problem with the past fixed: supply of quarters that are over is what was really delivered."""
+def with_past(problem: Problem, past: Past, may_stand: Mask) -> Problem:
+    """The same problem with the past fixed: supply of quarters that are over is what was really delivered.
+
+    What of it stands in stock may be installed wherever it `may_stand` (shape (S, K, T)), also after its platform's last
+    delivery.
+    """
     supply = problem.supply.copy()
     energised = problem.energised_w.copy()
     for line in range(len(problem.lines)):
@@ -382,4 +386,10 @@ def with_past(problem: Problem, past: Past) -> Problem:
     online = np.cumsum(past.added - past.retired, axis=2)
     used = np.einsum("skt,sk->st", online, np.outer(problem.pue_peak, problem.rack_it_w))
     energised[:, : past.quarters] = np.maximum(energised[:, : past.quarters], used)
-    return replace(problem, supply=supply, energised_w=energised, past=past)
+    can, kept, owner = problem.can_host.copy(), past.bought - past.added, owners_of(problem.tenures)
+    for who in np.unique(owner):
+        for line in range(len(problem.lines)):
+            mine = np.outer(owner == who, problem.line_of == line)
+            if kept[mine].sum() > 0:
+                can[mine, past.quarters :] = may_stand[mine, past.quarters :]
+    return replace(problem, supply=supply, energised_w=energised, can_host=can, past=past)

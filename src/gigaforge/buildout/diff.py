@@ -128,6 +128,7 @@ def _premises(
         line_of=np.array([lines.index(line.get(s, s)) for s in systems]),
         supply=np.full((len(lines), count), np.inf),
         can_host=np.ones((*shape, count), dtype=bool),
+        may_stand=np.ones((*shape, count), dtype=bool),
         places=[],
         energised_w=np.full((len(sites), count), np.inf),
         pue_peak=np.ones(len(sites)),

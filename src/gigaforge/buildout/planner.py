@@ -104,14 +104,16 @@ def plan(
     check_against(scenario, catalog, scenario.name)
     if standing is not None:
         check_standing(scenario, standing, "the standing plan")
-    past = None if actuals is None else past_from(actuals, premises_of(scenario, catalog))
+    past, known = None, premises_of(scenario, catalog)
+    if actuals is not None:
+        past = past_from(actuals, known)
     scenario, catalog, choices = _with_models(scenario, catalog, tell)
     if points is None:
         tell(Stage("finding operating points"))
         points = operating_points(scenario, catalog)
     problem = problem_from(scenario, catalog, points)
     if past is not None:
-        problem = with_past(problem, past)
+        problem = with_past(problem, past, known.may_stand)
     result = plan_problem(problem, catalog, options=options, standing=standing, watch=watch, started=started)
     if choices:
         result.summary["model_choices"] = {run: choice.to_dict() for run, choice in choices.items()}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gigaforge.buildout.places import Place, place_of
 from gigaforge.buildout.problem.arrays import Array, Mask, deployed_per_rack
-from gigaforge.buildout.problem.sites import can_host, counts_towards, site_view
+from gigaforge.buildout.problem.sites import can_host, counts_towards, may_stand, site_view
 from gigaforge.buildout.problem.systems import rack_power, supply_of
 from gigaforge.catalog import Catalog
 from gigaforge.quarters import Quarter
@@ -28,6 +28,8 @@ class Premises:
     ----------
     scenario : str
         What to call the scenario in messages: its file or its name.
+    may_stand : array
+        Where systems may be installed, also out of stock once they are no longer delivered.
     places : list of Place
         Power, prices, weather and work of each site by quarter. Length S.
 
@@ -42,6 +44,7 @@ class Premises:
     line_of: NDArray[np.int_]  # (K,)
     supply: Array  # (L, T)
     can_host: Mask  # (S, K, T)
+    may_stand: Mask  # (S, K, T)
     places: list[Place]
     energised_w: Array  # (S, T)
     pue_peak: Array  # (S,)
@@ -65,6 +68,7 @@ def premises_of(scenario: Scenario, catalog: Catalog, called: str | None = None)
     rack_it = np.array([rack_power(s) for s in systems])
     peak = np.array([s.pue_peak.value for s in sites])
     places = [place_of(scenario, i, s, catalog) for i, s in enumerate(sites)]
+    stand = may_stand(scenario, sites, systems, quarters)
     counts = np.array([[counts_towards(s, site, scenario, catalog) for s in systems] for site in scenario.sites])
     return Premises(
         scenario=called or f"the scenario {scenario.name}",
@@ -75,7 +79,8 @@ def premises_of(scenario: Scenario, catalog: Catalog, called: str | None = None)
         lines=[p.name for p in scenario.platforms],
         line_of=np.array([i for i, line in enumerate(scenario.platforms) for _ in line.systems]),
         supply=np.array([supply_of(p, quarters) for p in scenario.platforms]),
-        can_host=can_host(scenario, sites, systems, quarters),
+        can_host=can_host(scenario, quarters, stand),
+        may_stand=stand,
         places=places,
         energised_w=np.array([p.energised_w for p in places]),
         pue_peak=peak,

@@ -11,7 +11,7 @@ from gigaforge.quarters import SECONDS_PER_QUARTER, Quarter
 from gigaforge.scenario import Scenario
 from gigaforge.scenario.schema import ScenarioSite
 
-__all__ = ["can_host", "cloud_price", "counts_towards", "partner_facility", "site_view", "tenure_price"]
+__all__ = ["can_host", "cloud_price", "counts_towards", "may_stand", "partner_facility", "site_view", "tenure_price"]
 
 
 def site_view(site: Site, override: ScenarioSite) -> Site:
@@ -26,8 +26,8 @@ def site_view(site: Site, override: ScenarioSite) -> Site:
     return site.model_copy(update=changes)
 
 
-def can_host(scenario: Scenario, sites: list[Site], systems: list[System], quarters: list[Quarter]) -> Mask:
-    """Where and when systems may be installed: power per rack, the site's own list, ship dates."""
+def may_stand(scenario: Scenario, sites: list[Site], systems: list[System], quarters: list[Quarter]) -> Mask:
+    """Where and from when systems may be installed: power per rack, the site's own list and first quarter, ship dates."""
     out = np.zeros((len(sites), len(systems), len(quarters)), dtype=bool)
     lines = [line for line in scenario.platforms for _ in line.systems]
     for s, site in enumerate(sites):
@@ -35,9 +35,15 @@ def can_host(scenario: Scenario, sites: list[Site], systems: list[System], quart
         for k, system in enumerate(systems):
             fits = not why_not(site, scenario.sites[s], system)
             for t, quarter in enumerate(quarters):
-                ships = lines[k].ships <= quarter <= (lines[k].last or quarters[-1])
-                out[s, k, t] = fits and ships and quarter >= first
+                out[s, k, t] = fits and quarter >= max(lines[k].ships, first)
     return out
+
+
+def can_host(scenario: Scenario, quarters: list[Quarter], stand: Mask) -> Mask:
+    """Where and when systems may be bought to be installed: where they `may_stand`, until their last delivery."""
+    last = [line.last or quarters[-1] for line in scenario.platforms for _ in line.systems]
+    delivered = np.array([[quarter <= end for quarter in quarters] for end in last])
+    return np.asarray(stand & delivered[None])
 
 
 def counts_towards(system: System, site: ScenarioSite, scenario: Scenario, catalog: Catalog) -> bool:
