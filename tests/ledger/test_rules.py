@@ -164,6 +164,79 @@ def test_a_dispute_holds_money_back_until_who_raised_it_settles(ledger: Ledger) 
     assert verify(ledger.engine).sound
 
 
+@pytest.mark.parametrize(
+    "subject",
+    ["its approval", "an approval of the terms", "the terms", "a party", "a correction", "a dispute that ended"],
+)
+def test_a_dispute_of_anything_that_a_claim_rests_on_holds_its_money_back(ledger: Ledger, subject: str) -> None:
+    names = ready(ledger)
+    wrong = ledger.events(kind="acceptance")[-1]
+    correction = ledger.append(actions.correction(ledger, ANN, wrong.seq, "meter was off"))
+    test = accept(ledger, *names)
+    ledger.append(actions.dispute(CHO, test.seq, "unsure"))
+    ended = ledger.append(actions.dispute(DAN, test.seq, "seen", "settled"))
+    claim = approved(ledger)
+    seq = {
+        "its approval": ledger.events(kind="approval")[-1].seq, "an approval of the terms": ledger.events(kind="approval")[0].seq,
+        "the terms": ledger.events(kind="commitment")[0].seq, "a party": 1, "a correction": correction.seq,
+        "a dispute that ended": ended.seq,
+    }[subject]  # fmt: skip
+    dispute = ledger.append(actions.dispute(CHO, seq, "not right"))
+    told = overview(ledger.state(), ledger.disputed())
+    assert (told["due_usd"], told["held_usd"]) == (0, AMOUNT / 100)
+    assert f"held back: event {dispute.seq} disputes event {seq}, on which it rests" in told["claims"][0]["words"]
+    assert told["disputes"][0]["claims"] == [claim.seq]
+    assert "holds back" in told["disputes"][0]["words"]
+    with refused("disputed"):
+        ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+    assert verify(ledger.engine).sound
+    ledger.append(actions.dispute(CHO, seq, "it was", "settled"))
+    assert overview(ledger.state())["due_usd"] == AMOUNT / 100
+    ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+    assert verify(ledger.engine).sound
+
+
+def test_nothing_new_is_claimed_while_the_terms_or_a_correction_are_disputed(ledger: Ledger) -> None:
+    names = ready(ledger)
+    correction = ledger.append(
+        actions.correction(ledger, ANN, ledger.events(kind="acceptance")[-1].seq, "meter was off")
+    )
+    accept(ledger, *names)
+    for seq in (ledger.events(kind="commitment")[0].seq, correction.seq):
+        dispute = ledger.append(actions.dispute(CHO, seq, "not right"))
+        words = overview(ledger.state(), ledger.disputed())["next"]["words"]
+        assert f"(event {dispute.seq})" in words or f"event {dispute.seq} disputes what every tranche" in words
+        with pytest.raises(RefusedError, match=str(dispute.seq)):
+            actions.claim(ledger, ANN)
+        with refused("disputed"):
+            ledger.append(actions.draft("claim", ANN, {"tranche": 1, "racks": names}))
+        ledger.append(actions.dispute(CHO, seq, "it was", "settled"))
+    assert approved(ledger).data["racks"] == names
+
+
+def test_what_an_earlier_version_paid_over_a_dispute_stays_sound_and_is_told(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(ledger)
+    claim = approved(ledger)
+    dispute = ledger.append(actions.dispute(CHO, ledger.events(kind="commitment")[0].seq, "not right"))
+    correction = ledger.append(actions.dispute(CHO, ledger.events(kind="approval")[-1].seq, "not right"))
+    with monkeypatch.context() as earlier:
+        as_earlier_versions(earlier)
+        paid = ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+    assert verify(ledger.engine).sound
+    ledger.rebuild()
+    (notice,) = overview(ledger.state())["notices"]
+    assert notice["words"] == f"tranche 1, $10M, was paid (event {paid.seq}) over the dispute of event {dispute.seq}"
+    assert notice["events"] == [dispute.seq, correction.seq, paid.seq]
+    assert overview(ledger.state())["released_usd"] == AMOUNT / 100
+
+
+def as_earlier_versions(patch: pytest.MonkeyPatch) -> None:
+    """Events are recorded by the rules that history meets."""
+    patch.setattr("gigaforge.ledger.state.State.recording", property(lambda _: False, lambda *_: None), raising=False)
+
+
 def test_a_dispute_without_a_claim_is_told_wherever_somebody_may_look(
     ledger: Ledger, where: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

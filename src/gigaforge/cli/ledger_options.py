@@ -109,7 +109,7 @@ def _disputes(event: Event, state: State) -> list[str]:
     opened = event.kind == "dispute" and event.data["state"] == "opened"
     if opened and str(event.seq) not in state.disputes:
         return ["settled since"]
-    out = [dispute_words(int(n), d) for n, d in state.disputes.items() if d["subject"] == event.seq]
+    out = [dispute_words(int(n), state) for n, d in state.disputes.items() if d["subject"] == event.seq]
     return [
         f"{words}; until that is settled nothing that rests on this event is claimed or paid" for words in out
     ] or (["open until its party settles it"] if opened else [])

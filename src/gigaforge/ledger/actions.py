@@ -12,7 +12,7 @@ from gigaforge.ledger import kinds as k
 from gigaforge.ledger.book import Ledger
 from gigaforge.ledger.errors import RefusedError, UnknownError
 from gigaforge.ledger.event import Actor, Draft, Evidence
-from gigaforge.ledger.investment import Disputed, claimed_words, needed_for, terms_of
+from gigaforge.ledger.investment import Disputed, claimed_words, needed_for, nothing_claimed, terms_of
 from gigaforge.ledger.keys import fingerprint, public_of, sign
 from gigaforge.ledger.signed import checkpoint_bytes, rotation_bytes
 from gigaforge.ledger.state import State
@@ -68,6 +68,8 @@ def claim(ledger: Ledger, actor: Actor, tranche: int | None = None, *, note: str
     standing = state.live_claim(number)
     if standing is not None:
         raise RefusedError("claimed", claimed_words(standing))
+    if why := nothing_claimed(state):
+        raise RefusedError("disputed", why)
     needed = needed_for(state, terms, number)
     disputed = ledger.disputed() if state.disputes else Disputed()
     lacking = needed - (state.accepted_w - state.claimed_w - disputed.watts)

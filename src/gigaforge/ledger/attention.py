@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gigaforge.ledger.investment import Shortfall, lacks_since_paid
+from gigaforge.ledger.objections import paid_over
 from gigaforge.ledger.racks import ACCEPTED
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
@@ -39,7 +40,7 @@ class Notice:
 def notices(state: State) -> list[Notice]:
     """All of them, money first; none before terms are in force."""
     terms = state.in_force()
-    return [] if terms is None else [*_short(state), *_beyond(state, terms)]
+    return [] if terms is None else [*_short(state), *_paid_over(state), *_beyond(state, terms)]
 
 
 def shortfall_words(short: Shortfall) -> str:
@@ -58,6 +59,18 @@ def _short(state: State) -> list[Notice]:
             f"tranche {claim['tranche']}, {amount}, is {shortfall_words(short)}; the next claim must make up for it"
         )
         out.append(Notice(said, [*short.events, seq], claim=seq))
+    return out
+
+
+def _paid_over(state: State) -> list[Notice]:
+    """Payments that an earlier version recorded over a dispute that is open still."""
+    out = []
+    for claim in state.claims.values():
+        over = paid_over(state, claim)
+        if over:
+            amount = format_quantity(claim["amount_cents"] / 100, "money")
+            said = f"tranche {claim['tranche']}, {amount}, was paid (event {claim['release']}) over the dispute of event {over[0]}"
+            out.append(Notice(said, [*over, claim["release"]], claim=claim["seq"]))
     return out
 
 

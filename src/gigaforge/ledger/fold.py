@@ -16,8 +16,9 @@ from gigaforge.ledger.acceptance import verdict
 from gigaforge.ledger.correction import correct
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Event
-from gigaforge.ledger.investment import approve, claim, commit, dispute, release, settle_signature, terms_of
+from gigaforge.ledger.investment import approve, claim, commit, release, settle_signature, terms_of
 from gigaforge.ledger.keys import fingerprint, signature_holds
+from gigaforge.ledger.objections import dispute
 from gigaforge.ledger.racks import (
     ACCEPTED,
     DELIVERED,

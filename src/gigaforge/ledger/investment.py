@@ -1,4 +1,4 @@
-"""Money: terms put forward and agreed, tranches claimed, approved, disputed and released."""
+"""Money: terms put forward and agreed, tranches claimed, approved and released."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from gigaforge.ledger.canonical import canonical
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Event
 from gigaforge.ledger.keys import fingerprint, signature_holds
-from gigaforge.ledger.racks import ACCEPTED, RETIRED, Rack, Register
+from gigaforge.ledger.objections import about, judged, objections, objections_to_all
+from gigaforge.ledger.racks import ACCEPTED, RETIRED, Register
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.units import format_at_least, format_at_most
@@ -21,7 +22,6 @@ __all__ = [
     "approve",
     "claim",
     "commit",
-    "dispute",
     "held_back",
     "lacks_since_paid",
     "needed_for",
@@ -97,6 +97,8 @@ def claim(state: State, event: Event, data: k.Claim, register: Register) -> None
     standing = state.live_claim(data.tranche)
     if standing is not None:
         raise RefusedError("claimed", claimed_words(standing))
+    if state.recording and (why := nothing_claimed(state)):
+        raise RefusedError("disputed", why)
     gap = next((n for n in range(1, data.tranche) if state.live_claim(n) is None), None)
     if gap is not None:
         raise RefusedError("in-order", f"tranche {gap} was not claimed yet; tranches are claimed in order")
@@ -108,8 +110,8 @@ def claim(state: State, event: Event, data: k.Claim, register: Register) -> None
             raise RefusedError("not-accepted", f"rack {name} is {rack.status if rack else 'unknown'}, not accepted")
         if rack.claim:
             raise RefusedError("double-count", f"rack {name} carries the claim of event {rack.claim} already")
-        if rack.disputes:
-            raise RefusedError("disputed", f"rack {name} is disputed (event {rack.disputes[0]})")
+        if disputes := judged(state, rack.disputes):
+            raise RefusedError("disputed", f"rack {name} is disputed (event {disputes[0]})")
         if rack.counted_w == 0:
             raise RefusedError(
                 "does-not-count", f"rack {name} ({rack.system} at {rack.site}) does not count towards the commitment"
@@ -148,10 +150,22 @@ def needed_for(state: State, terms: Terms, tranche: int) -> int:
     return max(tranche * terms.per_w - below, 0)
 
 
+def nothing_claimed(state: State) -> str:
+    """Why no tranche can be claimed now although its racks may be there, in words; empty where one can."""
+    found = objections_to_all(state)
+    if not found:
+        return ""
+    rests = about(state.disputes[str(found[0])])
+    return f"event {found[0]} disputes what every tranche rests on (event {rests}); none is claimed until that is settled"
+
+
 def held_back(state: State, terms: Terms, claim: dict[str, Any]) -> str:
     """Why an approved claim cannot be paid now, in words; empty where it can."""
-    if claim["disputes"]:
-        return f"event {claim['disputes'][0]} disputes it"
+    if found := objections(state, claim):
+        subject = state.disputes[str(found[0])]["subject"]
+        return f"event {found[0]} disputes " + (
+            "it" if subject == claim["seq"] else f"event {subject}, on which it rests"
+        )
     short = needed_for(state, terms, claim["tranche"])
     return f"after corrections it lacks {format_at_least(short, 'power')} of accepted racks" if short else ""
 
@@ -273,8 +287,8 @@ def release(state: State, event: Event, data: k.Release, register: Register) -> 
         raise RefusedError(
             "not-approved", f"the claim of event {data.claim} is {found['status']} (approved by {have})"
         )
-    if found["disputes"]:
-        raise RefusedError("disputed", f"the claim of event {data.claim} is disputed (event {found['disputes'][0]})")
+    if disputes := objections(state, found) if state.recording else judged(state, found["disputes"]):
+        raise RefusedError("disputed", f"the claim of event {data.claim} is disputed (event {disputes[0]})")
     short = needed_for(state, terms, found["tranche"])
     if short:
         raise RefusedError(
@@ -293,56 +307,3 @@ def release(state: State, event: Event, data: k.Release, register: Register) -> 
         "status": "released", "release": event.seq, "released_on": event.happened_on, "reference": data.reference,
         "released_by": {"party": event.actor.party, "person": event.actor.person},
     }  # fmt: skip
-
-
-def dispute(state: State, event: Event, data: k.Dispute, register: Register) -> None:
-    """Object to an event, or settle one's own objection."""
-    if data.state == "settled":
-        _settle(state, event, data, register)
-        return
-    subject = register.event(data.subject) if data.subject < event.seq else None
-    if subject is None:
-        raise RefusedError("unknown-subject", f"event {data.subject} does not exist yet")
-    if any(d["subject"] == data.subject and d["by"]["party"] == event.actor.party for d in state.disputes.values()):
-        raise RefusedError("disputed", f"{event.actor.party!r} disputes event {data.subject} already")
-    claims = set()
-    for rack in _racks_of(subject, register):
-        register.put(rack.noted(event.seq, disputes=(*rack.disputes, event.seq)))
-        if rack.claim:
-            claims.add(rack.claim)
-    if str(data.subject) in state.claims:
-        claims.add(data.subject)
-    for number in claims:
-        state.claims[str(number)]["disputes"].append(event.seq)
-    state.disputes[str(event.seq)] = {
-        "subject": data.subject, "reason": data.reason, "claims": sorted(claims),
-        "by": {"party": event.actor.party, "person": event.actor.person},
-    }  # fmt: skip
-
-
-def _racks_of(subject: Event, register: Register) -> list[Rack]:
-    if subject.kind not in ("delivery", "installation", "energisation", "acceptance", "decommissioning"):
-        return []
-    names = [k.rack_name(name) for name in subject.data.get("racks") or []]
-    register.prefetch(names)
-    return [rack for name in names if (rack := register.get(name)) is not None]
-
-
-def _settle(state: State, event: Event, data: k.Dispute, register: Register) -> None:
-    number = next(
-        (
-            n
-            for n, d in state.disputes.items()
-            if d["subject"] == data.subject and d["by"]["party"] == event.actor.party
-        ),
-        None,
-    )
-    if number is None:
-        raise RefusedError("no-dispute", f"{event.actor.party!r} has no open dispute about event {data.subject}")
-    del state.disputes[number]
-    for found in state.claims.values():
-        if int(number) in found["disputes"]:
-            found["disputes"].remove(int(number))
-    subject = register.event(data.subject)
-    for rack in _racks_of(subject, register) if subject else []:
-        register.put(rack.noted(event.seq, disputes=tuple(d for d in rack.disputes if d != int(number))))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gigaforge.ledger.attention import agreed_words, energised_w, notices, shortfall_words
-from gigaforge.ledger.investment import Disputed, Shortfall, held_back, lacks_since_paid, needed_for
+from gigaforge.ledger.investment import Disputed, Shortfall, held_back, lacks_since_paid, needed_for, nothing_claimed
+from gigaforge.ledger.objections import held_claims, objections, objections_to_all
 from gigaforge.ledger.racks import IN_PLACE, Rack
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
@@ -68,7 +69,10 @@ def overview(state: State, disputed: Disputed | None = None) -> dict[str, Any]:
         "claims": claims,
         "notices": [notice.__dict__ for notice in notices(state)],
         "commitments": [{n: v for n, v in c.items() if n != "terms"} for c in state.commitments.values()],
-        "disputes": [{"seq": int(n), **d, "words": dispute_words(int(n), d)} for n, d in state.disputes.items()],
+        "disputes": [
+            {"seq": int(n), **d, "claims": held_claims(state, int(n)), "words": dispute_words(int(n), state)}
+            for n, d in state.disputes.items()
+        ],
         "standing": standing_rows(state),
         "quarters": _quarters(state),
         "energised_w": {site: watts for site, (watts, _) in energised_w(state).items()},
@@ -82,6 +86,7 @@ def overview(state: State, disputed: Disputed | None = None) -> dict[str, Any]:
 def _claim_row(state: State, claim: dict[str, Any], terms: Terms | None, short: Shortfall | None) -> dict[str, Any]:
     by = ", ".join(f"{a['party']}/{a['person']}" for a in claim["approvals"])
     needed = terms.approvals if terms else 2
+    disputes = objections(state, claim)
     words = {
         "pending": f"claimed, {len(claim['approvals'])} of {needed} approvals" + (f" ({by})" if by else ""),
         "approved": f"approved by {by}, waits to be released",
@@ -91,23 +96,27 @@ def _claim_row(state: State, claim: dict[str, Any], terms: Terms | None, short: 
     held = held_back(state, terms, claim) if terms is not None and claim["status"] in ("pending", "approved") else ""
     if held and claim["status"] == "approved":
         words = words.replace("waits to be released", f"held back: {held}")
-    elif claim["disputes"]:
-        words += f"; disputed (event {', '.join(map(str, claim['disputes']))})"
+    elif disputes:
+        words += f"; disputed (event {', '.join(map(str, disputes))})"
     if short is not None:
         words += f"; {shortfall_words(short)}"
     amount = format_quantity(claim["amount_cents"] / 100, "money")
     words = f"{amount} on {claim['racks']:,} racks, {format_at_most(claim['live_w'], 'power')}: {words}"
     return {
-        **claim, "amount_usd": claim["amount_cents"] / 100, "words": words, "held_back": held,
+        **claim, "disputes": disputes, "amount_usd": claim["amount_cents"] / 100, "words": words, "held_back": held,
         "lacks_w": 0 if short is None else short.watts,
     }  # fmt: skip
 
 
-def dispute_words(seq: int, dispute: dict[str, Any]) -> str:
-    """Who disputes what by which event, and why."""
-    by = dispute["by"]
-    claims = ", ".join(map(str, dispute["claims"]))
-    held = f"; holds back the claim of event {claims}" if claims and dispute["claims"] != [dispute["subject"]] else ""
+def dispute_words(seq: int, state: State) -> str:
+    """Who disputes what by which event, why, and what that holds back."""
+    dispute = state.disputes[str(seq)]
+    by, claims = dispute["by"], held_claims(state, seq)
+    held = ""
+    if seq in objections_to_all(state):
+        held = "; holds back every tranche that is not paid"
+    elif claims and claims != [dispute["subject"]]:
+        held = f"; holds back the claim of event {', '.join(map(str, claims))}"
     return (
         f"{by['party']}/{by['person']} disputes event {dispute['subject']} (event {seq}): {dispute['reason']}{held}"
     )
@@ -126,6 +135,7 @@ def _next(state: State, terms: Terms | None, disputed: Disputed) -> dict[str, An
     said = f"{format_at_least(missing, 'power')} more to be accepted" if missing else "can be claimed"
     if missing and disputed.racks:
         said = f"{format_at_least(missing, 'power')} more to be accepted or settled; {disputed.words()}"
+    said = nothing_claimed(state) or said
     return {
         "tranche": number, "needed_w": needed, "free_w": free, "disputed_w": disputed.watts, "missing_w": missing,
         "words": f"tranche {number}, {format_quantity(terms.amount_cents / 100, 'money')}: {said}",

@@ -35,6 +35,9 @@ class State:
         Verdict → tests.
     signed : list of str
         Kinds of events that must carry their party's signature since the ledger was opened; the terms may add others.
+    recording : bool
+        An event is recorded now, and meets every rule. Not part of what is kept: an event that an earlier version recorded
+        met the rules of its time.
 
     """
 
@@ -60,6 +63,7 @@ class State:
     voided: dict[str, int] = field(default_factory=dict)
     signed: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
+    recording: bool = field(default=False, init=False, repr=False, compare=False)
     _read: Terms | None = field(default=None, init=False, repr=False, compare=False)
 
     def body(self) -> bytes:

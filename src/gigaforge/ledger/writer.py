@@ -45,6 +45,7 @@ class Writer:
     def __init__(self, connection: Connection, state: State, register: StoredRegister, ledger: str) -> None:
         self.connection = connection
         self.state = state
+        state.recording = True
         self.register = register
         self.ledger = ledger
         self._rows: list[dict[str, Any]] = []

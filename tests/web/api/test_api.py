@@ -72,10 +72,10 @@ def test_who_decides_attaches_what_the_decision_rests_on(caller: Caller, ledger:
         f"/api/v1/events/{claim['seq']}/decisions", json={"evidence": files[bob]}, headers=key("b")
     ).json()
     cho.post(f"/api/v1/events/{claim['seq']}/decisions", json={}, headers=key("c"))
-    objection = {"kind": "dispute", "data": {"subject": 2, "state": "opened", "reason": "see the note"}}
-    disputed = cho.post("/api/v1/events", json=objection | {"evidence": files[cho]}, headers=key("d")).json()
     sent = {"reference": "wire 1", "evidence": files[dan]}
     paid = dan.post(f"/api/v1/claims/{claim['seq']}/release", json=sent, headers=key("r")).json()
+    objection = {"kind": "dispute", "data": {"subject": 2, "state": "opened", "reason": "see the note"}}
+    disputed = cho.post("/api/v1/events", json=objection | {"evidence": files[cho]}, headers=key("d")).json()
     for event, who in ((claim, ann), (agreed, bob), (disputed, cho), (paid, dan)):
         assert event["evidence"] == files[who], event
     unknown = {"reference": "w", "evidence": [files[dan][0] | {"sha256": "0" * 64}]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gigaforge.ledger.attention import Notice, notices
-from gigaforge.ledger.investment import held_back, needed_for
+from gigaforge.ledger.investment import held_back, needed_for, nothing_claimed
 from gigaforge.ledger.racks import ACCEPTED, DELIVERED, DOUBTFUL, ENERGISED, FAILED, INSTALLED
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import MilestoneTerm, Terms
@@ -170,6 +170,8 @@ def _next_step(state: State, terms: Terms) -> str:
     number = next((n for n in range(1, terms.tranches + 1) if state.live_claim(n) is None), None)
     if number is None:
         return f"{said} Every tranche is claimed."
+    if why := nothing_claimed(state):
+        return f"{said} {why[:1].upper()}{why[1:]}."
     short = needed_for(state, terms, number) - max(state.accepted_w - state.claimed_w, 0)
     amount = money(terms.amount_cents / 100)
     return said + (

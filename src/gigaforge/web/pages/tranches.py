@@ -7,7 +7,7 @@ from typing import Any
 
 from gigaforge.ledger.access import Identity
 from gigaforge.ledger.attention import shortfall_words
-from gigaforge.ledger.investment import Shortfall, held_back, lacks_since_paid
+from gigaforge.ledger.investment import Shortfall, held_back, lacks_since_paid, nothing_claimed
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.report.story import money, power
@@ -113,6 +113,7 @@ def shares(state: State, terms: Terms) -> list[Share]:
 def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine]:
     """All tranches in order; `acts` are those that rules and role leave to this reader."""
     lines, short = [], lacks_since_paid(state)
+    why = ""
     next_one = True  # only the first unclaimed tranche can be claimed
     for index in range(1, terms.tranches + 1):
         claim = state.live_claim(index)
@@ -136,7 +137,9 @@ def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine
         lacking = index * terms.per_w - state.accepted_w
         missing = format_at_least(lacking, "power") if lacking > 0 else "nothing"
         note = f"{missing} more must be accepted" if lacking > 0 else "Can be claimed"
-        mine = next_one and lacking <= 0 and who.actor.party == terms.recipient and who.may("claim")
+        if next_one and (why := nothing_claimed(state)):
+            note = f"{note}; {why}" if lacking > 0 else f"{why[:1].upper()}{why[1:]}"
+        mine = next_one and lacking <= 0 and not why and who.actor.party == terms.recipient and who.may("claim")
         acts = [_claim_act(index, state, who)] if mine else []
         lines.append(
             TrancheLine(index, threshold, money(terms.amount_cents / 100), "open", note, None, acts, missing)
