@@ -23,8 +23,10 @@ from gigaforge.codesign.hardware import (
     sensitivities,
     technology,
 )
+from gigaforge.codesign.hardware.capacity import capacity_words
 from gigaforge.codesign.hardware.converge import converge
 from gigaforge.codesign.hardware.evolve import fronts
+from gigaforge.codesign.hardware.sensitivity import _moved
 from gigaforge.codesign.prices import Prices
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.perf.hardware import Hardware
@@ -205,6 +207,51 @@ def test_sensitivities_follow_the_envelope_theorem() -> None:
     # HBM at $16/GB, tested and marked up 8.4 times, and nothing drawn by capacity alone.
     assert found["hbm_bytes"].cost_usd > 16 * 8.4
     assert found["hbm_bytes"].to_dict()["net_usd_per_accelerator"] is not None
+
+
+def test_hbm_capacity_is_asked_stack_by_stack_since_it_acts_in_steps() -> None:
+    prices, work = plan_prices(), decode()
+    platform = Platform(machine("dgx-h100"), technology=technology("n4-hbm3"))
+    row = next(s for s in sensitivities(prices, {"dgx-h100": platform}, {"chat": work}) if s.parameter == "hbm_bytes")
+    # Five stacks of 16 GB: from three to ten, today's left out.
+    assert [round(s.hbm_bytes / 16e9) for s in row.steps] == [3, 4, 6, 7, 8, 9, 10]
+    worth = float((prices.token_usd["chat"] * prices.tokens_made["chat", "dgx-h100"]).sum())
+    ways, cap = work.candidates(platform.hardware), np.full(1, float(platform.hardware.power_limit_w))
+    now = work.output(design_grid(platform.hardware, 1.0), ways, cap).tokens_per_s[0]
+    for s in row.steps:
+        there = work.output(design_grid(platform.hardware, s.hbm_bytes / 80e9), ways, cap).tokens_per_s[0]
+        assert s.usd == pytest.approx(worth * (there / now - 1), rel=0.02, abs=2e-3 * worth)
+        assert s.usd_per_accelerator == pytest.approx(s.usd / 160)
+        assert np.sign(s.cost_usd) == np.sign(s.more_bytes)
+    assert (np.diff([s.usd for s in row.steps]) >= -1e-3 * worth).all(), "more memory is never worth less"
+    told = row.to_dict()["steps"][0]
+    assert told["gb"] == pytest.approx(48)
+    assert told["usd_per_gb"] == pytest.approx(row.steps[0].usd_per_accelerator / -32)
+
+
+def design_grid(hardware: Hardware, factor: float) -> Hardware:
+    return _moved(hardware, {"hbm_bytes": np.array([factor])})
+
+
+def step(gb: float, change: float, cost: float | None = 0.0) -> dict[str, object]:
+    return {
+        "gb": gb, "more_gb": gb - 80, "yields": {"chat": 1 + change}, "usd_per_accelerator": 1000 * change,
+        "usd_per_gb": 1000 * change / (gb - 80), "cost_usd_per_accelerator": cost,
+    }  # fmt: skip
+
+
+def test_capacity_is_told_by_where_it_first_gains_and_first_loses() -> None:
+    rows = [step(48, -1.0), step(64, -0.1, -300.0), step(96, 0.0), step(160, 0.2, 1500.0)]
+    assert capacity_words(rows, 80) == [
+        "HBM gains first at 160 GB (chat +20.0 %): worth $200 an accelerator, $2 for each GB more and costs $1,500.",
+        "Less loses first at 64 GB (chat -10.0 %): $100 an accelerator, $6 for each GB less and saves $300.",
+    ]
+    flat = [step(48, 0.0), step(96, 0.001)]
+    assert capacity_words(flat, 80) == [
+        "More HBM than 80 GB gains nothing up to 96 GB: latency or arithmetic binds before it.",
+        "Down to 48 GB nothing would be lost.",
+    ]
+    assert "chat no longer runs" in capacity_words([step(48, -1.0, None)], 80)[0]
 
 
 def test_economics_come_from_the_plans_prices() -> None:

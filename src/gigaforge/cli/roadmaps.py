@@ -126,6 +126,8 @@ def _print_sensitivities(rows: list[dict[str, Any]], console: Console) -> None:
     from rich import box
     from rich.table import Table
 
+    from gigaforge.codesign.hardware.capacity import capacity_words
+
     for system in dict.fromkeys(r["system"] for r in rows):
         table = Table(box=box.SIMPLE_HEAD, title=f"One more in every accelerator of {system}", title_justify="left")
         for name in ("One more", "is worth", "costs", "so it"):
@@ -140,6 +142,10 @@ def _print_sensitivities(rows: list[dict[str, Any]], console: Console) -> None:
                 "" if cost is None or less else verdict,
             )
         console.print(table)
+        for r in (r for r in rows if r["system"] == system and r.get("steps")):
+            for line in capacity_words(r["steps"], r["today"]):
+                _say(console, line)
+            console.print()
 
 
 def _words(parameter: str) -> str:

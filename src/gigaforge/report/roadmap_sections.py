@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gigaforge.codesign.hardware.capacity import capacity_words
 from gigaforge.report.codesign_sections import numbers
 from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table
@@ -47,13 +48,17 @@ def hardware_parts(roadmaps: Mapping[str, Any], label: Callable[[str], str]) -> 
             )
         note = (
             "By the plan's prices and the performance model: the response of each workload's best layout and batch, times the "
-            "price of what it yields. Intervals carry the yields' own error; costs are the cost model's, at today's mark-up."
+            "price of what it yields. Intervals carry the yields' own error; costs are the cost model's, at today's mark-up. HBM "
+            "capacity acts in steps, so its slope is often zero: the table has what whole stacks more or less would do."
         )
         figures.append(
             Figure("hardware-sensitivity", "What each number of an accelerator is worth", "",
                    hardware_sensitivity(rows, names),
                    numbers([r | {"system": label(r["system"]), "parameter": _WHAT[r["parameter"]]} for r in rows], _BARS), note)
         )  # fmt: skip
+        for r in (r for r in rows if r.get("steps")):
+            lead.append(f"{label(r['system'])}: {' '.join(capacity_words(r['steps'], r['today']))}")
+            tables.append(_capacity_table(r, label))
     if answer:
         lead += _next_words(answer)
         tables.append(_design_table(answer))
@@ -89,6 +94,29 @@ _WHAT = {
     "bf16_flop_s": "arithmetic", "hbm_bytes": "HBM", "hbm_bandwidth_bytes_s": "HBM bandwidth", "scale_up_bytes_s": "NVLink",
     "scale_out_bytes_s": "scale-out", "power_limit_w": "power limit", "power_drawn_w": "power saved",
 }  # fmt: skip
+
+
+def _capacity_table(row: Mapping[str, Any], label: Callable[[str], str]) -> Table:
+    """A platform's other HBM capacities."""
+    works = list(row["steps"][0]["yields"])
+    heads = ["HBM, GB", *(f"Yield of {w}" for w in works), "Worth per accelerator", "per GB", "Cost"]
+    rows: list[list[Any]] = [
+        [f"{s['gb']:,.0f}", *(f"{100 * (s['yields'][w] - 1):+.1f} %" for w in works), _dollars(s["usd_per_accelerator"]),
+         _dollars(s["usd_per_gb"]), _dollars(s["cost_usd_per_accelerator"])]
+        for s in row["steps"]
+    ]  # fmt: skip
+    note = (
+        f"Over today's {row['today']:,.0f} GB, everything else alike, each at its best layout and batch; at today's prices of what the "
+        "works yield, so a large change is as a rule worth somewhat less."
+    )
+    return Table(f"Other HBM capacities of {label(row['system'])}", heads, rows, note=note)
+
+
+def _dollars(value: float | None) -> str:
+    """Whole dollars; empty where not known, without a sign where none are left."""
+    if value is None:
+        return ""
+    return f"{'−' if value <= -0.5 else ''}${abs(value):,.0f}"
 
 
 def _return(row: Mapping[str, Any]) -> float:

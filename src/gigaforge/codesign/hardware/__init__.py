@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gigaforge.codesign.hardware.capacity import CapacityStep
 from gigaforge.codesign.hardware.cost import Costs, cost
 from gigaforge.codesign.hardware.design import PARAMETERS, Designs, design_of
 from gigaforge.codesign.hardware.economics import Economics
@@ -15,7 +16,7 @@ from gigaforge.codesign.hardware.technology import Estimate, Technology
 from gigaforge.codesign.hardware.work import ServingWork, TrainingWork, Work
 
 __all__ = [
-    "PARAMETERS", "TECHNOLOGIES", "Costs", "Designs", "Economics", "Estimate", "Evolution", "JointResult", "Limits",
+    "PARAMETERS", "TECHNOLOGIES", "CapacityStep", "Costs", "Designs", "Economics", "Estimate", "Evolution", "JointResult", "Limits",
     "Platform", "Question", "Retrodiction", "Scorer", "Scores", "Sensitivity", "ServingWork", "Technology", "TrainingWork",
     "Work", "cost", "design_of", "elasticities", "evolve", "joint_search", "question_of_2020", "retrodict", "sensitivities",
     "technology",

@@ -2,19 +2,22 @@
 
 By the envelope theorem a small change of an accelerator changes the plan's value by the price of what it yields and draws
 times the quantities in use; the yield's response is found by running each work again, at its best layout and batch, on the
-platform with that number a little lower and a little higher.
+platform with that number a little lower and a little higher. Capacity of HBM, which acts in steps, is asked stack by stack too
+(`gigaforge.codesign.hardware.capacity`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.codesign.hardware.capacity import CapacityStep, capacity_steps, tried
 from gigaforge.codesign.hardware.cost import cost
 from gigaforge.codesign.hardware.design import Designs, design_of
 from gigaforge.codesign.hardware.technology import Technology
@@ -85,6 +88,8 @@ class Sensitivity:
     cost_usd : float
         Present-value cost of the unit per accelerator, in silicon, memory and packaging at the maker's mark-up and in
         power; NaN without a technology.
+    steps : list of CapacityStep
+        For HBM capacity: what other capacities are worth, since the slope sees none that lies further off.
 
     """
 
@@ -98,6 +103,7 @@ class Sensitivity:
     usd_per_accelerator: float
     elasticity: Mapping[str, float]
     cost_usd: float
+    steps: list[CapacityStep] = field(default_factory=list)
 
     @property
     def net_usd_per_accelerator(self) -> float:
@@ -119,7 +125,7 @@ class Sensitivity:
             "cost_usd_per_accelerator": self.cost_usd if known else None,
             "net_usd_per_accelerator": self.net_usd_per_accelerator if known else None,
             "elasticity": dict(self.elasticity),
-        }
+        } | ({"steps": [s.to_dict() for s in self.steps]} if self.steps else {})  # fmt: skip
 
 
 _NUMBERS: Final = ("bf16_flop_s", "hbm_bytes", "hbm_bandwidth_bytes_s", "scale_up_bytes_s", "scale_out_bytes_s")
@@ -176,6 +182,24 @@ def elasticities(work: Work, platform: Platform, ways: Candidates | None = None)
     return out | {"power_limit_w": float(log[-2] - log[-1]) / -np.log1p(-_STEP)}
 
 
+def _capacities(platform: Platform) -> Array:
+    """HBM capacities to ask for, over today's. Shape (capacity,)."""
+    t = platform.technology
+    return tried(None if t is None else float(cost(design_of(platform.hardware).change(power_w=np.inf), t).stacks[0]))
+
+
+def _responses(work: Work, platform: Platform) -> tuple[dict[str, float], Array]:
+    """`elasticities`, and the yield at other capacities over today's, shape (capacity,)."""
+    ways = work.candidates(platform.hardware)
+    slopes = elasticities(work, platform, ways)
+    factors = np.append(_capacities(platform), 1.0)
+    limit = platform.cap_w or float(platform.hardware.power_limit_w)
+    fine = replace(work, steps=_FINE) if isinstance(work, ServingWork) else work
+    hardware = _moved(platform.hardware, {"hbm_bytes": factors})
+    tokens = fine.output(hardware, ways, np.full(len(factors), limit)).tokens_per_s
+    return slopes, np.asarray(tokens[:-1] / tokens[-1])
+
+
 def sensitivities(
     prices: Prices,
     platforms: Mapping[str, Platform],
@@ -210,10 +234,9 @@ def sensitivities(
     }
     asked = {(work.name, s): (work, platforms[s]) for (_, s), work in used.items()}
     slopes: dict[tuple[str, str], dict[str, float]] = {}
-    for key, found in zip(
-        asked, map_ordered(elasticities, asked.values(), executor or SerialExecutor()), strict=True
-    ):
-        slopes[key] = found
+    capacities: dict[tuple[str, str], Array] = {}
+    for key, found in zip(asked, map_ordered(_responses, asked.values(), executor or SerialExecutor()), strict=True):
+        slopes[key], capacities[key] = found
         tell(f"sensitivities of the plan to its platforms: {len(slopes)} of {len(asked)} works")
     out: list[Sensitivity] = []
     for system, platform in platforms.items():
@@ -223,7 +246,13 @@ def sensitivities(
         worth = {w: _worth(prices, w, system, work, platform) for w, work in mine.items()}
         slope = {w: slopes[work.name, system] for w, work in mine.items()}
         accelerators = _accelerators(prices, system, platform.hardware)
-        out += [_one(prices, system, platform, p, worth, slope, accelerators, error) for p in UNITS]
+        rows = [_one(prices, system, platform, p, worth, slope, accelerators, error) for p in UNITS]
+        steps = capacity_steps(
+            _capacities(platform), {w: capacities[work.name, system] for w, work in mine.items()}, worth,
+            float(platform.hardware.hbm_bytes), accelerators,
+            partial(_price, prices, system, platform, "hbm_bytes"),
+        )  # fmt: skip
+        out += [replace(row, steps=steps) if row.parameter == "hbm_bytes" else row for row in rows]
     total: dict[str, float] = {}
     for s in out:
         total[s.system] = total.get(s.system, 0.0) + abs(s.usd)
