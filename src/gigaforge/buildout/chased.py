@@ -25,7 +25,8 @@ from gigaforge.buildout.programme import GW, USD
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.quarters import SECONDS_PER_QUARTER
 
-__all__ = ["DOLLAR", "JOULE", "RACK", "by_quarter", "chased", "chosen_points", "rack_bill", "watt_bill"]
+__all__ = ["DOLLAR", "JOULE", "RACK", "by_quarter", "chased", "chosen_points", "rack_bill", "rack_capital", "watt_bill",
+           "watt_capital"]  # fmt: skip
 
 JOULE, DOLLAR, RACK = "tokens per joule", "tokens per dollar", "tokens per rack"
 _CLEAR: Final = 1.1
@@ -121,20 +122,32 @@ def _row(sums: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def watt_capital(p: Problem) -> Array:
+    """Yearly cost of the building, for each W of facility power and quarter: depreciation and return [USD]. Shape (S,)."""
+    f = p.scenario.finance
+    return np.asarray(p.facility_usd_per_w * (1 / f.facility_life_years + f.discount_rate / 2) / 4)
+
+
 def watt_bill(p: Problem) -> Array:
     """What a W of facility power held costs in a quarter: lease or the building's yearly cost, staff [USD]. Shape (S, T)."""
-    f, o = p.scenario.finance, p.scenario.operations
-    staffed = np.array([t != "cloud" for t in p.tenures]) * o.staff * SECONDS_PER_QUARTER
-    built = p.facility_usd_per_w * (1 / f.facility_life_years + f.discount_rate / 2) / 4
-    return np.asarray((p.lease_usd_per_w + built + staffed)[:, None] - p.curtailment_usd_per_w)
+    staffed = np.array([t != "cloud" for t in p.tenures]) * p.scenario.operations.staff * SECONDS_PER_QUARTER
+    return np.asarray((p.lease_usd_per_w + watt_capital(p) + staffed)[:, None] - p.curtailment_usd_per_w)
+
+
+def rack_capital(p: Problem) -> Array:
+    """Depreciation of a rack and return on it in a quarter, at that quarter's price; none in a cloud [USD]. Shape (S, K, T)."""
+    f = p.scenario.finance
+    owned = np.array([t != "cloud" for t in p.tenures], dtype=float)
+    return np.asarray(
+        owned[:, None, None] * p.rack_price_usd[None] * (1 / f.system_life_years + f.discount_rate / 2) / 4
+    )
 
 
 def rack_bill(p: Problem) -> Array:
-    """What a rack costs in a quarter at that quarter's price: its yearly cost, or its rent in a cloud [USD]. Shape (S, K, T)."""
-    f, o = p.scenario.finance, p.scenario.operations
-    yearly = 1 / f.system_life_years + f.discount_rate / 2 + o.maintenance
+    """What a rack costs in a quarter: its capital and maintenance, or its rent in a cloud [USD]. Shape (S, K, T)."""
     owned = np.array([t != "cloud" for t in p.tenures], dtype=float)
-    return np.asarray(owned[:, None, None] * p.rack_price_usd[None] * yearly / 4 + p.cloud_usd_per_rack)
+    upkeep = owned[:, None, None] * p.rack_price_usd[None] * p.scenario.operations.maintenance / 4
+    return np.asarray(rack_capital(p) + upkeep + p.cloud_usd_per_rack)
 
 
 class _Points(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gigaforge.buildout.best_plan import plan_over_all
+from gigaforge.buildout.candidate_table import candidate_table
 from gigaforge.buildout.chased import DOLLAR, JOULE, RACK, by_quarter, chased, chosen_points
 from gigaforge.buildout.coordinate import Coordination, Round, coordinate
 from gigaforge.buildout.gain import counted_as_held, gain_parts, other_ways
@@ -42,7 +43,8 @@ class CoDesign:
     summary : dict
         What `gigaforge codesign --json` prints.
     plan : Plan
-        Co-optimised; its summary carries the same under ``"codesign"``.
+        Co-optimised; its summary carries the same under ``"codesign"``, and its table ``"candidates"`` all operating points
+        (`gigaforge.buildout.candidate_table.candidate_table`).
     sequential : Plan
         Fastest points first, then the plan.
     problem : Problem
@@ -132,6 +134,8 @@ def cooptimise(
     sequential = plan_problem(restrict(problem, points, jobs, alone=True), catalog, options=options, watch=watch)
     tell(Stage("planning with all candidates"))
     plan = plan_over_all(problem, catalog, options=options, watch=watch)
+    work = plan.tables["allocation"].groupby("point")["racks"].sum()
+    plan.tables["candidates"] = candidate_table(problem, catalog, {str(k): float(v) for k, v in work.items()})
     tell(Stage("asking what would change the plan"))
     summary = _summary(candidates, exchange, sequential, plan)
     summary["sensitivity"] = marginals(exchange.problem, options).to_dict()

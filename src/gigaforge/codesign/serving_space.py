@@ -85,10 +85,22 @@ def serving_space(
     evaluated += len(chosen) * len({(t.input_len, t.output_len) for t in traffic})
     keep = np.flatnonzero(yields.any(axis=1))
     order = _fastest_first(yields[keep], cap_w[keep] >= levels[-1], times)
+    answer = float(np.mean([t.output_len for t in traffic]))
     interval = (results.low or {}).get("throughput", 1.0), (results.high or {}).get("throughput", 1.0)
     points = [
         _point(
-            n, serving, hardware, precision, chosen, i, float(cap_w[i]), yields[i], power_w[i], latency[i], interval
+            n,
+            serving,
+            hardware,
+            precision,
+            chosen,
+            i,
+            float(cap_w[i]),
+            yields[i],
+            power_w[i],
+            latency[i],
+            answer,
+            interval,
         )
         for n, i in enumerate(keep[order])
     ]
@@ -212,6 +224,7 @@ def _point(
     yields: Floats,
     power_w: float,
     latency: Floats,
+    output_tokens: float,
     interval: tuple[float, float],
 ) -> OperatingPoint:
     row: dict[str, Any] = {name: float(column[i]) for name, column in vars(configurations).items()}
@@ -227,6 +240,9 @@ def _point(
         racks_per_unit=int(np.ceil(row["accelerators"] / hardware.accelerators)),
         ttft_s=float(latency[0]),
         tpot_s=float(latency[1]),
+        ttft_target_s=serving.ttft,
+        tpot_target_s=serving.tpot,
+        output_tokens=output_tokens,
         low=interval[0],
         high=interval[1],
         tokens_per_s_by_quarter=tuple(float(y) for y in yields),

@@ -15,6 +15,7 @@ from gigaforge.report.codesign_figures import (
     what_is_chased,
 )
 from gigaforge.report.figures import Figure
+from gigaforge.report.point_tables import point_tables
 from gigaforge.report.report_tables import Table
 from gigaforge.report.story import money
 from gigaforge.report.view import PlanView
@@ -68,7 +69,7 @@ def codesign_parts(plan: PlanView) -> Parts:
             Figure("platform-frontiers", "Tokens per joule against tokens per dollar", _frontier_words(rows),
                    platform_frontiers(rows), numbers(rows, _FRONTIER), note)
         )  # fmt: skip
-    tables = [_round_table(found), *_way_table(found), *_event_tables(found)]
+    tables = [_round_table(found), *_way_table(found), *_event_tables(found), *point_tables(plan)]
     return _gain_words(found), list(found.get("reasons") or []), figures, tables
 
 
