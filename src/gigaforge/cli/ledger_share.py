@@ -182,7 +182,7 @@ def new(
 
 
 def listed(where: Where = _DEFAULT, as_json: JsonOption = False) -> None:
-    """Tokens, without their secrets.
+    """Tokens, and browsers logged in without one (through an identity provider), without their secrets.
 
     Example: gigaforge ledger token list
     """
@@ -204,7 +204,7 @@ def revoke(
     where: Where = _DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """End a token and the sessions that it opened, at once.
+    """End a token and the sessions that it opened, or one browser's session, at once.
 
     Example: gigaforge ledger token revoke 0f3a9c5e7b1d2468
     """

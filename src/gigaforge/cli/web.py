@@ -64,6 +64,8 @@ def web(
     """
     from gigaforge.web.settings import Oidc, Settings
 
+    if oidc_client and not oidc_issuer:
+        raise InputError("goes with --oidc-issuer, the provider's address", "--oidc-client")
     oidc = Oidc(oidc_issuer, oidc_client, oidc_secret) if oidc_issuer else None
     settings = Settings(
         ledger=_ledger(where.removeprefix("ledger:"), plan, scenario), host=host, port=port, certificate=certificate, private_key=private_key,

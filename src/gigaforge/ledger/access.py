@@ -43,6 +43,8 @@ PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
 _PREFIX: Final = "gfl_"
 _LONGEST: Final = timedelta(days=366)
 _SESSION: Final = timedelta(hours=12)
+_NAME: Final = 16
+"""Hexadecimal digits that name a token or a session."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,27 @@ def identify(engine: Engine, secret: str) -> Identity | None:
 
 
 def list_tokens(engine: Engine, party: str | None = None) -> list[dict[str, Any]]:
-    """Tokens (of a party) without anything that would let one use them."""
+    """Tokens (of a party), and browsers that are logged in without one, without anything that would let one use them."""
     query = sa.select(tokens).order_by(tokens.c.created_at, tokens.c.id)
+    browsers = sa.select(sessions).where(sessions.c.token.is_(None), sessions.c.expires_at > _now())
+    browsers = browsers.order_by(sessions.c.expires_at, sessions.c.sha256)
     if party is not None:
-        query = query.where(tokens.c.party == party)
+        query, browsers = query.where(tokens.c.party == party), browsers.where(sessions.c.party == party)
     with reading(engine) as connection:
-        return [{n: v for n, v in row._mapping.items() if n != "sha256"} for row in connection.execute(query)]  # noqa: SLF001
+        found = [{n: v for n, v in row._mapping.items() if n != "sha256"} for row in connection.execute(query)]  # noqa: SLF001
+        return found + [_browser(row) for row in connection.execute(browsers)]
+
+
+def _browser(row: sa.Row[Any]) -> dict[str, Any]:
+    """A session as a token is listed; the first digits of the secret's hash name it, and open nothing."""
+    return {
+        "id": row.sha256[:_NAME], "party": row.party, "person": row.person, "role": row.role, "label": "a browser, logged in without a token",
+        "created_at": timestamp(datetime.fromisoformat(row.expires_at) - _SESSION), "expires_at": row.expires_at, "revoked_at": None,
+    }  # fmt: skip
 
 
 def revoke(engine: Engine, identifier: str, party: str | None = None) -> None:
-    """End a token and its sessions at once; `UnknownError` where the party has none of that name."""
+    """End a token and its sessions, or one browser's session, at once; `UnknownError` where the party has none of that name."""
     with plain_writing(engine) as connection:
         query = (
             sa.update(tokens)
@@ -128,9 +141,16 @@ def revoke(engine: Engine, identifier: str, party: str | None = None) -> None:
         )
         if party is not None:
             query = query.where(tokens.c.party == party)
-        if connection.execute(query).rowcount != 1:
+        if connection.execute(query).rowcount == 1:
+            connection.execute(sa.delete(sessions).where(sessions.c.token == identifier))
+            return
+        browser = sa.delete(sessions).where(
+            sessions.c.token.is_(None), sa.func.substr(sessions.c.sha256, 1, _NAME) == identifier
+        )
+        if party is not None:
+            browser = browser.where(sessions.c.party == party)
+        if not connection.execute(browser).rowcount:
             raise UnknownError(f"no token {identifier[:40]!r} is in use")
-        connection.execute(sa.delete(sessions).where(sessions.c.token == identifier))
 
 
 def open_session(engine: Engine, who: Identity) -> str:

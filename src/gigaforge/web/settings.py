@@ -31,6 +31,15 @@ class Oidc:
     role_claim: str = "gigaforge_role"
     person_claim: str = "preferred_username"
 
+    def check(self) -> None:
+        """Refuse what no provider would answer, before anybody tries to log in; `InputError`."""
+        if not self.issuer.startswith("https://"):
+            raise InputError(f"{self.issuer!r} must begin with https://", "--oidc-issuer")
+        if not self.client_id:
+            raise InputError("give the identifier that the provider gave this server", "--oidc-client")
+        if not self.client_secret:
+            raise InputError("give the client's secret, best in GIGAFORGE_OIDC_SECRET", "--oidc-secret")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -98,7 +107,7 @@ class Settings:
         Raises
         ------
         InputError
-            A public address without TLS or a named proxy, half a certificate, an issuer without https.
+            A public address without TLS or a named proxy, half a certificate, an identity provider told by half.
 
         """
         if (self.certificate is None) != (self.private_key is None):
@@ -122,5 +131,7 @@ class Settings:
                 "--tls-certificate and --tls-key, or --behind-proxy ADDRESS if a proxy there ends TLS, or stay on 127.0.0.1",
                 "--host",
             )
-        if self.oidc is not None and not self.oidc.issuer.startswith("https://"):
-            raise InputError(f"{self.oidc.issuer!r} must begin with https://", "--oidc-issuer")
+        if self.oidc is not None:
+            self.oidc.check()
+            if not self.ledger:
+                raise InputError("people log in to a ledger, and there is none; give --ledger", "--oidc-issuer")

@@ -262,7 +262,8 @@ def test_bodies_and_requests_are_bounded(tmp_path: Path, app: FastAPI) -> None:
     [
         Settings(host="0.0.0.0"), Settings(host="example.org"), Settings(host="10.0.0.1"), Settings(host="::"),  # noqa: S104
         Settings(behind_proxy="proxy"), Settings(certificate=Path("cert.pem")),
-        Settings(oidc=Oidc("http://idp.example", "a", "b")),
+        Settings(oidc=Oidc("http://idp.example", "a", "b")), Settings(oidc=Oidc("https://idp.example", "", "b")),
+        Settings(oidc=Oidc("https://idp.example", "a", "")), Settings(ledger="", oidc=Oidc("https://idp.example", "a", "b")),
     ],
 )  # fmt: skip
 def test_unsafe_settings_are_refused(settings: Settings) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -13,6 +15,9 @@ from fastapi.testclient import TestClient
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from gigaforge.ledger import Actor
+from gigaforge.ledger.access import issue
+from gigaforge.web.security import COOKIE
 from gigaforge.web.security_oidc import Provider, challenge_of, oidc_router
 from gigaforge.web.settings import Oidc
 
@@ -81,6 +86,26 @@ def test_a_token_that_does_not_hold_logs_nobody_in(lie: dict, app: FastAPI, idp:
     browser, status = log_in(app, idp)
     assert status in (303, 401, 403)  # 303: a browser is led to the log-in page
     assert browser.get("/api/v1/me").status_code == 401
+
+
+def test_who_logged_in_is_listed_and_logged_out_by_their_party(app: FastAPI, idp: Idp) -> None:
+    def admin(party: str) -> TestClient:
+        secret = issue(app.state.ledger.engine, Actor(party, "adm"), "admin", timedelta(hours=1))[1]
+        return TestClient(app, base_url="http://127.0.0.1", headers={"authorization": f"Bearer {secret}"})
+
+    (eve, _), (other, _) = log_in(app, idp), log_in(app, idp)
+    own, rival = admin("crusoe"), admin("openai")
+    listed = [row for row in own.get("/api/v1/tokens").json()["tokens"] if row["person"] == "eve"]
+    assert [(row["party"], row["role"], row["revoked_at"]) for row in listed] == [("crusoe", "recorder", None)] * 2
+    assert not any(row["person"] == "eve" for row in rival.get("/api/v1/tokens").json()["tokens"])
+    first = hashlib.sha256(eve.cookies[COOKIE].encode()).hexdigest()[:16]
+    assert first in [row["id"] for row in listed]
+    assert rival.delete(f"/api/v1/tokens/{first}").status_code == 404
+    assert eve.get("/api/v1/me").status_code == 200
+    assert own.delete(f"/api/v1/tokens/{first}").status_code == 204
+    assert eve.get("/api/v1/me").status_code == 401
+    assert other.get("/api/v1/me").status_code == 200
+    assert own.delete(f"/api/v1/tokens/{first}").status_code == 404
 
 
 def test_nor_does_another_key_another_browser_or_another_state(app: FastAPI, idp: Idp) -> None:

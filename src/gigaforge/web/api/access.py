@@ -41,13 +41,13 @@ def make(sent: TokenIn, who: Admin, ledger: Book) -> dict[str, str]:
 
 @router.get("/tokens", summary="List tokens of your party")
 def tokens(who: Admin, ledger: Book) -> dict[str, Any]:
-    """Tokens of your party, without their secrets."""
+    """Tokens of your party, and its browsers that are logged in without one, without their secrets."""
     return {"tokens": list_tokens(ledger.engine, who.actor.party)}
 
 
 @router.delete("/tokens/{identifier}", summary="Revoke a token", status_code=204)
 def end(identifier: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")], who: Admin, ledger: Book) -> None:
-    """Revoke a token of your party; it and its sessions end at once."""
+    """Revoke a token of your party, it and its sessions end at once; or end one browser's session, as the list names it."""
     revoke(ledger.engine, identifier, who.actor.party)
 
 
