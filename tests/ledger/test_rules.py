@@ -14,6 +14,7 @@ from gigaforge.errors import InputError
 from gigaforge.ledger import Actor, HeadMovedError, Ledger, RefusedError, actions, spans, verify
 from gigaforge.ledger.keys import new_key, read_key
 from gigaforge.ledger.overview import overview, rack_row
+from gigaforge.ledger.terms import SiteTerms, SystemTerms
 from tests.ledger.world import (
     AMOUNT,
     ANN,
@@ -22,6 +23,8 @@ from tests.ledger.world import (
     COUNTED_W,
     DAN,
     EVE,
+    RACK_W,
+    TEST,
     accept,
     agree,
     approved,
@@ -109,6 +112,57 @@ def test_not_even_after_it_was_taken_back_and_delivered_anew(ledger: Ledger) -> 
     with refused("double-count"):
         ledger.append(actions.draft("claim", ANN, {"tranche": 2, "racks": names}))
     assert verify(ledger.engine).sound
+
+
+def larger_anew(ledger: Ledger, names: list[str]) -> None:
+    """Racks of a paid claim that are taken back, and delivered anew where each counts four times as much."""
+    for event, who in (("acceptance", ANN), ("delivery", CHO)):
+        ledger.append(actions.correction(ledger, who, ledger.events(kind=event, newest=True)[0].seq, "wrong system"))
+    deliver(ledger, *names, system="large")
+    accept(ledger, *names)
+
+
+LARGE = {
+    "systems": {n: SystemTerms(rack_w=RACK_W, accelerators=72, acceptance=TEST) for n in ("rack", "large")},
+    "sites": {"abilene": SiteTerms(pue=1.25, counted_w={"rack": COUNTED_W, "large": 4 * COUNTED_W})},
+}
+
+
+def test_nor_does_it_help_to_carry_another_where_it_counts_more_then(where: str, tmp_path: Path) -> None:
+    with new_ledger(where, tmp_path, **LARGE) as ledger:
+        names = ready(ledger)
+        claim = approved(ledger)
+        ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+        larger_anew(ledger, names)
+        accept(ledger, *deliver(ledger, "NEW").data["racks"])
+        told = overview(ledger.state())
+        assert "on 4 racks, 1 MW: released" in told["claims"][0]["words"]
+        assert told["next"]["words"] == "tranche 2, $10M: 750 kW more to be accepted"
+        with refused("too-little"):
+            ledger.append(actions.draft("claim", ANN, {"tranche": 2, "racks": ["NEW"]}))
+        ready(ledger, 3, first=10)
+        ledger.append(actions.release(ledger, DAN, approved(ledger).seq, "wire"))
+        assert (overview(ledger.state())["notices"], verify(ledger.engine).sound) == ([], True)
+
+
+def test_what_an_earlier_version_paid_on_such_racks_stays_sound_and_is_told(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_ledger(where, tmp_path, **LARGE) as ledger:
+        names = ready(ledger)
+        ledger.append(actions.release(ledger, DAN, approved(ledger).seq, "wire"))
+        larger_anew(ledger, names)
+        accept(ledger, *deliver(ledger, "NEW").data["racks"])
+        with monkeypatch.context() as earlier:
+            as_earlier_versions(earlier)
+            claim = ledger.append(actions.draft("claim", ANN, {"tranche": 2, "racks": ["NEW"]}))
+            for who in (BOB, CHO):
+                ledger.append(actions.approval(ledger, who, claim.seq))
+            ledger.append(actions.release(ledger, DAN, claim.seq, "wire"))
+        ledger.rebuild()
+        assert verify(ledger.engine).sound
+        (notice,) = overview(ledger.state())["notices"]
+        assert notice["words"].startswith("tranche 2, $10M, is paid, now lacks 750 kW")
 
 
 def test_what_was_corrected_away_cannot_be_released(ledger: Ledger) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "Disputed",
     "Shortfall",
     "approve",
+    "carried_w",
     "claim",
     "commit",
     "held_back",
@@ -118,7 +119,7 @@ def claim(state: State, event: Event, data: k.Claim, register: Register) -> None
             )
         racks.append(rack)
     live_w = sum(rack.counted_w for rack in racks)
-    needed = needed_for(state, terms, data.tranche)
+    needed = _asked(state, terms, data.tranche)
     if live_w < needed:
         raise RefusedError(
             "too-little",
@@ -142,12 +143,30 @@ def claimed_words(standing: dict[str, Any]) -> str:
     return f"tranche {standing['tranche']} is {standing['status']} by the claim of event {standing['seq']}"
 
 
+def carried_w(claim: dict[str, Any]) -> int:
+    """Power that a claim stands on: of its racks, at most what it was claimed for. [W]
+
+    A rack of it that was taken back and delivered anew, as a larger one, carries nothing else.
+    """
+    return min(int(claim["live_w"]), int(claim["claimed_w"]))
+
+
 def needed_for(state: State, terms: Terms, tranche: int) -> int:
     """Power that racks must add so that claims up to this tranche stand on enough. [W]"""
-    below: int = sum(
-        c["live_w"] for c in state.claims.values() if c["status"] in _STANDING and c["tranche"] <= tranche
-    )
-    return max(tranche * terms.per_w - below, 0)
+    return max(tranche * terms.per_w - sum(carried_w(c) for c in _up_to(state, tranche)), 0)
+
+
+def _asked(state: State, terms: Terms, tranche: int) -> int:
+    """As `needed_for`, for the event at hand; where it is history, by the rule that earlier versions had: all that racks of a
+    claim count now, however much more than it was claimed for.
+    """
+    if state.recording:
+        return needed_for(state, terms, tranche)
+    return max(tranche * terms.per_w - sum(int(c["live_w"]) for c in _up_to(state, tranche)), 0)
+
+
+def _up_to(state: State, tranche: int) -> list[dict[str, Any]]:
+    return [c for c in state.claims.values() if c["status"] in _STANDING and c["tranche"] <= tranche]
 
 
 def nothing_claimed(state: State) -> str:
@@ -204,7 +223,7 @@ def lacks_since_paid(state: State) -> dict[int, Shortfall]:
     standing = sorted((c for c in state.claims.values() if c["status"] in _STANDING), key=lambda c: c["tranche"])
     lacking_w, total_w = [], 0
     for claim in standing:
-        total_w += claim["live_w"]
+        total_w += carried_w(claim)
         lacking_w.append(claim["tranche"] * state.commitments[str(claim["terms"])]["terms"]["per_w"] - total_w)
     agreed = [i for i, claim in enumerate(standing) if claim["status"] != "pending" and lacking_w[i] <= 0]
     first = agreed[-1] + 1 if agreed else 0  # everything up to it is made up for
@@ -289,7 +308,7 @@ def release(state: State, event: Event, data: k.Release, register: Register) -> 
         )
     if disputes := objections(state, found) if state.recording else judged(state, found["disputes"]):
         raise RefusedError("disputed", f"the claim of event {data.claim} is disputed (event {disputes[0]})")
-    short = needed_for(state, terms, found["tranche"])
+    short = _asked(state, terms, found["tranche"])
     if short:
         raise RefusedError(
             "too-little",

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gigaforge.ledger.attention import agreed_words, energised_w, notices, shortfall_words
-from gigaforge.ledger.investment import Disputed, Shortfall, held_back, lacks_since_paid, needed_for, nothing_claimed
+from gigaforge.ledger.investment import (
+    Disputed,
+    Shortfall,
+    carried_w,
+    held_back,
+    lacks_since_paid,
+    needed_for,
+    nothing_claimed,
+)
 from gigaforge.ledger.objections import held_claims, objections, objections_to_all
 from gigaforge.ledger.racks import IN_PLACE, Rack
 from gigaforge.ledger.state import State
@@ -101,9 +109,9 @@ def _claim_row(state: State, claim: dict[str, Any], terms: Terms | None, short: 
     if short is not None:
         words += f"; {shortfall_words(short)}"
     amount = format_quantity(claim["amount_cents"] / 100, "money")
-    words = f"{amount} on {claim['racks']:,} racks, {format_at_most(claim['live_w'], 'power')}: {words}"
+    words = f"{amount} on {claim['racks']:,} rack{'' if claim['racks'] == 1 else 's'}, {format_at_most(carried_w(claim), 'power')}: {words}"
     return {
-        **claim, "disputes": disputes, "amount_usd": claim["amount_cents"] / 100, "words": words, "held_back": held,
+        **claim, "live_w": carried_w(claim), "disputes": disputes, "amount_usd": claim["amount_cents"] / 100, "words": words, "held_back": held,
         "lacks_w": 0 if short is None else short.watts,
     }  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gigaforge.ledger.access import Identity
 from gigaforge.ledger.attention import shortfall_words
-from gigaforge.ledger.investment import Shortfall, held_back, lacks_since_paid, nothing_claimed
+from gigaforge.ledger.investment import Shortfall, carried_w, held_back, lacks_since_paid, nothing_claimed
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.report.story import money, power
@@ -173,7 +173,7 @@ def _claim_act(index: int, state: State, who: Identity) -> Act:
 
 def _claim_note(claim: dict[str, Any], terms: Terms, state: State) -> str:
     agreed = ", ".join(f"{a['person']} ({_label(state, a['party'])})" for a in claim["approvals"])
-    said = f"Claimed by {claim['by']['person']} ({_label(state, claim['by']['party'])}) on {claim['racks']:,} racks, {power(claim['live_w'])}"
+    said = f"Claimed by {claim['by']['person']} ({_label(state, claim['by']['party'])}) on {claim['racks']:,} racks, {power(carried_w(claim))}"
     said += f"; approved by {agreed}" if agreed else ""
     if claim["status"] == "pending":
         said += f"; {terms.approvals - len(claim['approvals'])} more needed"
