@@ -12,9 +12,10 @@ from scipy import sparse
 
 from gigaforge.buildout.programme import USD
 from gigaforge.buildout.risk.compiled import compiled
-from gigaforge.buildout.risk.policy import Policy, rollout
+from gigaforge.buildout.risk.policy import Outcome, Policy, rollout
 from gigaforge.buildout.risk.relaxed import Replan
 from gigaforge.buildout.risk.study import restated_template
+from gigaforge.buildout.risk.summary import tranche_dates
 from gigaforge.buildout.risk.world import Worlds
 from gigaforge.errors import InputError
 from gigaforge.quarters import Quarter
@@ -101,3 +102,10 @@ def test_the_size_of_a_tranche_may_vary_and_every_number_is_restated() -> None:
 def test_what_changes_nothing_is_refused() -> None:
     with pytest.raises(InputError, match=r"ttft: changes nothing in the build-out programme"):
         restated_template(worlds({"what": "serving.assistant.ttft", **EVEN}))
+
+
+def test_futures_may_have_different_numbers_of_tranches() -> None:
+    lived = [Outcome(0.0, [], tranches, 1.0, 0.0, 0.0, []) for tranches in ([0], [0, 2, -1])]
+    first, second, third = tranche_dates(problem(), lived)
+    assert (first["probability"], second["probability"], third["probability"]) == (1.0, 0.5, 0.0)
+    assert (second["p10"], second["p90"], third["p10"]) == (str(problem().quarters[2]), None, None)

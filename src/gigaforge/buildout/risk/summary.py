@@ -23,11 +23,17 @@ def fan(values: Array) -> dict[str, float]:
 
 
 def tranche_dates(problem: Problem, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """When each tranche comes: percentiles of the date (None: not within the horizon) and the chance that it does."""
+    """When each tranche comes: percentiles of the date (None: not within the horizon) and the chance that it does.
+
+    Where their size is uncertain some futures have fewer: a tranche that a future does not have never comes in it.
+    """
+    never, most = len(problem.quarters), max(len(o.tranches) for o in outcomes)
+    quarters = np.full((len(outcomes), most), -1)
+    for future, outcome in enumerate(outcomes):
+        quarters[future, : len(outcome.tranches)] = outcome.tranches
     out = []
-    for number in range(len(outcomes[0].tranches)):
-        never = len(problem.quarters)
-        dates = np.array([o.tranches[number] if o.tranches[number] >= 0 else never for o in outcomes])
+    for number in range(most):
+        dates = np.where(quarters[:, number] >= 0, quarters[:, number], never)
         row: dict[str, Any] = {"index": number + 1}
         for name, q in _QUANTILES.items():
             at = int(np.quantile(dates, q, method="inverted_cdf"))
