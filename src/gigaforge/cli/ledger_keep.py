@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gigaforge.cli.ledger_options import As, Where, actor_of, out_json, show_event
+from gigaforge.cli.ledger_options import As, Where, actor_of, out_json, show_event, tell_notices
 from gigaforge.cli.options import JsonOption
 
 __all__ = ["register"]
@@ -175,6 +175,7 @@ def restore(
         out_json({"ledger": where, **done})
     else:
         print(f"{where}: {done['events']:,} events, verified; head {done['head']}")
+        tell_notices(done["remarks"])
 
 
 def rebuild(where: Where = _DEFAULT, as_json: JsonOption = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -205,8 +206,10 @@ def verify(
         result = verification.verify_copy(Path(where), checkpoints=kept, copies=copies)
     else:
         from gigaforge.ledger import Ledger
+        from gigaforge.ledger.errors import BrokenLedgerError
 
-        Ledger.open(where).close()
+        with suppress(BrokenLedgerError):  # which event cannot be folded is what is read now
+            Ledger.open(where).close()
         result = verification.verify(open_engine(where), checkpoints=kept, copies=copies)
     _tell(result, as_json)
 
@@ -221,7 +224,8 @@ def _tell(result: Verification, as_json: bool) -> None:
         return
     found = [f"{f.where}: {f.problem}" for f in result.findings]
     if found:
-        raise NoAnswerError(f"{result.events:,} events read; the record does not hold:", found)
+        says = "the record is whole, but not all in it holds" if result.whole else "the record does not hold"
+        raise NoAnswerError(f"{result.events:,} events read; {says}:", found)
     signed = result.state.kinds.get("checkpoint", 0)
     print(
         f"sound: {result.events:,} events, {result.evidence_files:,} evidence files, {signed:,} checkpoints recorded"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gigaforge.ledger.investment import Shortfall, lacks_since_paid
 from gigaforge.ledger.objections import paid_over
@@ -40,7 +41,36 @@ class Notice:
 def notices(state: State) -> list[Notice]:
     """All of them, money first; none before terms are in force."""
     terms = state.in_force()
-    return [] if terms is None else [*_short(state), *_paid_over(state), *_beyond(state, terms)]
+    return (
+        [] if terms is None else [*_short(state), *_paid_over(state), *_before_a_rule(state), *_beyond(state, terms)]
+    )
+
+
+_SAID: Final = {
+    "signature": ("vouch{es} for nothing: signed with a key that its party had replaced; `gigaforge ledger verify` says which", ""),
+    "long-ago": ("{is_} dated years too early", "correct what has a mistyped year"),
+    "order-of-events": ("{is_} dated before an earlier step of a rack", "correct what has the wrong day"),
+}  # fmt: skip
+_NAMED: Final = 6
+"""Events named in one notice."""
+
+
+def _before_a_rule(state: State) -> list[Notice]:
+    """What earlier versions took and this one refuses; what was corrected since is well."""
+    out = []
+    for rule, (said, remedy) in _SAID.items():
+        found = [seq for seq in state.remarks.get(rule, []) if str(seq) not in state.voided]
+        if found:
+            one, more = len(found) == 1, len(found) - _NAMED
+            named = ", ".join(map(str, found[:_NAMED])) + (f" and {more:,} more" if more > 0 else "")
+            words = said.format(es="es" if one else "", is_="is" if one else "are")
+            words = f"event{'' if one else 's'} {named} {words}"
+            out.append(
+                Notice(
+                    f"{words} (an earlier version took {'it' if one else 'them'}); {remedy}".removesuffix("; "), found
+                )
+            )
+    return out
 
 
 def shortfall_words(short: Shortfall) -> str:

@@ -182,7 +182,8 @@ def _restore(archive: zipfile.ZipFile, about: dict[str, Any], path: Path, where:
                 Path(str(engine.url.database) + suffix).unlink(missing_ok=True)
         raise
     ledger.close()
-    return {"events": result.events, "evidence": result.evidence_files, "head": result.head}
+    return {"events": result.events, "evidence": result.evidence_files, "head": result.head,
+            "remarks": [f"{f.where}: {f.problem}" for f in result.findings]}  # fmt: skip
 
 
 def _copy_in(archive: zipfile.ZipFile, engine: Engine, where: str) -> None:
@@ -198,6 +199,9 @@ def _copy_in(archive: zipfile.ZipFile, engine: Engine, where: str) -> None:
 
 
 def _compare(result: Verification, about: dict[str, Any], path: Path) -> None:
-    if not result.sound or (result.events, result.head) != (about.get("events"), about.get("head")):
-        reasons = "; ".join(f"{f.where}: {f.problem}" for f in result.findings) or "it lacks its last events"
+    if not result.whole or (result.events, result.head) != (about.get("events"), about.get("head")):
+        reasons = (
+            "; ".join(f"{f.where}: {f.problem}" for f in result.findings if not f.stands)
+            or "it lacks its last events"
+        )
         raise InputError(f"the backup does not verify: {reasons}", str(path))

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from gigaforge.errors import InputError
+from gigaforge.errors import GigaforgeError, InputError
 from gigaforge.ledger import kinds as k
 from gigaforge.ledger.canonical import sha256
 from gigaforge.ledger.errors import BrokenLedgerError, HeadMovedError, UnknownError
@@ -19,7 +19,7 @@ from gigaforge.ledger.fold import apply
 from gigaforge.ledger.investment import Disputed
 from gigaforge.ledger.racks import MemoryRegister, Rack
 from gigaforge.ledger.register import StoredRegister
-from gigaforge.ledger.state import State
+from gigaforge.ledger.state import FOLD, State
 from gigaforge.ledger.storage import (
     events,
     evidence,
@@ -69,12 +69,19 @@ class Ledger:
 
     @classmethod
     def open(cls, where: str) -> Self:
-        """Open one that exists; `InputError` where there is none.
+        """Open one that exists, and bring what an earlier version kept up to date.
 
         Parameters
         ----------
         where : str
             A file, ``postgresql://...``, or either after ``ledger:``.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        BrokenLedgerError
+            It must be folded anew, and an event stands against that.
 
         """
         path = where.removeprefix("ledger:")
@@ -87,8 +94,8 @@ class Ledger:
         if revision_of(engine) is None:
             raise InputError("holds no ledger; `gigaforge ledger init` makes one", path)
         ledger = cls(engine)
-        if migrate(engine):
-            ledger.rebuild()
+        migrate(engine)
+        ledger._fold_as_this_version()
         return ledger
 
     @classmethod
@@ -182,15 +189,33 @@ class Ledger:
     def rebuild(self) -> None:
         """Fold all events anew and replace the kept view."""
         with writing(self.engine) as connection:
-            state, register = State(), MemoryRegister(StoredRegister(connection).event)
-            for event in _all(connection):
+            self._fold(connection)
+
+    def _fold_as_this_version(self) -> None:
+        """Fold anew what an earlier version folded; the mark is written with the fold, so that none is ever left out."""
+        with reading(self.engine) as connection:
+            if _folded_by(connection) in (None, FOLD):
+                return
+        with writing(self.engine) as connection:
+            if _folded_by(connection) != FOLD:  # another may have come first
+                self._fold(connection)
+
+    def _fold(self, connection: Connection) -> None:
+        state, register = State(), MemoryRegister(StoredRegister(connection).event)
+        for event in _all(connection):
+            try:
                 apply(state, event, register)
-            connection.execute(sa.delete(racks))
-            connection.execute(sa.delete(projection))
-            rows = [rack.columns() for rack in register.racks.values()]
-            for start in range(0, len(rows), _PAGE):
-                connection.execute(sa.insert(racks), rows[start : start + _PAGE])
-            keep_state(connection, state, first=True)
+            except (GigaforgeError, KeyError, ValueError, TypeError, AttributeError) as problem:
+                raise BrokenLedgerError(
+                    f"event {event.seq} breaks a rule ({problem}), so the ledger cannot be folded; nothing was "
+                    "changed. `gigaforge ledger verify` reads all of it"
+                ) from problem
+        connection.execute(sa.delete(racks))
+        connection.execute(sa.delete(projection))
+        rows = [rack.columns() for rack in register.racks.values()]
+        for start in range(0, len(rows), _PAGE):
+            connection.execute(sa.insert(racks), rows[start : start + _PAGE])
+        keep_state(connection, state, first=True)
 
     # Reading
 
@@ -317,6 +342,11 @@ class Ledger:
                 count, watts = count + number, watts + int(counted_w)
                 found.update(json.loads(disputes))
         return Disputed(count, watts, tuple(sorted(found)))
+
+
+def _folded_by(connection: Connection) -> int | None:
+    """The fold that the kept view is of; None where none is kept."""
+    return connection.execute(sa.select(projection.c.fold).where(projection.c.id == 1)).scalar()
 
 
 def _all(connection: Connection) -> Iterator[Event]:

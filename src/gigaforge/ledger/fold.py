@@ -1,7 +1,8 @@
 """One event at a time: check it against the rules, then change the state. The only code that does either.
 
 The same function runs when an event is recorded (a refused one changes nothing) and when the ledger is verified (a refused
-one means that somebody wrote past the rules).
+one means that somebody wrote past the rules). Rules that came later than the first ledgers refuse what is recorded now, and
+are remarked where history breaks them (`State.newer_rule`): what was sound once stays readable.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import SystemTerms, Terms
 from gigaforge.quarters import Quarter
 
-__all__ = ["apply", "apply_data", "quarter_of"]
+__all__ = ["apply", "quarter_of", "record"]
 
 
 _EARLY_YEARS: Final = 5
@@ -57,12 +58,18 @@ def _ordinal(day: str) -> int:
 
 
 def apply(state: State, event: Event, register: Register) -> None:
-    """Check an event read from storage and change the state; `InputError` or `RefusedError` where it may not stand."""
-    apply_data(state, event, k.check_data(event.kind, event.data), register)
+    """Check an event of the history and change the state; `InputError` or `RefusedError` where it may not stand."""
+    state.recording = False
+    _apply(state, event, k.check_data(event.kind, event.data), register)
 
 
-def apply_data(state: State, event: Event, data: k.Part, register: Register) -> None:
-    """As `apply`, with the event's data checked before."""
+def record(state: State, event: Event, data: k.Part, register: Register) -> None:
+    """As `apply`, of an event that is recorded now, with its data checked before: by every rule, the latest too."""
+    state.recording = True
+    _apply(state, event, data, register)
+
+
+def _apply(state: State, event: Event, data: k.Part, register: Register) -> None:
     event.check_shape()
     if (state.seq == 0) != (event.kind == "opened"):
         raise RefusedError("opened", "a ledger begins with the event 'opened', and has one")
@@ -86,7 +93,7 @@ def _not_long_ago(state: State, event: Event, day: str, what: str) -> None:
         earliest = f"{int(event.recorded_at[:4]) - _LATE_YEARS}{event.recorded_at[4:10]}"
         why = f"{_LATE_YEARS} years before the day of recording"
     if day < earliest:
-        raise RefusedError("long-ago", f"{what} {day} lies before {earliest}, {why}; is the year right?")
+        state.newer_rule("long-ago", event.seq, f"{what} {day} lies before {earliest}, {why}; is the year right?")
 
 
 def _known_party(state: State, event: Event) -> None:
@@ -154,14 +161,24 @@ def _checkpoint(state: State, event: Event, data: k.Checkpoint, register: Regist
         raise RefusedError(
             "other-head", f"event {data.count} is not {data.head[:12]}: this checkpoint is of another record"
         )
-    current = state.parties[party]["keys"][-1]["public"]
-    if data.key != fingerprint(current):  # whoever found a key that was replaced signs nothing any more
-        raise RefusedError(
-            "signature", f"key {data.key} is not the current one of {party!r}, which is {fingerprint(current)}"
-        )
-    if not signature_holds(current, checkpoint_bytes(state.ledger, party, data.count, data.head), data.signature):
-        raise RefusedError("signature", f"the current key of {party!r} did not sign this checkpoint")
+    public, current = _key_named(state, party, data.key), state.parties[party]["keys"][-1]["public"]
+    if not signature_holds(public, checkpoint_bytes(state.ledger, party, data.count, data.head), data.signature):
+        raise RefusedError("signature", f"key {data.key} of {party!r} did not sign this checkpoint")
+    if public != current:  # whoever found a key that was replaced signs nothing any more
+        problem = f"key {data.key} is not the current one of {party!r}, which is {fingerprint(current)}"
+        state.newer_rule("signature", event.seq, problem)
+        return  # it counts as nobody's word
     state.checkpoints[party] = {"seq": event.seq, "count": data.count, "head": data.head, "key": data.key}
+
+
+def _key_named(state: State, party: str, name: str) -> str:
+    keys = [key["public"] for key in state.parties[party]["keys"]]
+    found = next((public for public in keys if fingerprint(public) == name), None)
+    if found is None:
+        raise RefusedError(
+            "signature", f"key {name} is not the current one of {party!r}, which is {fingerprint(keys[-1])}"
+        )
+    return str(found)
 
 
 # Racks and sites
@@ -245,21 +262,23 @@ def _standing(register: Register, racks: list[str], allowed: tuple[str, ...], wh
     return out
 
 
-def _when(event: Event, racks: list[Rack]) -> tuple[int, int]:
+def _when(state: State, event: Event, racks: list[Rack]) -> tuple[int, int]:
     """Quarter and day of an event, which comes no earlier than what happened to its racks before."""
-    day = _ordinal(event.happened_on)
-    late = next((rack for rack in racks if rack.day > day), None)
-    if late is not None:
-        raise RefusedError(
-            "order-of-events",
-            f"rack {late.rack} became {late.status} on {date.fromordinal(late.day)} (event {late.last}), after {event.happened_on}",
+    quarter, day = quarter_of(event.happened_on), _ordinal(event.happened_on)
+    for late in (rack for rack in racks if rack.day > day):
+        problem = (
+            f"rack {late.rack} became {late.status} on {date.fromordinal(late.day)} (event {late.last}), "
+            f"after {event.happened_on}"
         )
-    return quarter_of(event.happened_on), day
+        if quarter < max(late.delivered, late.online, late.accepted):
+            raise RefusedError("order-of-events", problem)
+        state.newer_rule("order-of-events", event.seq, problem)  # the first ledgers looked at quarters alone
+    return quarter, day
 
 
 def _installation(state: State, event: Event, data: k.Installation, register: Register) -> None:
     racks = _standing(register, data.racks, (DELIVERED,), "only a delivered rack can be installed")
-    quarter, day = _when(event, racks)
+    quarter, day = _when(state, event, racks)
     for rack in racks:
         state.move(register, rack, rack.step(event.seq, day, status=INSTALLED, online=quarter))
 
@@ -272,7 +291,7 @@ def _energisation(state: State, event: Event, data: k.Energisation, register: Re
         elsewhere = next((r for r in racks if r.site != data.site), None)
         if elsewhere is not None:
             raise RefusedError("other-site", f"rack {elsewhere.rack} is at {elsewhere.site}, not {data.site}")
-    quarter, day = _when(event, racks)
+    quarter, day = _when(state, event, racks)
     for rack in racks:
         online = quarter if rack.online < 0 else rack.online
         state.move(register, rack, rack.step(event.seq, day, status=ENERGISED, online=online))
@@ -292,7 +311,7 @@ def _acceptance(state: State, event: Event, data: k.Acceptance, register: Regist
     said = judge(terms, racks, data)
     if data.verdict != said:
         raise RefusedError("verdict", f"the measurements say {said!r}, the event {data.verdict!r}")
-    quarter, day = _when(event, racks)
+    quarter, day = _when(state, event, racks)
     for rack in racks:
         changes: dict[str, Any] = {"online": quarter if rack.online < 0 else rack.online}
         changes["status"] = {"pass": ACCEPTED, "doubtful": DOUBTFUL, "fail": FAILED}[said]
@@ -323,7 +342,7 @@ def judge(terms: Terms, racks: list[Rack], data: k.Acceptance) -> str:
 
 def _decommissioning(state: State, event: Event, data: k.Decommissioning, register: Register) -> None:
     racks = _standing(register, data.racks, IN_PLACE, "it is gone already")
-    quarter, day = _when(event, racks)
+    quarter, day = _when(state, event, racks)
     for rack in racks:
         state.move(register, rack, rack.step(event.seq, day, status=RETIRED, retired=quarter))
 

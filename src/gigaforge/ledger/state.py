@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from gigaforge.ledger.canonical import ZERO_HASH, canonical, parse_canonical
+from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.racks import VOID, Rack, Register, contributions
 from gigaforge.ledger.terms import Terms
 from gigaforge.quarters import Quarter
 
-__all__ = ["State"]
+__all__ = ["FOLD", "State"]
+
+FOLD: Final = 4
+"""Raise it with every change of what a fold yields, in the state or in racks: ledgers that an earlier version folded are folded
+anew when they are next opened."""
 
 
 @dataclass
@@ -35,6 +40,8 @@ class State:
         Verdict → tests.
     signed : list of str
         Kinds of events that must carry their party's signature since the ledger was opened; the terms may add others.
+    remarks : dict
+        Rule → events that break it, from before it was a rule.
     recording : bool
         An event is recorded now, and meets every rule. Not part of what is kept: an event that an earlier version recorded
         met the rules of its time.
@@ -63,6 +70,7 @@ class State:
     voided: dict[str, int] = field(default_factory=dict)
     signed: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
+    remarks: dict[str, list[int]] = field(default_factory=dict)
     recording: bool = field(default=False, init=False, repr=False, compare=False)
     _read: Terms | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -95,6 +103,17 @@ class State:
     def put_in_force(self, seq: int, terms: dict[str, Any]) -> None:
         """Terms that hold from now on."""
         self.terms, self.terms_seq, self._read = terms, seq, None
+
+    def newer_rule(self, rule: str, seq: int, problem: str) -> None:
+        """A rule that is younger than the first ledgers stands against an event: it is refused when it is recorded now.
+
+        Where it is history an earlier version took it rightly. It stays, what rests on it too, and the breach is remarked.
+        """
+        if self.recording:
+            raise RefusedError(rule, problem)
+        found = self.remarks.setdefault(rule, [])
+        if seq not in found[-1:]:
+            found.append(seq)
 
     def count(self, rack: Rack | None, sign: int) -> None:
         """Add a rack to the sums, or take it away."""

@@ -89,8 +89,9 @@ projection = sa.Table(
     sa.Column("head", sa.String(64), nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("body", _Bytes, nullable=False),
+    sa.Column("fold", sa.Integer, nullable=False, server_default="0"),
 )  # fmt: skip
-"""The state at the head (one row), kept for speed as the racks are. """
+"""The state at the head (one row), kept for speed as the racks are; `fold` is the `state.FOLD` of the version that folded both."""
 
 tokens = sa.Table(
     "tokens", metadata,
@@ -136,7 +137,7 @@ _PATIENCE: Final = {
 """How soon a PostgreSQL server that went away is given up [s; the last in ms]; the address may say otherwise."""
 _LOCK: Final = 0x6769676166
 _TURNS: Final[WeakKeyDictionary[Engine, threading.Lock]] = WeakKeyDictionary()
-_REVISION: Final = "0004"
+_REVISION: Final = "0005"
 """The migration that this version's tables need."""
 
 
@@ -261,13 +262,8 @@ def revision_of(engine: Engine) -> str | None:
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def migrate(engine: Engine) -> bool:
-    """Bring the tables to this version's shape (Alembic); safe to run by several at once.
-
-    Returns
-    -------
-    bool
-        Whether tables that held something changed: then the kept view must be folded anew.
+def migrate(engine: Engine) -> None:
+    """Bring the tables to this version's shape (Alembic); safe to run by several at once, and all or nothing.
 
     Raises
     ------
@@ -277,7 +273,7 @@ def migrate(engine: Engine) -> bool:
     """
     found = revision_of(engine)
     if found == _REVISION:
-        return False
+        return
     if found is not None and found > _REVISION:
         raise InputError(
             f"was written by a later version (tables {found}, known {_REVISION}); upgrade", shown(engine)
@@ -292,4 +288,3 @@ def migrate(engine: Engine) -> bool:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return found is not None

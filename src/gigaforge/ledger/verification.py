@@ -23,7 +23,7 @@ from gigaforge.ledger.fold import apply
 from gigaforge.ledger.keys import fingerprint, replaced_at, signature_holds
 from gigaforge.ledger.racks import MemoryRegister
 from gigaforge.ledger.signed import checkpoint_bytes
-from gigaforge.ledger.state import State
+from gigaforge.ledger.state import FOLD, State
 from gigaforge.ledger.storage import events, evidence, projection, racks, reading
 
 __all__ = ["Finding", "Verification", "verify", "verify_copy"]
@@ -43,11 +43,14 @@ class Finding:
         ``event 17``, ``evidence 3fa8...``, ``rack A-1``, ``checkpoint``.
     problem : str
         What is wrong.
+    stands : bool
+        The record is as it was recorded, and what is wrong counts for nothing in it: it can be read and restored.
 
     """
 
     where: str
     problem: str
+    stands: bool = False
 
 
 @dataclass
@@ -81,10 +84,15 @@ class Verification:
         """Nothing was found."""
         return not self.findings
 
-    def add(self, where: str, problem: str) -> None:
+    @property
+    def whole(self) -> bool:
+        """Nothing was changed, moved, added or lost, whatever an earlier version let in."""
+        return all(finding.stands for finding in self.findings)
+
+    def add(self, where: str, problem: str, *, stands: bool = False) -> None:
         """Note a finding."""
         if len(self.findings) < _ENOUGH:
-            self.findings.append(Finding(where, problem))
+            self.findings.append(Finding(where, problem, stands))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON output shows it."""
@@ -222,11 +230,23 @@ class _Chain:
             return
         try:
             apply(out.state, event, self.register)
+            if event.kind == "checkpoint" and event.seq in out.state.remarks.get("signature", [])[-1:]:
+                out.add(f"event {event.seq}", _by_replaced_key(out.state, event), stands=True)
             for item in event.evidence:
                 self.mentioned.setdefault(item.sha256, event.seq)
         except (GigaforgeError, KeyError, ValueError, TypeError, AttributeError) as problem:
             out.add(f"event {event.seq}", f"breaks a rule: {problem}")
             self.sound = False
+
+
+def _by_replaced_key(state: State, event: Event) -> str:
+    party, key = event.actor.party, event.data["key"]
+    keys = state.parties[party]["keys"]
+    seq = next(after["since"] for n, after in enumerate(keys[1:]) if fingerprint(keys[n]["public"]) == key)
+    return (
+        f"a checkpoint signed with key {key}, which is not the current one of {party!r}: event {seq} had replaced it. "
+        f"Somebody else may hold it; it counts as nobody's word. Ask {party}"
+    )
 
 
 def _rows(connection: Connection) -> Iterator[_Row]:
@@ -266,7 +286,9 @@ def _check_view(connection: Connection, out: Verification, register: MemoryRegis
         out.add("state", "the kept state is missing")
     elif isinstance(row.seq, int) and row.seq > out.events:
         out.add(f"event {out.events + 1}", f"the last {row.seq - out.events} events are missing")
-    elif bytes(row.body) != body or row.sha256 != sha256(body) or (row.seq, row.head) != (out.events, out.head):
+    elif bytes(row.body) != body or (row.sha256, row.seq, row.head, row.fold) != (
+        sha256(body), out.events, out.head, FOLD,
+    ):  # fmt: skip
         out.add("state", "the kept state is not what the events yield")
     left = dict(register.racks)
     for found in connection.execution_options(yield_per=_PAGE).execute(sa.select(racks)):

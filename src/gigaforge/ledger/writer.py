@@ -14,11 +14,11 @@ from gigaforge.ledger import kinds as k
 from gigaforge.ledger.canonical import canonical, sha256
 from gigaforge.ledger.errors import RefusedError
 from gigaforge.ledger.event import Draft, Event, Evidence, timestamp
-from gigaforge.ledger.fold import apply_data, judge
+from gigaforge.ledger.fold import judge, record
 from gigaforge.ledger.investment import terms_of
 from gigaforge.ledger.measured import refuse_meaningless
 from gigaforge.ledger.register import StoredRegister
-from gigaforge.ledger.state import State
+from gigaforge.ledger.state import FOLD, State
 from gigaforge.ledger.storage import events, evidence, projection
 
 __all__ = ["Writer", "insert_all", "keep_state", "printable", "recorded_before", "store_evidence"]
@@ -45,7 +45,6 @@ class Writer:
     def __init__(self, connection: Connection, state: State, register: StoredRegister, ledger: str) -> None:
         self.connection = connection
         self.state = state
-        state.recording = True
         self.register = register
         self.ledger = ledger
         self._rows: list[dict[str, Any]] = []
@@ -65,7 +64,7 @@ class Writer:
             content["signature"] = dict(draft.signature)
         now = max(timestamp(datetime.now(UTC)), self.state.recorded_at)
         event = Event.of(self.state.seq + 1, self.state.head, now, content)
-        apply_data(self.state, event, data, self.register)
+        record(self.state, event, data, self.register)
         self.register.pending[event.seq] = event
         key = f"{draft.actor.party} {draft.key}" if draft.key else None
         self._rows.append({"seq": event.seq, "hash": event.hash, "kind": event.kind, "party": draft.actor.party,
@@ -143,7 +142,7 @@ def keep_state(connection: Connection, state: State, *, first: bool) -> None:
     body = state.body()
     row = {"seq": state.seq, "head": state.head, "sha256": sha256(body), "body": body}
     if first:
-        connection.execute(sa.insert(projection).values(id=1, **row))
+        connection.execute(sa.insert(projection).values(id=1, fold=FOLD, **row))
     else:
         connection.execute(sa.update(projection).where(projection.c.id == 1).values(row))
 
