@@ -210,7 +210,11 @@ def verify(
 
         with suppress(BrokenLedgerError):  # which event cannot be folded is what is read now
             Ledger.open(where).close()
-        result = verification.verify(open_engine(where), checkpoints=kept, copies=copies)
+        engine = open_engine(where)
+        try:
+            result = verification.verify(engine, checkpoints=kept, copies=copies)
+        finally:
+            engine.dispose()
     _tell(result, as_json)
 
 

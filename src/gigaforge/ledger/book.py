@@ -94,8 +94,12 @@ class Ledger:
         if revision_of(engine) is None:
             raise InputError("holds no ledger; `gigaforge ledger init` makes one", path)
         ledger = cls(engine)
-        migrate(engine)
-        ledger._fold_as_this_version()
+        try:
+            migrate(engine)
+            ledger._fold_as_this_version()
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     @classmethod
