@@ -310,6 +310,18 @@ def rotate(ledger: Ledger, folder: Path) -> Event:
     return ledger.append(actions.rotation(ledger, ANN, old, new))
 
 
+def test_a_copy_is_kept_behind_a_link(full: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "shelf").mkdir()
+    link, kept = tmp_path / "copy.jsonl", tmp_path / "shelf" / "kept.jsonl"
+    link.symlink_to(kept)
+    for rack in ("L1", "L2"):
+        count, head = export(full, link)
+        assert link.is_symlink()
+        assert (count, head) == (len(kept.read_bytes().splitlines()), full.state().head)
+        deliver(full, rack)
+    assert [file.name for file in (tmp_path / "shelf").iterdir()] == ["kept.jsonl"]
+
+
 def test_a_reader_that_stops_reading_does_not_cost_the_kept_file(
     full: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ _KEPT: Final = (
 
 @contextmanager
 def whole_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
-    """A file that appears whole or not at all, on disk when the block ends.
+    """A file that appears whole or not at all, on disk when the block ends; a link stays, and what it leads to is written.
 
     Parameters
     ----------
@@ -55,6 +55,7 @@ def whole_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
         raise InputError(
             "exists and may be a proof that you need; it is not written over, choose another name", str(path)
         )
+    path = Path(os.path.realpath(path))
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     except OSError as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,9 +113,8 @@ class Settings:
         """
         if (self.certificate is None) != (self.private_key is None):
             raise InputError("give both --tls-certificate and --tls-key", "--tls-certificate")
-        for path in (self.certificate, self.private_key):
-            if path is not None and not path.is_file():
-                raise InputError("is not a file", str(path))
+        if self.certificate is not None and self.private_key is not None:
+            _check_pair(self.certificate, self.private_key)
         if self.behind_proxy:
             try:
                 ipaddress.ip_address(self.behind_proxy)
@@ -135,3 +135,31 @@ class Settings:
             self.oidc.check()
             if not self.ledger:
                 raise InputError("people log in to a ledger, and there is none; give --ledger", "--oidc-issuer")
+
+
+def _check_pair(certificate: Path, private_key: Path) -> None:
+    """A server must be able to start with them by itself."""
+    for path in (certificate, private_key):
+        if not path.is_file():
+            raise InputError("is not a file", str(path))
+    locked = False
+
+    def password() -> str:
+        nonlocal locked
+        locked = True
+        return ""
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, private_key, password)
+    except OSError as problem:  # of which ssl.SSLError is one
+        if locked:
+            why = "is locked with a password, which nobody types when a server starts; give a key without one that only you can read"
+            raise InputError(why, f"--tls-key {private_key}") from None
+        if not isinstance(problem, ssl.SSLError):
+            raise InputError(f"cannot be read: {problem.strerror}", str(problem.filename or certificate)) from None
+        why = (
+            "is not the key of this certificate" if problem.reason == "KEY_VALUES_MISMATCH"
+            else "and the certificate are not a pair that TLS can use; both are PEM files, '-----BEGIN CERTIFICATE-----' and "
+            "'-----BEGIN PRIVATE KEY-----'"
+        )  # fmt: skip
+        raise InputError(f"{why} ({certificate})", f"--tls-key {private_key}") from None

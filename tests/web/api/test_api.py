@@ -181,6 +181,22 @@ def test_evidence_goes_in_by_its_hash_and_comes_out_as_a_download(caller: Caller
     assert verify(ledger.engine).sound
 
 
+@pytest.mark.parametrize(
+    ("said", "asked", "kept"),
+    [("text/plain", {}, "text/plain"), ("text/plain", {"media_type": "text/csv"}, "text/csv"),
+     (None, {}, "application/octet-stream"), ("application/x-www-form-urlencoded", {}, "application/octet-stream")],
+)  # fmt: skip
+def test_evidence_is_of_the_kind_that_its_sender_said(
+    said: str | None, asked: dict, kept: str, caller: Caller
+) -> None:
+    digest = hashlib.sha256(b"note").hexdigest()
+    headers = {} if said is None else {"content-type": said}
+    sent = caller("openai/ann", "recorder").put(
+        f"/api/v1/evidence/{digest}", params=asked, content=b"note", headers=headers
+    )
+    assert sent.json()["media_type"] == kept
+
+
 def test_imports_report_rows_and_record_all_or_nothing(caller: Caller) -> None:
     cho = caller("nvidia/cho", "recorder")
     good = "rack,system,site,delivered_on\nN1,rack,abilene,2026-10-01\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from gigaforge.errors import InputError
 from gigaforge.ledger import Ledger
@@ -17,6 +17,10 @@ __all__ = ["body", "router"]
 
 router = APIRouter(tags=["uploads"])
 _BINARY = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}  # fmt: skip
+
+_UNKNOWN = "application/octet-stream"
+_FORM = "application/x-www-form-urlencoded"
+"""What curl says of any data that it is not told the kind of."""
 
 
 async def body(request: Request) -> bytes:
@@ -31,13 +35,18 @@ def store(
     ledger: Annotated[Ledger, Depends(book)],
     content: Annotated[bytes, Depends(body)],
     name: Annotated[str, Query(min_length=1, max_length=200)] = "evidence",
-    media_type: Annotated[str, Query(max_length=100)] = "application/octet-stream",
+    media_type: Annotated[str | None, Query(max_length=100, description="instead of Content-Type")] = None,
+    content_type: Annotated[str, Header(max_length=100, include_in_schema=False)] = _UNKNOWN,
 ) -> dict[str, Any]:
-    """Store a file under its SHA-256, which must be right; the answer goes into the `evidence` of an event, a claim, a decision or a release."""
+    """Store a file under its SHA-256, which must be right; the answer goes into the `evidence` of an event, a claim, a decision or a release.
+
+    What kind of file it is, `Content-Type` says or `media_type`.
+    """
     del who
     if digest(content) != sha256:
         raise InputError(f"the body hashes to {digest(content)}", "sha256")
-    return ledger.put_evidence(content, name, media_type).row()
+    kind = media_type or (_UNKNOWN if content_type == _FORM else content_type)
+    return ledger.put_evidence(content, name, kind).row()
 
 
 @router.post(
