@@ -12,6 +12,7 @@ import importlib.metadata
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -83,8 +84,53 @@ def _checked(workers: int | None) -> int:
 
 def _pool(count: int, *shared: Any) -> ProcessPoolExecutor:
     # forkserver: workers start clean, so threads of the caller (Arrow, HiGHS) cannot deadlock them
-    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_keep, initargs=shared)
+    context: Any = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+    apart: Any = _Apart(context)
+    return ProcessPoolExecutor(count, mp_context=apart, initializer=_keep, initargs=shared)
+
+
+class _Apart:
+    """A way to start processes that leaves the caller's script out of them.
+
+    Python runs the script again in every new process, so one without ``if __name__ == "__main__"`` would start the work that
+    it is in. What is sent out here lives in modules, which workers import themselves; the script has nothing that they need.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def Process(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 (the name that executors call)
+        """A process whose start does not tell it where the script is."""
+        process = self._context.Process(*args, **kwargs)
+
+        def apart() -> None:
+            del process.start  # it travels to the worker with all else that the process has
+            with _script_aside():
+                process.start()
+
+        process.start = apart
+        return process
+
+
+_ASIDE = threading.Lock()
+
+
+@contextmanager
+def _script_aside() -> Iterator[None]:
+    """Without the two attributes by which a new process finds the script of this one."""
+    main = sys.modules["__main__"]
+    with _ASIDE:
+        kept: dict[str, Any] = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+        try:
+            vars(main).pop("__file__", None)
+            main.__spec__ = None
+            yield
+        finally:
+            for name, value in kept.items():
+                setattr(main, name, value)
 
 
 @contextmanager

@@ -23,6 +23,20 @@ def test_order_is_kept_and_workers_change_nothing():
     assert answers[0] == answers[1] == [math.sqrt(i) for i in range(20)]
 
 
+def test_a_script_without_a_guard_runs_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import math, sys\n"
+        "from gigaforge.executor import map_ordered, open_executor\n"
+        "with open_executor(2) as executor:\n"
+        "    print(list(map_ordered(math.sqrt, [(4.0,), (9.0,)], executor)))\n"
+        "print(sys.modules['__main__'].__file__)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split("\n") == ["[2.0, 3.0]", str(script), ""]
+    assert done.stderr == ""
+
+
 def test_failures_reach_the_caller():
     with open_executor(1) as executor, pytest.raises(ValueError, match=r"math domain|nonnegative|positive"):
         list(map_ordered(math.sqrt, [(1.0,), (-1.0,)], executor))

@@ -34,6 +34,10 @@ from gigaforge.units import format_quantity
 __all__ = ["CoDesign", "cooptimise"]
 
 
+_TIME_LIMIT_S = 900.0
+"""Of each plan: programmes with all candidates take minutes where other work shares the cores."""
+
+
 @dataclass(frozen=True)
 class CoDesign:
     """The co-optimised plan, and how it was found.
@@ -87,7 +91,7 @@ def cooptimise(
     catalog : Catalog
         Default: the shipped one.
     options : SolverOptions
-        Gap and time limit of each of the two plans.
+        Gap and time limit of each of the two plans; default 0.5 % and 15 minutes.
     caps : int
         Power caps per system that the search may set.
     tolerance : float
@@ -95,7 +99,7 @@ def cooptimise(
     loop : bool
         Also design again at every quarter in which the roadmap moves (`gigaforge.buildout.redesign`).
     workers : int
-        Processes that search operating points; default one for each core.
+        Processes that search operating points; default one for each core. They need no ``if __name__ == "__main__"``.
     watch : callable
         Told of each stage.
 
@@ -109,6 +113,7 @@ def cooptimise(
     """
     tell = watch or (lambda _: None)
     catalog = catalog or load_catalog()
+    options = options or SolverOptions(time_limit_s=_TIME_LIMIT_S)
     started = time.perf_counter()
     check_against(scenario, catalog, scenario.name)
     resolved = resolve_models(scenario, catalog)

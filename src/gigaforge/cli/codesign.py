@@ -40,7 +40,7 @@ def codesign(
     gap: Annotated[str, typer.Option("--gap", help="Stop each plan this close to its bound")] = "0.5 %",
     time_limit: Annotated[
         str, typer.Option("--time-limit", help="Stop searching each plan after this, e.g. '2 min'")
-    ] = "5 min",
+    ] = "15 min",
     objective: Annotated[
         str | None, typer.Option("--objective", help="npv or cost, instead of the scenario's")
     ] = None,
@@ -126,6 +126,7 @@ def codesign(
 
 def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, folder: Path | None) -> None:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from gigaforge.units import format_quantity
@@ -172,5 +173,8 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         highlight=False,
     )
     print_roadmaps(answer, console)
+    for line in summary.get("warnings") or []:
+        console.print(f"[yellow]Mind[/yellow]      {escape(line)}", highlight=False)
     if folder is not None:
         console.print(f"Report    {folder / 'report.html'}", highlight=False, soft_wrap=True)
+        console.print(f"Points    {folder / 'candidates.parquet'}", highlight=False, soft_wrap=True)
