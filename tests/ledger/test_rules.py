@@ -12,9 +12,11 @@ import pytest
 from gigaforge.cli.ledger_read import show, state
 from gigaforge.errors import InputError
 from gigaforge.ledger import Actor, HeadMovedError, Ledger, RefusedError, actions, spans, verify
+from gigaforge.ledger.access import Identity
 from gigaforge.ledger.keys import new_key, read_key
 from gigaforge.ledger.overview import overview, rack_row
 from gigaforge.ledger.terms import SiteTerms, SystemTerms
+from gigaforge.web.pages.tranches import tranche_lines
 from tests.ledger.world import (
     AMOUNT,
     ANN,
@@ -163,6 +165,28 @@ def test_what_an_earlier_version_paid_on_such_racks_stays_sound_and_is_told(
         assert verify(ledger.engine).sound
         (notice,) = overview(ledger.state())["notices"]
         assert notice["words"].startswith("tranche 2, $10M, is paid, now lacks 750 kW")
+
+
+def test_a_tranche_that_earlier_claims_reach_asks_for_one_rack_more(ledger: Ledger) -> None:
+    """State, page and claim say the same."""
+    names = ready(ledger, 9)
+    terms = ledger.state().in_force()
+    assert terms is not None
+    ledger.append(actions.draft("claim", ANN, {"tranche": 1, "racks": names[:8]}))
+    assert overview(ledger.state())["next"]["words"] == "tranche 2, $10M: can be claimed"
+    with_one = actions.claim(ledger, ANN)
+    assert with_one.data["racks"] == names[8:]
+    ledger.append(actions.correction(ledger, ANN, ledger.events(kind="acceptance")[-1].seq, "meter was off"))
+    accept(ledger, *names[:8])
+    assert overview(ledger.state())["next"]["words"] == "tranche 2, $10M: one rack more to be accepted"
+    line = tranche_lines(ledger.state(), terms, Identity(ANN, "recorder"))[1]
+    assert (line.note, line.acts) == ("one rack more must be accepted", [])
+    with pytest.raises(RefusedError, match="tranche 2 needs one rack; none is free"):
+        actions.claim(ledger, ANN)
+    accept(ledger, names[8])
+    assert [act.name for act in tranche_lines(ledger.state(), terms, Identity(ANN, "recorder"))[1].acts] == ["claim"]
+    assert ledger.append(with_one).data["tranche"] == 2
+    assert verify(ledger.engine).sound
 
 
 def test_what_was_corrected_away_cannot_be_released(ledger: Ledger) -> None:

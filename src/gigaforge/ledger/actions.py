@@ -12,11 +12,10 @@ from gigaforge.ledger import kinds as k
 from gigaforge.ledger.book import Ledger
 from gigaforge.ledger.errors import RefusedError, UnknownError
 from gigaforge.ledger.event import Actor, Draft, Evidence
-from gigaforge.ledger.investment import Disputed, claimed_words, needed_for, nothing_claimed, terms_of
+from gigaforge.ledger.investment import Disputed, claim_words, claimed_words, nothing_claimed, terms_of, to_claim
 from gigaforge.ledger.keys import fingerprint, public_of, sign
 from gigaforge.ledger.signed import checkpoint_bytes, rotation_bytes
 from gigaforge.ledger.state import State
-from gigaforge.units import format_at_least
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -70,19 +69,19 @@ def claim(ledger: Ledger, actor: Actor, tranche: int | None = None, *, note: str
         raise RefusedError("claimed", claimed_words(standing))
     if why := nothing_claimed(state):
         raise RefusedError("disputed", why)
-    needed = needed_for(state, terms, number)
+    needed = to_claim(state, terms, number)
     disputed = ledger.disputed() if state.disputes else Disputed()
     lacking = needed - (state.accepted_w - state.claimed_w - disputed.watts)
     if disputed.racks and lacking > 0:
         raise RefusedError(
             "too-little",
-            f"tranche {number} lacks {format_at_least(lacking, 'power')} of accepted racks that are free; {disputed.words()} "
+            f"tranche {number} lacks {claim_words(lacking, ' of accepted racks that are free')}; {disputed.words()} "
             "and carry no claim until whoever disputes them settles",
         )
     racks = ledger.claimable(needed)
     if not racks:
         raise RefusedError(
-            "too-little", f"tranche {number} needs {format_at_least(needed, 'power')} of accepted racks; none is free"
+            "too-little", f"tranche {number} needs {claim_words(needed, ' of accepted racks')}; none is free"
         )
     return draft("claim", actor, {"tranche": number, "racks": racks, **({"note": note} if note else {})}, key=key)
 

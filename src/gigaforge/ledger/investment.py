@@ -22,6 +22,7 @@ __all__ = [
     "approve",
     "carried_w",
     "claim",
+    "claim_words",
     "commit",
     "held_back",
     "lacks_since_paid",
@@ -29,9 +30,12 @@ __all__ = [
     "release",
     "settle_signature",
     "terms_of",
+    "to_claim",
 ]
 
 _SERVER: Final = ("seq", "previous", "recorded_at", "signature", "hash")
+_ANY_RACK: Final = 1
+"""Every rack that counts reaches this. [W]"""
 _STANDING: Final = ("pending", "approved", "released")
 
 
@@ -154,6 +158,16 @@ def carried_w(claim: dict[str, Any]) -> int:
 def needed_for(state: State, terms: Terms, tranche: int) -> int:
     """Power that racks must add so that claims up to this tranche stand on enough. [W]"""
     return max(tranche * terms.per_w - sum(carried_w(c) for c in _up_to(state, tranche)), 0)
+
+
+def to_claim(state: State, terms: Terms, tranche: int) -> int:
+    """Power of free racks that a claim of this tranche asks for: one rack at least, where earlier claims reach its threshold. [W]"""
+    return max(needed_for(state, terms, tranche), _ANY_RACK)
+
+
+def claim_words(lacking_w: int, of: str = "") -> str:
+    """So much of what `to_claim` asks for: "250 kW" of something, or "one rack"."""
+    return "one rack" if lacking_w == _ANY_RACK else format_at_least(lacking_w, "power") + of
 
 
 def _asked(state: State, terms: Terms, tranche: int) -> int:

@@ -9,17 +9,19 @@ from gigaforge.ledger.investment import (
     Disputed,
     Shortfall,
     carried_w,
+    claim_words,
     held_back,
     lacks_since_paid,
     needed_for,
     nothing_claimed,
+    to_claim,
 )
 from gigaforge.ledger.objections import held_claims, objections, objections_to_all
 from gigaforge.ledger.racks import IN_PLACE, Rack
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.quarters import Quarter
-from gigaforge.units import format_at_least, format_at_most, format_quantity
+from gigaforge.units import format_at_most, format_quantity
 
 __all__ = ["dispute_words", "overview", "rack_row", "standing_rows"]
 
@@ -139,10 +141,10 @@ def _next(state: State, terms: Terms | None, disputed: Disputed) -> dict[str, An
         return None
     needed = needed_for(state, terms, number)
     free = max(state.accepted_w - state.claimed_w - disputed.watts, 0)
-    missing = max(needed - free, 0)
-    said = f"{format_at_least(missing, 'power')} more to be accepted" if missing else "can be claimed"
+    missing = max(to_claim(state, terms, number) - free, 0)
+    said = f"{claim_words(missing)} more to be accepted" if missing else "can be claimed"
     if missing and disputed.racks:
-        said = f"{format_at_least(missing, 'power')} more to be accepted or settled; {disputed.words()}"
+        said = f"{claim_words(missing)} more to be accepted or settled; {disputed.words()}"
     said = nothing_claimed(state) or said
     return {
         "tranche": number, "needed_w": needed, "free_w": free, "disputed_w": disputed.watts, "missing_w": missing,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gigaforge.ledger.attention import Notice, notices
-from gigaforge.ledger.investment import held_back, needed_for, nothing_claimed
+from gigaforge.ledger.investment import claim_words, held_back, nothing_claimed, to_claim
 from gigaforge.ledger.racks import ACCEPTED, DELIVERED, DOUBTFUL, ENERGISED, FAILED, INSTALLED
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import MilestoneTerm, Terms
@@ -172,10 +172,10 @@ def _next_step(state: State, terms: Terms) -> str:
         return f"{said} Every tranche is claimed."
     if why := nothing_claimed(state):
         return f"{said} {why[:1].upper()}{why[1:]}."
-    short = needed_for(state, terms, number) - max(state.accepted_w - state.claimed_w, 0)
+    short = to_claim(state, terms, number) - max(state.accepted_w - state.claimed_w, 0)
     amount = money(terms.amount_cents / 100)
     return said + (
-        f" {format_at_least(short, 'power')} more lets tranche {number}, {amount}, be claimed."
+        f" {claim_words(short).replace('one', 'One')} more lets tranche {number}, {amount}, be claimed."
         if short > 0
         else f" Tranche {number}, {amount}, can be claimed {'with racks that nobody disputes' if state.disputes else 'now'}."
     )

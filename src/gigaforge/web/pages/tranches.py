@@ -7,11 +7,19 @@ from typing import Any
 
 from gigaforge.ledger.access import Identity
 from gigaforge.ledger.attention import shortfall_words
-from gigaforge.ledger.investment import Shortfall, carried_w, held_back, lacks_since_paid, nothing_claimed
+from gigaforge.ledger.investment import (
+    Shortfall,
+    carried_w,
+    claim_words,
+    held_back,
+    lacks_since_paid,
+    needed_for,
+    nothing_claimed,
+    to_claim,
+)
 from gigaforge.ledger.state import State
 from gigaforge.ledger.terms import Terms
 from gigaforge.report.story import money, power
-from gigaforge.units import format_at_least
 
 __all__ = ["Act", "Share", "TrancheLine", "agreement_acts", "command_of", "shares", "tranche_lines"]
 
@@ -114,6 +122,7 @@ def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine
     """All tranches in order; `acts` are those that rules and role leave to this reader."""
     lines, short = [], lacks_since_paid(state)
     why = ""
+    free_w = max(state.accepted_w - state.claimed_w, 0)
     next_one = True  # only the first unclaimed tranche can be claimed
     for index in range(1, terms.tranches + 1):
         claim = state.live_claim(index)
@@ -134,8 +143,8 @@ def tranche_lines(state: State, terms: Terms, who: Identity) -> list[TrancheLine
                 )
             )
             continue
-        lacking = index * terms.per_w - state.accepted_w
-        missing = format_at_least(lacking, "power") if lacking > 0 else "nothing"
+        lacking = (to_claim if next_one else needed_for)(state, terms, index) - free_w
+        missing = claim_words(lacking) if lacking > 0 else "nothing"
         note = f"{missing} more must be accepted" if lacking > 0 else "Can be claimed"
         if next_one and (why := nothing_claimed(state)):
             note = f"{note}; {why}" if lacking > 0 else f"{why[:1].upper()}{why[1:]}"
