@@ -13,12 +13,12 @@ import pytest
 from gigaforge.buildout.actuals import past_from, read_actuals, register_actuals
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.diff import diff_actuals, diff_plans
-from gigaforge.buildout.explain import milestones, sentences
+from gigaforge.buildout.explain import _none_for, milestones, sentences
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import _warnings, plan
 from gigaforge.buildout.problem import premises_of, problem_from
 from gigaforge.buildout.replan import check_standing
-from gigaforge.buildout.scarcity import what_happened
+from gigaforge.buildout.scarcity import Scarcity, what_happened
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.report.story import headline
@@ -199,6 +199,40 @@ def test_a_claim_that_a_plan_would_lose_says_where_the_search_cannot_tell(stocke
         assert ("that the search leaves open" in words) == (
             told and ("would cost more" in words or "add less" in words)
         )
+
+
+def test_part_blocks_of_supply_are_no_systems_left(standing: Plan) -> None:
+    p, d, none = standing.problem, standing.decisions, np.zeros(len(standing.problem.quarters))
+    more = replace(p, supply=p.supply + 3.0)  # blocks are of eight
+    before, now = (Scarcity.of(x, d, none.tolist(), none, 1) for x in (p, more))
+    np.testing.assert_array_equal(now.left, before.left)
+    used_up = replace(now, taken=now.offered - now.part)
+    told = f"all but 6 of the {now.offered[0]:,.0f} a systems that supply gives by then are bought"
+    assert used_up.spent(np.array([True, False])) == [
+        f"{told} (the rest: under a whole block of 8 in each quarter's supply)"
+    ]
+
+
+def test_systems_that_no_site_with_room_takes_are_told_as_such(standing: Plan) -> None:
+    p, none = standing.problem, np.zeros(len(standing.problem.quarters))
+    last = len(p.quarters) - 1
+    unfit = [{"site": p.sites[0], "system": p.systems[1], "why": "draws 600 kW, the halls take racks of 250 kW"}]
+    now = Scarcity.of(replace(p, unfit=unfit), standing.decisions, none.tolist(), none, last)
+    now = replace(
+        now, offered_then=np.array([0.0, 400.0]), taken_then=np.zeros(2), part_then=np.zeros(2), stock=np.zeros(2)
+    )
+    heavy = (
+        f"400 b systems could be had, but no site with room takes them: {p.systems[1]} draws 600 kW, the halls take racks "
+        f"of 250 kW ({p.sites[0]})"
+    )
+    assert _none_for(now.p, now, [0], np.array([True, False]), last) == [heavy]
+    assert _none_for(now.p, replace(now, offered_then=np.zeros(2)), [0], np.array([True, False]), last) == [
+        "no system is supplied then"
+    ]
+    few = replace(now, offered_then=np.array([5.0, 0.0]), part_then=np.array([5.0, 0.0]))
+    assert _none_for(now.p, few, [0], np.array([True, False]), last) == [
+        "5 systems supplied then are left (under a whole block of 8)"
+    ]
 
 
 def test_why_tokens_are_not_served_is_told_in_figures_of_the_tables(stocked: tuple[pd.DataFrame, Plan]) -> None:

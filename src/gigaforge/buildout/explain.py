@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.problem import Array, Problem
@@ -181,18 +182,14 @@ def _why_unserved(p: Problem, d: Decisions, now: Scarcity, t: int, or_little: st
     full = now.full()
     if len(full) == int((now.energised_w > 0).sum()):
         return [*out, now.full_words()] if full else [*out, "no power is energised"]
-    roomy = [s for s in range(len(p.sites)) if s not in full]
+    roomy = [s for s in range(len(p.sites)) if s not in full and now.energised_w[s] > 0]
     could = np.array([p.can_host[roomy][:, p.line_of == i, t].any() for i in range(len(p.lines))])
-    left_then = float(np.maximum(now.offered_then - now.taken_then, 0.0)[could].sum() + now.stock[could].sum())
+    left_then = float(now.left_then[could].sum())
     out.append(f"{used} of the {energised} energised are in use")
     if full:
         out.append(now.full_words())
     if left_then < p.scenario.block:
-        bought = float(now.taken_then[could].sum())
-        return [
-            *out,
-            f"all {bought:,.0f} systems supplied then are bought" if bought else "no system is supplied then",
-        ]
+        return [*out, *_none_for(p, now, roomy, could, t)]
     out.append(f"{left_then:,.0f} more systems could be had")
     cash = now.cash_words(p.scenario.block * float(p.rack_price_usd[:, t].max()))
     if cash:
@@ -203,6 +200,35 @@ def _why_unserved(p: Problem, d: Decisions, now: Scarcity, t: int, or_little: st
         *out,
         f"in {time} they would add less to the plan than they cost, even with their book value at its end{or_little}",
     ]
+
+
+def _none_for(p: Problem, now: Scarcity, roomy: list[int], could: NDArray[np.bool_], t: int) -> list[str]:
+    """Why sites with room, `roomy`, get no more systems: those that they take, `could` (L,), are bought or never came."""
+    out = []
+    bought, part = float(now.taken_then[could].sum()), float(now.part_then[could].sum())
+    barred = [i for i in np.flatnonzero(~could) if now.left_then[i] >= 1]
+    taken = " that sites with room take" if barred else ""
+    if bought:
+        out.append(f"all {bought:,.0f} systems supplied then{taken} are bought")
+    if part >= 1:
+        out[-1:] = [
+            f"{out[-1]}, but for {part:,.0f}" if out else f"{part:,.0f} systems supplied then{taken} are left"
+        ]
+        out[-1] += f" (under a whole block of {p.scenario.block})"
+    for i in barred:
+        left = f"{now.left_then[i]:,.0f} {p.lines[i]} systems could be had, but no site with room takes them"
+        why = _unfit_words(p, roomy, np.flatnonzero(p.line_of == i))
+        out.append(f"{left}{f': {why}' if why else f' in {p.quarters[t]}'}")
+    return out or ["no system is supplied then"]
+
+
+def _unfit_words(p: Problem, sites: list[int], systems: NDArray[np.int_]) -> str:
+    """Why systems cannot stand at sites: each reason once, with the sites that it holds for."""
+    where: dict[str, list[str]] = {}
+    for item in p.unfit:
+        if item["site"] in [p.sites[s] for s in sites] and item["system"] in [p.systems[k] for k in systems]:
+            where.setdefault(f"{item['system']} {item['why']}", []).append(item["site"])
+    return ", ".join(f"{why} ({listed(names)})" for why, names in where.items())
 
 
 def _stock(p: Problem, d: Decisions) -> list[str]:

@@ -29,6 +29,8 @@ class Scarcity:
         Systems that came or could have come by then, and those bought.
     offered_then, taken_then : (L,) array
         The same in the quarter alone.
+    part, part_then : (L,) array
+        Of those that came or could have come: what each quarter's supply leaves under a whole block, which no plan buys.
     stock : (L,) array
         Systems delivered and not deployed by then.
     cash_usd : float
@@ -46,6 +48,8 @@ class Scarcity:
     taken: Array
     offered_then: Array
     taken_then: Array
+    part: Array
+    part_then: Array
     stock: Array
     cash_usd: float
     cash_price: float
@@ -55,6 +59,8 @@ class Scarcity:
         """What a plan's decisions leave in quarter `t`."""
         lines = [p.line_of == line for line in range(len(p.lines))]
         bought, added = (np.array([x[:, mine].sum(axis=(0, 1)) for mine in lines]) for x in (d.bought, d.added))
+        part = p.supply % p.scenario.block
+        part[:, : p.past.quarters if p.past else 0] = 0.0  # what really came is bought whole
         near = slice(max(t - 1, 0), t + 1)
         return cls(
             p,
@@ -65,6 +71,8 @@ class Scarcity:
             taken=bought[:, : t + 1].sum(axis=1),
             offered_then=p.supply[:, t],
             taken_then=bought[:, t],
+            part=part[:, : t + 1].sum(axis=1),
+            part_then=part[:, t],
             stock=(bought - added)[:, : t + 1].sum(axis=1),
             cash_usd=max(float(balance_usd[near].min()), 0.0),
             cash_price=max(cash_price[near], default=0.0),
@@ -78,7 +86,12 @@ class Scarcity:
     @property
     def left(self) -> Array:
         """Systems that could have been deployed by then and were not. Shape (L,)."""
-        return np.maximum(self.offered - self.taken, 0.0) + np.maximum(self.stock, 0.0)
+        return np.maximum(self.offered - self.part - self.taken, 0.0) + np.maximum(self.stock, 0.0)
+
+    @property
+    def left_then(self) -> Array:
+        """Systems that could have been bought in the quarter and were not, and stock. Shape (L,)."""
+        return np.maximum(self.offered_then - self.part_then - self.taken_then, 0.0) + np.maximum(self.stock, 0.0)
 
     def full(self) -> list[int]:
         """Sites with no room to speak of."""
@@ -96,17 +109,20 @@ class Scarcity:
         when = f"delivered by {self.p.quarters[past.quarters - 1]} or supplied since" if past else ""
         out = []
         for i in np.flatnonzero(lines):
-            offered, taken = float(self.offered[i]), float(self.taken[i])
-            if not offered or taken < _SPENT * offered:
+            offered, taken, part = float(self.offered[i]), float(self.taken[i]), float(self.part[i])
+            if not taken or taken < _SPENT * (offered - part):
                 continue
             rest = f"all but {offered - taken:,.0f} of the" if offered > taken else "all"
-            systems = f"{offered:,.0f} {self.p.lines[i]} systems"
-            out.append(
-                f"{rest} {systems} {when} are bought"
-                if when
-                else f"{rest} {systems} that supply gives by then are bought"
-            )
+            systems = f"{offered:,.0f} {self.p.lines[i]} systems {when or 'that supply gives by then'}"
+            out.append(f"{rest} {systems} are bought{self._part_words(offered - taken, part)}")
         return out
+
+    def _part_words(self, left: float, part: float) -> str:
+        """That systems left over are no whole block of any quarter's supply."""
+        if part < 1:
+            return ""
+        which = f"{part:,.0f} of those left" if left > part + 0.5 else "the rest"
+        return f" ({which}: under a whole block of {self.p.scenario.block} in each quarter's supply)"
 
     def stock_words(self) -> list[str]:
         """What was delivered and waits."""
