@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["register"]
+__all__ = ["Pace", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -89,25 +90,74 @@ def risk(
         _print(Console(), result.summary, folder)
 
 
+class Pace:
+    """How far the present step is, how long all has taken, and how long the step is likely to take still.
+
+    The time left is that of what was done in this run of the command: futures kept from an earlier one cost nothing.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.started = self.begun = self.at = clock()
+        self.what, self.first, self.done, self.total = "starting", 0, 0, 0
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Note what has been done; another `what` is another step."""
+        self.at = self.clock()
+        if what != self.what:
+            self.what, self.begun, self.first = what, self.at, done
+        self.done, self.total = done, total
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to the step's end; None where nothing tells."""
+        new = self.done - self.first
+        if not self.total or new <= 0 or self.done >= self.total:
+            return None
+        left = (self.at - self.begun) * (self.total - self.done) / new
+        return max(left - (self.clock() - self.at), 0.0)
+
+    def words(self) -> str:
+        """As the bar shows it: "1:10 taken, 0:35 left"."""
+        taken, left = f"{_clock(self.clock() - self.started)} taken", self.left_s
+        return taken if left is None else f"{taken}, {_clock(left)} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with the time left on a terminal, a line at each tenth elsewhere."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """A bar with the time taken and left on a terminal, a line at each tenth elsewhere."""
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.text import Text
 
     if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+        pace = Pace()
+
+        class Times(ProgressColumn):
+            def render(self, _: Task) -> Text:
+                return Text(pace.words())
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=8),
+            TextColumn("{task.fields[count]}"),
+            Times(),
+        )
         with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("starting", total=None)
+            task = bar.add_task("starting", total=None, count="")
 
             def show(what: str, done: int, total: int) -> None:
-                bar.update(task, description=what, completed=done, total=total or None)
+                nonlocal task
+                if (what, total) != (pace.what, pace.total):  # a task keeps its total: each step is a task of its own
+                    bar.remove_task(task)
+                    task = bar.add_task(what, total=total or None, count="")
+                pace.step(what, done, total)
+                bar.update(task, completed=done, count=f"{done:,}/{total:,}" if total else "")
 
             yield show
         return
