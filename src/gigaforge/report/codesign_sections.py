@@ -20,7 +20,7 @@ from gigaforge.report.report_tables import Table
 from gigaforge.report.story import money
 from gigaforge.report.view import PlanView
 
-__all__ = ["change_parts", "codesign_parts", "numbers"]
+__all__ = ["change_parts", "codesign_parts", "numbers", "price_numbers"]
 
 Parts = tuple[list[str], list[str], list[Figure], list[Table]]
 """Leading sentences, listed statements, figures, tables."""
@@ -51,7 +51,7 @@ def codesign_parts(plan: PlanView) -> Parts:
         )  # fmt: skip
     prices = prices_over_time(plan.summary.get("shadow_prices") or {}, plan.quarters)
     if prices is not None:
-        figures.append(Figure("prices-over-time", "Prices over time", "", prices, _price_frame(plan)))
+        figures.append(Figure("prices-over-time", "Prices over time", "", prices, price_numbers(plan)))
     rows = found.get("chosen") or []
     if rows:
         figures.append(
@@ -154,14 +154,20 @@ def _frontier_words(rows: list[Mapping[str, Any]]) -> str:
     return f"{last} gives {best[last] / best[first]:.0f} times the tokens per joule of {first}."
 
 
-def _price_frame(plan: PlanView) -> pd.DataFrame:
+def price_numbers(plan: PlanView) -> pd.DataFrame:
+    """Every price that is ever above zero, also of sites and lines that are not the dearest and so not drawn."""
     prices = plan.summary.get("shadow_prices") or {}
-    columns: dict[str, Any] = {"quarter": plan.quarters}
-    for kind in ("power", "supply"):
+    columns: dict[str, Any] = {}
+    for kind, (words, scale) in _PRICED.items():
         for name, values in (prices.get(kind) or {}).items():
-            columns[f"{kind} {plan.label(name)}"] = values
-    columns["cash"] = prices.get("cash") or [0.0] * len(plan.quarters)
-    return pd.DataFrame(columns).round(4)
+            columns[f"{words.format(plan.label(name))}"] = [scale * v for v in values]
+    columns["A dollar, beyond its own worth, $"] = prices.get("cash") or []
+    kept = {n: v for n, v in columns.items() if len(v) == len(plan.quarters) and max(v, default=0.0) > 1e-6}
+    return pd.DataFrame(kept, index=pd.Index(plan.quarters, name="Quarter"))
+
+
+_PRICED = {"power": ("A MW at {}, $M", 1e-6), "supply": ("A rack of {}, $M", 1e-6),
+           "demand": ("A million tokens of {}, $", 1e6)}  # fmt: skip
 
 
 def _round_table(found: Mapping[str, Any]) -> Table:
@@ -186,7 +192,8 @@ def _event_tables(found: Mapping[str, Any]) -> list[Table]:
     note = (
         "Relaxed plans. Each row knows what ships or starts by then and takes the quarter's prices of tokens, racks and energy to stay, "
         "with all earlier purchases fixed: the plan as it stood, at the new prices; planned again with the points it had and the fastest "
-        "on what is new; designed again with all points. The last two columns are prices of the new design in that quarter: of a megawatt held for racks at the dearest site, of a rack more."
+        "on what is new; designed again with all points. The plan as it stood has not taken on what is new: where a run has come into "
+        "sight it need not train it, nor pay for what that takes, so planning again can be worth less. The last two columns are prices of the new design in that quarter: of a megawatt held for racks at the dearest site, of a rack more."
     )
     head = [
         "Quarter",

@@ -13,7 +13,7 @@ from gigaforge.errors import InputError
 from gigaforge.report.theme import Chart, accent, categorical, finish, ramp
 from gigaforge.units import format_quantity
 
-__all__ = ["design_pareto", "hardware_sensitivity", "iso_loss", "specialised_designs"]
+__all__ = ["BARS_SAY", "design_pareto", "hardware_sensitivity", "iso_loss", "specialised_designs"]
 
 _WORDS: Final = {
     "bf16_flop_s": "FLOP/s",
@@ -25,6 +25,10 @@ _WORDS: Final = {
     "power_drawn_w": "less power drawn",
 }
 _STEP: Final = 0.1
+BARS_SAY: Final = (
+    "Bars: worth of 10 % more, with its 80 % interval. Orange: what 10 % more costs in silicon, memory and power."
+)
+"""What the bars of `hardware_sensitivity` are, under the figure and beside it."""
 _BILLIONS: Final = "replace(datum.label, 'G', 'B')"
 
 
@@ -68,11 +72,8 @@ def hardware_sensitivity(rows: Sequence[Mapping[str, Any]], labels: Mapping[str,
     chart = layered.facet(facet=alt.Facet("platform:N", sort=platforms, title=None), columns=2).resolve_scale(
         x="independent"
     )
-    subtitle = (
-        "Bars: worth of 10 % more, with its 80 % interval. Orange: what 10 % more costs in silicon, memory and power."
-    )
-    made = finish(chart, "What each number of an accelerator is worth", subtitle, None, None)
-    made.title = alt.TitleParams("What each number of an accelerator is worth", subtitle=subtitle)
+    made = finish(chart, "What each number of an accelerator is worth", BARS_SAY, None, None)
+    made.title = alt.TitleParams("What each number of an accelerator is worth", subtitle=BARS_SAY)
     return made
 
 

@@ -9,7 +9,13 @@ from gigaforge.codesign.hardware.capacity import capacity_words
 from gigaforge.report.codesign_sections import numbers
 from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table
-from gigaforge.report.roadmap_figures import design_pareto, hardware_sensitivity, iso_loss, specialised_designs
+from gigaforge.report.roadmap_figures import (
+    BARS_SAY,
+    design_pareto,
+    hardware_sensitivity,
+    iso_loss,
+    specialised_designs,
+)
 from gigaforge.report.story import model_words, money
 from gigaforge.units import format_quantity
 
@@ -52,7 +58,7 @@ def hardware_parts(roadmaps: Mapping[str, Any], label: Callable[[str], str]) -> 
             "capacity acts in steps, so its slope is often zero: the table has what whole stacks more or less would do."
         )
         figures.append(
-            Figure("hardware-sensitivity", "What each number of an accelerator is worth", "",
+            Figure("hardware-sensitivity", "What each number of an accelerator is worth", BARS_SAY,
                    hardware_sensitivity(rows, names),
                    numbers([r | {"system": label(r["system"]), "parameter": _WHAT[r["parameter"]]} for r in rows], _BARS), note)
         )  # fmt: skip

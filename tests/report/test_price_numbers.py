@@ -1,0 +1,22 @@
+"""The numbers behind "Prices over time": what is drawn is in them, under its quarter and unit, and nothing that is always zero."""
+
+from __future__ import annotations
+
+import pytest
+
+from gigaforge.report.codesign_sections import price_numbers
+from gigaforge.report.view import PlanView
+
+
+def test_prices_have_their_quarters_and_units_and_no_empty_column() -> None:
+    prices = {
+        "power": {"abilene": [2e6, 0.0], "elsewhere": [0.0, 0.0]},
+        "supply": {"vera-rubin": [0.0, 3e6]},
+        "demand": {"chat": [4e-6, 5e-6]},
+        "cash": [0.0, 0.0],
+    }
+    frame = price_numbers(PlanView({"quarters": ["2028-Q4", "2029-Q1"], "shadow_prices": prices}, {}))
+    assert list(frame.index) == ["2028-Q4", "2029-Q1"]
+    assert frame.index.name == "Quarter"
+    assert list(frame.columns) == ["A MW at Abilene, $M", "A rack of Vera Rubin, $M", "A million tokens of Chat, $"]
+    assert frame.to_numpy().ravel().tolist() == pytest.approx([2.0, 0.0, 4.0, 0.0, 3.0, 5.0])
