@@ -25,7 +25,9 @@ from gigaforge.codesign.hardware import (
 )
 from gigaforge.codesign.hardware.capacity import capacity_words
 from gigaforge.codesign.hardware.converge import converge
-from gigaforge.codesign.hardware.evolve import fronts
+from gigaforge.codesign.hardware.cost import cost
+from gigaforge.codesign.hardware.evolve import fronts, limits_met
+from gigaforge.codesign.hardware.explained import at_power_limit, domain_words, other_domains, power_words
 from gigaforge.codesign.hardware.sensitivity import _moved
 from gigaforge.codesign.prices import Prices
 from gigaforge.errors import InputError, NoAnswerError
@@ -122,6 +124,35 @@ def test_specialised_designs_save_more_than_the_searches_noise_or_nothing() -> N
     assert again.scores.usd[0] == pytest.approx(general.scores.usd[0], rel=0.01)
     stacks = general.scores.costs.stacks[0]
     assert stacks == round(stacks), "memory is bought by the stack"
+
+
+def test_a_design_says_what_its_power_limit_leaves_and_what_other_domains_would_do() -> None:
+    question = Question(TECHNOLOGY, [training()], [1e15], ECONOMICS)
+    scorer = Scorer(question)
+    full = cost(BASE.change(power_w=np.inf), TECHNOLOGY).full_power_w
+    left = [
+        at_power_limit(question, d, cost(d, TECHNOLOGY)) for d in (BASE.change(power_w=f * full) for f in (1.0, 0.7))
+    ]
+    assert left[0]["clock"] == 1.0
+    assert power_words(left[0]) == ""
+    assert 0.5 < left[1]["clock"] < 1.0
+    assert left[1]["bf16_flop_s"] == pytest.approx(left[1]["clock"] * 2000e12)
+    assert f"would draw {full[0]:,.0f} W" in power_words(left[1])
+
+    rows = other_domains(question, scorer, BASE)
+    assert [r["nvlink_domain"] for r in rows] == sorted(TECHNOLOGY.domains)
+    mine = rows[0]
+    assert (mine["cost"], mine["seconds"], mine["system_usd"]) == (1.0, 1.0, 1.0)
+    wide = Scorer(question).score(BASE.change(nvlink_domain=72.0), enforce=False)
+    narrow = Scorer(question).score(BASE, enforce=False)
+    assert rows[-1]["cost"] == pytest.approx(float(wide.usd[0] / narrow.usd[0]))
+    assert rows[-1]["seconds"] == pytest.approx(float(narrow.tokens_per_s[0, 0] / wide.tokens_per_s[0, 0]))
+    assert "Its NVLink domain is 8. The same accelerator over 16 would cost" in domain_words(rows, 8.0)
+    # The least and the most allowed are told as limits, where there was a choice.
+    limits = limits_met(BASE, narrow, question)
+    assert "NVLink domain at its least" in limits
+    held = Question(TECHNOLOGY, [training()], [1e15], ECONOMICS, Limits({"nvlink_domain": (8.0, 8.0)}))
+    assert not any("domain" in line for line in limits_met(BASE, narrow, held))
 
 
 def test_two_objectives_give_a_front() -> None:

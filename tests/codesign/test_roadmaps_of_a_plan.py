@@ -25,7 +25,7 @@ from gigaforge.report.roadmap_sections import hardware_parts, model_parts
 from tests.buildout.small import catalog, points, scenario
 from tests.codesign.test_hardware_roadmap import decode, machine, training
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {
         "system": "rack-a", "parameter": p, "unit": "unit", "today": 10.0, "plan_usd": 1e6, "plan_usd_low": 8e5,
         "plan_usd_high": 1.2e6, "usd_per_accelerator": 100.0, "cost_usd_per_accelerator": cost,
@@ -37,10 +37,17 @@ DESIGN = {
     "bf16_flop_s": 4e15, "hbm_bytes": 3e11, "hbm_bandwidth_bytes_s": 2e13, "scale_up_bytes_s": 2e12,
     "scale_out_bytes_s": 1e11, "power_w": 2000.0, "nvlink_domain": 72.0,
 }  # fmt: skip
-NEXT = {
+ABOUT: dict[str, Any] = {
+    "at_power_limit": {"limit_w": 2000.0, "full_power_w": 3000.0, "clock": 0.8, "bf16_flop_s": 3.2e15},
+    "nvlink_domains": [
+        {"nvlink_domain": d, "cost": c, "seconds": t, "system_usd": u, "system_w": u}
+        for d, c, t, u in ((8.0, 1.2, 1.25, 0.97), (72.0, 1.0, 1.0, 1.0), (144.0, None, None, 1.01))
+    ],
+}
+NEXT: dict[str, Any] = {
     "technology": "n3-hbm4", "prices": "a plan", "reference": {"design": DESIGN, "words": "today's"},
-    "general": {"design": DESIGN, "words": "the next", "relative_cost": 0.6, "relative_cost_interval": [0.48, 0.78], "at_limit": ["heat"]},
-    "special": {"decode": {"design": DESIGN, "words": "for decode", "relative_cost": 0.5}}, "specialised_relative_cost": 0.57,
+    "general": {"design": DESIGN, "words": "the next", "relative_cost": 0.6, "relative_cost_interval": [0.48, 0.78], "at_limit": ["heat"]} | ABOUT,
+    "special": {"decode": {"design": DESIGN, "words": "for decode", "relative_cost": 0.5} | ABOUT}, "specialised_relative_cost": 0.57,
     "saved": 0.05, "noise": 0.001,
     "by_work": [{"work": "w", "design": d, "relative_cost": u} for d, u in (("general", 0.6), ("made for decode", 0.5))],
     "pareto": [
@@ -137,8 +144,8 @@ def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
         iso_loss(CHOICE, CURVE),
         design_pareto(
             NEXT["pareto"], [{"relative_cost": 1.0, "relative_joules": 1.0, "label": "reference", "words": "now"}]
-        ),  # type: ignore[arg-type]
-        specialised_designs(NEXT["by_work"]),  # type: ignore[arg-type]
+        ),
+        specialised_designs(NEXT["by_work"]),
     ):
         assert chart.to_dict()["$schema"]
     roadmaps: dict[str, Any] = {
@@ -150,6 +157,12 @@ def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
     assert any("One unit more of HBM bandwidth in every Rack-A accelerator is worth $100" in line for line in lead)
     assert {f.name for f in figures} == {"hardware-sensitivity", "specialised-designs", "design-pareto"}
     assert len(tables[0].rows) == 3
+    assert tables[0].rows[1][-3:] == ["3,000", "3.20", "60 %"]
+    assert [row[1] for row in tables[1].rows] == ["8", "72 (chosen)", "144"] * 2
+    assert any(
+        "would draw 3,000 W; within 2,000 W the clock then falls to 80 %, 3,200 TFLOP/s" in line for line in lead
+    )
+    assert "Its NVLink domain is 72. The same accelerator over 144 could not do all of the work." in lead
     lead, points_, figures, tables = model_parts(roadmaps)
     assert lead[0] == (
         "run (80B of 80B parameters, 10T tokens) serves 100T tokens of chat from 2028-Q1 to 2029-Q4 and costs $200M: "
@@ -169,7 +182,7 @@ def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
 
 def test_a_terminal_of_80_columns_shows_the_roadmaps_indented() -> None:
     console = Console(width=80, file=StringIO())
-    far = NEXT | {"general": NEXT["general"] | {"words": " ".join(["1.2 PFLOP/s"] * 12)}}  # type: ignore[operator]
+    far = NEXT | {"general": NEXT["general"] | {"words": " ".join(["1.2 PFLOP/s"] * 12)}}
     answer = {
         "hardware": {"sensitivity": ROWS, "next": far, "warnings": []},
         "models": {"choices": {"run": CHOICE}, "warnings": []},

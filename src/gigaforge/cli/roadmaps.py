@@ -166,6 +166,8 @@ def _say(console: Console, text: str, first: str = "  ", rest: str = "  ") -> No
 
 
 def _print_next(found: dict[str, Any], console: Console) -> None:
+    from gigaforge.codesign.hardware.explained import domain_words, power_words
+
     general, under = found["general"], " " * 12
     low, high = general["relative_cost_interval"]
     console.print(f"[bold]Next generation[/bold] in {found['technology']}, at {found['prices']}:", highlight=False)
@@ -179,6 +181,13 @@ def _print_next(found: dict[str, Any], console: Console) -> None:
         _say(console, f"a design for each phase saves {saved} more (noise of the search {noise})", under, under)
     for limit in general["at_limit"]:
         _say(console, f"at its limit: {limit}", under, under)
+    for name, one in {"general": general, **found["special"]}.items():
+        about = [
+            power_words(one.get("at_power_limit")),
+            domain_words(one.get("nvlink_domains") or [], one["design"]["nvlink_domain"]),
+        ]
+        if any(about):
+            _say(console, " ".join(filter(None, about)), f"  {name:9} ", under)
 
 
 def _print_models(choices: dict[str, Any], console: Console) -> None:

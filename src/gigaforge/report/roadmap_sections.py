@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gigaforge.codesign.hardware.capacity import capacity_words
+from gigaforge.codesign.hardware.explained import domain_words, power_words
 from gigaforge.report.codesign_sections import numbers
 from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table
@@ -67,7 +68,7 @@ def hardware_parts(roadmaps: Mapping[str, Any], label: Callable[[str], str]) -> 
             tables.append(_capacity_table(r, label))
     if answer:
         lead += _next_words(answer)
-        tables.append(_design_table(answer))
+        tables += [_design_table(answer), _domain_table(answer)]
         bars = [r for r in answer["by_work"] if r["relative_cost"] is not None]
         if len({r["design"] for r in bars}) > 1:
             figures.append(
@@ -147,7 +148,9 @@ def _next_words(answer: Mapping[str, Any]) -> list[str]:
     ]
     if general["at_limit"]:
         out.append(f"It stands at its limit in: {', '.join(general['at_limit'])}.")
-    return out
+    out.append(power_words(general.get("at_power_limit")))
+    out.append(domain_words(general.get("nvlink_domains") or [], general["design"]["nvlink_domain"]))
+    return [line for line in out if line]
 
 
 def _special_words(answer: Mapping[str, Any]) -> str:
@@ -173,6 +176,8 @@ def _design_table(answer: Mapping[str, Any]) -> Table:
         "Domain",
         "Scale-out, GB/s",
         "W",
+        "W, all at once",
+        "PFLOP/s then",
         "Cost",
     ]
     named = [("Reference", answer["reference"] | {"relative_cost": 1.0}), ("General", answer["general"])]
@@ -184,10 +189,46 @@ def _design_table(answer: Mapping[str, Any]) -> Table:
         rows.append(
             [name, f"{d['bf16_flop_s'] / 1e15:.2f}", f"{d['hbm_bytes'] / 1e9:,.0f}",
              f"{d['hbm_bandwidth_bytes_s'] / 1e12:.1f}", f"{d['scale_up_bytes_s'] / 1e9:,.0f}", f"{d['nvlink_domain']:.0f}",
-             f"{d['scale_out_bytes_s'] / 1e9:,.0f}", f"{d['power_w']:,.0f}", share]
+             f"{d['scale_out_bytes_s'] / 1e9:,.0f}", f"{d['power_w']:,.0f}",
+             *_all_at_once(one.get("at_power_limit")), share]
         )  # fmt: skip
-    note = "Cost of the design's own work over that of the same work on the reference."
+    note = (
+        "Cost of the design's own work over that of the same work on the reference. All at once: what all units would draw without "
+        "the limit, and what the clock that keeps the limit leaves of the bf16 rate."
+    )
     return Table("Designs for this plan's work at its prices", heads, rows, note=note)
+
+
+def _all_at_once(found: Mapping[str, float] | None) -> list[str]:
+    if found is None:
+        return ["", ""]
+    return [f"{found['full_power_w']:,.0f}", f"{found['bf16_flop_s'] / 1e15:.2f}"]
+
+
+def _domain_table(answer: Mapping[str, Any]) -> Table:
+    """Every design over the other NVLink domains."""
+    heads = [
+        "Design",
+        "NVLink domain",
+        "Cost of its work",
+        "Time it takes",
+        "Share of system, USD",
+        "Share of system, W",
+    ]
+    rows: list[list[Any]] = []
+    for name, one in {"General": answer["general"], **{f"For {n}": s for n, s in answer["special"].items()}}.items():
+        for r in one.get("nvlink_domains") or []:
+            chosen = " (chosen)" if r["nvlink_domain"] == one["design"]["nvlink_domain"] else ""
+            shares = (r[k] for k in ("cost", "seconds", "system_usd", "system_w"))
+            rows.append(
+                [
+                    name,
+                    f"{r['nvlink_domain']:.0f}{chosen}",
+                    *("–" if v is None else f"{100 * v:.1f} %" for v in shares),
+                ]
+            )
+    note = "Over the chosen domain's, the accelerator itself unchanged; – where it cannot do all of the work."
+    return Table("The same designs over other NVLink domains", heads, rows, note=note)
 
 
 def model_parts(roadmaps: Mapping[str, Any]) -> Parts:

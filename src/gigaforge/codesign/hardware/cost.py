@@ -10,7 +10,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,10 @@ class Costs:
     package_usd: Array
     accelerator_usd: Array
     rack_usd: Array
+
+    def take(self, index: Any) -> Self:
+        """Rows (NumPy indexing)."""
+        return type(self)(**{k: v[index] for k, v in vars(self).items()})
 
     def row(self, i: int) -> dict[str, float | bool]:
         """One design's numbers."""

@@ -258,10 +258,15 @@ def limits_met(designs: Designs, scores: Scores, question: Question) -> tuple[st
     t, limits = question.technology, question.limits
     row = designs.row(0)
     out = []
-    for name, (low, high) in limits.within(t).items():
-        if name != "nvlink_domain" and row[name] >= high * (1 - _SIMILAR):
+    ranges = limits.within(t)
+    domains = [d for d in t.domains if ranges["nvlink_domain"][0] <= d <= ranges["nvlink_domain"][1]]
+    ranges["nvlink_domain"] = (min(domains), max(domains))
+    for name, (low, high) in ranges.items():
+        if name == "nvlink_domain" and len(domains) == 1:
+            continue  # there was nothing to choose
+        if row[name] >= high * (1 - _SIMILAR):
             out.append(f"{PARAMETERS[name][0]} at its most")
-        elif name not in ("nvlink_domain", "power_w") and row[name] <= low * (1 + _SIMILAR):
+        elif name != "power_w" and row[name] <= low * (1 + _SIMILAR):
             out.append(f"{PARAMETERS[name][0]} at its least")
     c = scores.costs
     if c.die_mm2[0] >= t.die_mm2_max * (1 - _SIMILAR) and c.dies[0] >= t.dies_max:

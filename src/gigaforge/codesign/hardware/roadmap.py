@@ -12,12 +12,14 @@ import numpy as np
 from gigaforge.codesign.hardware.converge import Converged, converge
 from gigaforge.codesign.hardware.design import Designs
 from gigaforge.codesign.hardware.evolve import Evolution, evolve
+from gigaforge.codesign.hardware.explained import at_power_limit, other_domains
 from gigaforge.codesign.hardware.past import ratios
-from gigaforge.codesign.hardware.score import Question, Scorer, cost_interval
+from gigaforge.codesign.hardware.score import Question, Scorer, Ways, cost_interval
 from gigaforge.codesign.hardware.technologies import technology
 from gigaforge.codesign.hardware.technology import Technology
 from gigaforge.codesign.hardware.work import ServingWork
 from gigaforge.errors import NoAnswerError
+from gigaforge.executor import SerialExecutor, map_ordered
 
 __all__ = ["NextGeneration", "next_generation", "phase", "technology_of"]
 
@@ -63,6 +65,8 @@ class NextGeneration:
     noise : float
         How far repeated searches of one question end apart, the worst of all questions [fraction]. A specialised design
         that saves no more than this saves nothing that can be told.
+    domains : mapping of "general" or phase to list of dict
+        Each design over the other NVLink domains (`gigaforge.codesign.hardware.explained.other_domains`).
 
     """
 
@@ -77,6 +81,7 @@ class NextGeneration:
     table: list[dict[str, Any]]
     interval: tuple[float, float]
     noise: float
+    domains: Mapping[str, list[dict[str, float | None]]]
 
     @property
     def relative_usd(self) -> float:
@@ -100,9 +105,11 @@ class NextGeneration:
             "technology": self.question.technology.name,
             "prices": self.question.economics.source,
             "reference": {"design": self.reference.row(0), "words": self.reference.words(0)},
-            "general": _described(self.general, self.reference_usd)
+            "general": self._described("general", self.general, self.reference_usd)
             | {"relative_cost_interval": [self.relative_usd * f for f in self.interval]},
-            "special": {name: _described(e, self.reference_by_phase[name]) for name, e in self.special.items()},
+            "special": {
+                name: self._described(name, e, self.reference_by_phase[name]) for name, e in self.special.items()
+            },
             "specialised_relative_cost": self.specialised_usd if self.special else None,
             "saved": self.saved,
             "noise": self.noise,
@@ -122,6 +129,14 @@ class NextGeneration:
                 for i in keep
             ]
         return out
+
+    def _described(self, name: str, e: Evolution, reference_usd: float) -> dict[str, Any]:
+        return _described(e, reference_usd) | {
+            "at_power_limit": at_power_limit(
+                self.question, e.designs.take(slice(0, 1)), e.scores.costs.take(slice(0, 1))
+            ),
+            "nvlink_domains": self.domains.get(name, []),
+        }
 
 
 _PLAIN: Final = {"rack_usd": "share_of_system_usd", "rack_power_w": "share_of_system_w", "accelerator_usd": "price_usd",
@@ -211,13 +226,22 @@ def next_generation(
             question, objective="both", seed=seed, known=start, ways=scorer.ways, population=100, generations=26
         )
     best = general.designs.take(slice(0, 1))
+    tell("the same designs over other NVLink domains")
+    asked = [(questions[name], scorer.ways, one.found.designs.take(slice(0, 1))) for name, one in found.items()]
+    domains = dict(zip(found, map_ordered(_over_domains, asked, executor or SerialExecutor()), strict=True))
     tell("the interval of its cost")
     interval = cost_interval(scorer, best, float(scorer.score(best).usd[0]))
     return NextGeneration(
         question, reference, float(today.usd[0]), by_phase, float(today.joules[0]), general,
         {name: one.found for name, one in found.items() if name != "general"}, front,
-        _by_work(question, scorer, today.usd_by_work[0], found), interval, max(one.noise for one in found.values()),
+        _by_work(question, scorer, today.usd_by_work[0], found), interval, max(one.noise for one in found.values()), domains,
     )  # fmt: skip
+
+
+def _over_domains(question: Question, ways: Ways, design: Designs) -> list[dict[str, float | None]]:
+    scorer = Scorer(question)
+    scorer.add(ways)
+    return other_domains(question, scorer, design)
 
 
 def _by_work(question: Question, scorer: Scorer, today: Any, found: Mapping[str, Converged]) -> list[dict[str, Any]]:

@@ -163,7 +163,7 @@ class Scores:
     def take(self, index: Any) -> Scores:
         """Rows (NumPy indexing)."""
         arrays = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "costs"}
-        return Scores(**arrays, costs=Costs(**{k: v[index] for k, v in vars(self.costs).items()}))
+        return Scores(**arrays, costs=self.costs.take(index))
 
 
 class Scorer:
