@@ -6,11 +6,12 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from gigaforge.buildout.actuals import read_actuals
+from gigaforge.buildout.actuals import past_from, read_actuals
 from gigaforge.catalog import load_catalog
 from gigaforge.cli import main
 from gigaforge.cli.ledger_fields import RECORDED
@@ -23,6 +24,7 @@ from gigaforge.ledger.keys import read_key
 from gigaforge.ledger.statement import unsigned
 from gigaforge.ledger.statement_signing import check_statement, sign_statement, write_statement
 from gigaforge.perf.validation.runs import run_of
+from gigaforge.quarters import Quarter
 from tests.ledger.world import (
     ANN,
     BOB,
@@ -100,6 +102,27 @@ def test_rows_in_error_are_written_out_mended_and_sent_again(
     assert (again["code"], again["recorded"]) == (0, 2)
     for place in (file, tmp_path / "nowhere" / "x.csv"):
         assert "--errors" in run(capsys, *words, str(place))["error"]
+
+
+def test_racks_before_the_horizon_are_named_with_their_events(tmp_path: Path) -> None:
+    where = str(tmp_path / "ledger.db")
+    with new_ledger(where, tmp_path, first_quarter="2026-Q3") as ledger:
+        deliver(ledger, "A", day="2026-07-05")
+        accept(ledger, "A", day="2026-07-06")
+        early = deliver(ledger, *(f"B{n}" for n in range(5)), day="2025-03-05")
+        tested = accept(ledger, *(f"B{n}" for n in range(5)), day="2025-03-06")
+        horizon = SimpleNamespace(quarters=[Quarter.parse("2026-Q3") + n for n in range(8)], scenario="x")
+        with pytest.raises(InputError) as told:
+            past_from(read_actuals(f"ledger:{where}#2026-Q3"), horizon)
+        assert f"(racks B0, B1, B2 and 2 more, events {early.seq}, {tested.seq}): 5 racks added" in str(told.value)
+        assert "let the horizon begin with 2025-Q1" in str(told.value)
+        for wrong in (tested, early):
+            ledger.append(actions.correction(ledger, wrong.actor, wrong.seq, "2026, not 2025"))
+        assert list(actuals(where, "2026-Q3")["quarter"]) == ["2026-Q3"]
+        late = deliver(ledger, "B0", day="2025-06-05")
+        accept(ledger, "B0", day="2026-07-06")
+        with pytest.raises(InputError, match=rf"\(rack B0, event {late.seq}\): 1 rack delivered in 2025-Q2"):
+            past_from(read_actuals(f"ledger:{where}#2026-Q3"), horizon)
 
 
 def test_actuals_say_what_stood_at_the_end_of_each_quarter(tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ def _read(path: Path) -> tuple[pd.DataFrame, Sequence[str]]:
 
 
 def _rows(table: pd.DataFrame) -> Sequence[str]:
+    """What to call the rows: as their source does (`row_names` of the table's `attrs`), or by number."""
+    named = table.attrs.get("row_names")
+    if isinstance(named, list) and len(named) == len(table):
+        return [str(name) for name in named]
     return [f"row {i + 1}" for i in range(len(table))]
 
 
@@ -212,10 +216,17 @@ def _quarters(table: pd.DataFrame, problem: Premises, where: str) -> list[int]:
         raise InputError(str(wrong), where) from None
     outside = table[[not first <= q <= last for q in parsed]]
     if len(outside):
-        row = outside.sort_values("racks_added", ascending=False, kind="stable").iloc[0]  # one that says something
+        by = [column for column in ("racks_added", "racks_delivered") if column in outside.columns]
+        row = outside.sort_values(by, ascending=False, kind="stable").iloc[0]  # one that says something
+        delivered = float(row.get("racks_delivered", 0.0))
+        what, count = (
+            ("delivered", delivered) if not row["racks_added"] and delivered > 0 else ("added", row["racks_added"])
+        )
+        early = Quarter.parse(row["quarter"]) < first
+        moved = f"let the horizon begin with {min(parsed)}" if early else "move the horizon"
         raise InputError(
-            f"{_at(row)}: {row['racks_added']:,.0f} racks added in {row['quarter']}, which is outside the scenario's horizon, "
-            f"{first} to {last}; correct what was recorded, or move the horizon",
+            f"{_at(row)}: {count:,.0f} rack{'' if count == 1 else 's'} {what} in {row['quarter']}, which is outside the "
+            f"scenario's horizon, {first} to {last}; correct what was recorded, or {moved}",
             where,
         )
     seen = {q - first for q in parsed}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import statistics
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gigaforge.buildout.actuals import register_actuals
@@ -22,11 +22,13 @@ from gigaforge.quarters import Quarter
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["actuals", "actuals_rows", "current_quarter", "measured_runs", "read_measured"]
+__all__ = ["actuals", "actuals_rows", "current_quarter", "measured_runs", "named_rows", "read_measured"]
 
 COLUMNS: Final = ("quarter", "site", "system", "racks_added", "racks_retired", "racks_online", "racks_delivered",
                   "it_power_w", "facility_power_w", "deployed_w", "accepted_w")  # fmt: skip
 _TIMEOUT_S: Final = 60.0
+_NAMED: Final = 3
+"""Racks and events named in one message."""
 
 
 def actuals(where: str, through: str | None = None) -> pd.DataFrame:
@@ -58,13 +60,46 @@ def actuals(where: str, through: str | None = None) -> pd.DataFrame:
     where, _, named = where.removeprefix("ledger:").partition("#")
     through = through or named or None
     if where.startswith(("https://", "http://")):
-        rows = _fetch(where, "actuals", {"through": through} if through else {})["actuals"]
+        told = _fetch(where, "actuals", {"through": through} if through else {})
+        rows, names = told["actuals"], told.get("row_names")
     else:
         with Ledger.open(where) as ledger:
-            rows = actuals_rows(ledger.state(), through)
+            rows, names = named_rows(ledger, through)
     if not rows:
         raise NoAnswerError(f"{where}: no rack came on line in a quarter that is over; plan without --actuals")
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table.attrs["row_names"] = names
+    return table
+
+
+def named_rows(ledger: Ledger, through: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+    """`actuals_rows`, and what to call each: by its racks and events where it lies before the first quarter of the terms.
+
+    No plan takes such a row, so whoever asked for one must learn what to correct.
+    """
+    state = ledger.state()
+    rows, terms = actuals_rows(state, through), state.in_force()
+    names = [f"row {number}" for number in range(1, len(rows) + 1)]
+    first = Quarter.parse(terms.first_quarter) if terms is not None and terms.first_quarter else None
+    for number, row in enumerate(rows):
+        quarter = Quarter.parse(row["quarter"])
+        if first is not None and quarter < first and (row["racks_added"] or row["racks_delivered"]):
+            names[number] = _named(ledger, row["site"], row["system"], quarter)
+    return rows, names
+
+
+def _named(ledger: Ledger, site: str, system: str, quarter: Quarter) -> str:
+    """Racks that came to a site in a quarter, and the events that say so."""
+    racks = ledger.racks(site=site, system=system, quarter=quarter.index)
+    dated = (step for rack in racks for step in rack.history)
+    steps = {seq for seq, *_, day in dated if quarter_of(date.fromordinal(day).isoformat()) == quarter.index}
+    return f"{_some('rack', [rack.rack for rack in racks])}, {_some('event', list(map(str, sorted(steps))))}"
+
+
+def _some(what: str, names: list[str]) -> str:
+    more = len(names) - _NAMED
+    words = ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return f"{what}{'' if len(names) == 1 else 's'} {words}"
 
 
 def current_quarter() -> Quarter:
@@ -86,7 +121,11 @@ def actuals_rows(state: State, through: str | None = None) -> list[dict[str, Any
             f"{last} has not begun, so nothing happened in it; the last quarter that is over is "
             f"{Quarter(current_quarter().index - 1)}", "through",
         )  # fmt: skip
-    known = [Quarter.parse(name) for name in state.cells]
+    known = [  # what was taken back leaves an empty cell
+        Quarter.parse(name)
+        for name, sites in state.cells.items()
+        if any(cell for systems in sites.values() for cell in systems.values())
+    ]
     if not known:
         return []
     first = min([*known, Quarter.parse(terms.first_quarter)] if terms.first_quarter else known)

@@ -310,13 +310,15 @@ class Ledger:
 
     def racks(
         self, *, site: str | None = None, system: str | None = None, status: str | None = None, claim: int | None = None,
-        after: str = "", limit: int = 1000,
+        quarter: int | None = None, after: str = "", limit: int = 1000,
     ) -> list[Rack]:  # fmt: skip
-        """Racks by name after `after`, of a site, system, status or claim."""
+        """Racks by name after `after`, of a site, system, status or claim, delivered or brought on line in a quarter (its index)."""
         query = sa.select(racks).where(racks.c.rack > after).order_by(racks.c.rack).limit(limit)
         for column, value in (("site", site), ("system", system), ("status", status), ("claim", claim)):
             if value is not None:
                 query = query.where(racks.c[column] == value)
+        if quarter is not None:
+            query = query.where(sa.or_(racks.c.delivered == quarter, racks.c.online == quarter))
         with reading(self.engine) as connection:
             return [Rack.of(row) for row in connection.execute(query)]
 

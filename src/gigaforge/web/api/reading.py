@@ -132,10 +132,11 @@ def actuals(
     who: Reader, ledger: Book, through: Annotated[str | None, Query(pattern=r"^\d{4}-Q[1-4]$")] = None
 ) -> dict[str, Any]:
     """What stood at the end of every quarter that is over, as `gigaforge plan --actuals` reads it."""
-    from gigaforge.ledger.actuals import actuals_rows  # noqa: PLC0415 (brings the planner with it: half of the server's start)
+    from gigaforge.ledger.actuals import named_rows  # noqa: PLC0415 (brings the planner with it: half of the server's start)
 
     del who
-    return {"actuals": actuals_rows(ledger.state(), through)}
+    rows, names = named_rows(ledger, through)
+    return {"actuals": rows, "row_names": names}
 
 
 @router.get("/measured-runs", summary="Read acceptance tests as measured runs")
