@@ -43,8 +43,9 @@ def rack_pages(work: Workplace, ledger: Ledger) -> APIRouter:
         if any("\x00" in text or len(text) > 100 for text in (*asked.values(), after)):
             raise HTTPException(422, "a name is too long or holds a zero byte")
         found = ledger.racks(
-            **{k: v or None for k, v in asked.items()}, claim=number or None, after=after, limit=_PAGE + 1
-        )
+            site=site or None, system=system or None, status=status or None, claim=number or None, after=after,
+            limit=_PAGE + 1,
+        )  # fmt: skip
         words = [status.capitalize(), "racks", f"at {site}" if site else "", f"of claim {number}" if number else ""]
         headline = " ".join(filter(None, words))
         frame = work.frame(request, "deployments", headline[:1].upper() + headline[1:], state=state)
