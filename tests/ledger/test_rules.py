@@ -189,6 +189,28 @@ def test_a_tranche_that_earlier_claims_reach_asks_for_one_rack_more(ledger: Ledg
     assert verify(ledger.engine).sound
 
 
+def test_what_a_disputed_claim_has_over_carries_no_other(ledger: Ledger) -> None:
+    """A tranche that stands on the surplus of an earlier one rests on that one's racks."""
+    names = ready(ledger, 8)
+    test = ledger.events(kind="acceptance")[0]
+    ready(ledger, 4, first=10)
+    first = ledger.append(actions.draft("claim", ANN, {"tranche": 1, "racks": names}))
+    second = ledger.append(actions.draft("claim", ANN, {"tranche": 2, "racks": ["R00010"]}))
+    for claim in (first, second):
+        for who in (BOB, CHO):
+            ledger.append(actions.approval(ledger, who, claim.seq))
+    dispute = ledger.append(actions.dispute(CHO, test.seq, "not measured"))
+    told = overview(ledger.state())
+    assert (told["due_usd"], told["held_usd"]) == (0, 2 * AMOUNT / 100)
+    said = f"held back: while event {dispute.seq} disputes an earlier tranche it lacks 750 kW of accepted racks"
+    assert said in told["claims"][1]["words"]
+    with refused("too-little"):
+        ledger.append(actions.release(ledger, DAN, second.seq, "wire"))
+    ledger.append(actions.dispute(CHO, test.seq, "seen", "settled"))
+    ledger.append(actions.release(ledger, DAN, second.seq, "wire"))
+    assert verify(ledger.engine).sound
+
+
 def test_what_was_corrected_away_cannot_be_released(ledger: Ledger) -> None:
     ready(ledger)
     claim = approved(ledger)

@@ -156,8 +156,15 @@ def carried_w(claim: dict[str, Any]) -> int:
 
 
 def needed_for(state: State, terms: Terms, tranche: int) -> int:
-    """Power that racks must add so that claims up to this tranche stand on enough. [W]"""
-    return max(tranche * terms.per_w - sum(carried_w(c) for c in _up_to(state, tranche)), 0)
+    """Power that racks must add so that claims up to this tranche stand on enough. [W]
+
+    A claim that is disputed, itself or in a rack, lends later ones nothing of what it has beyond its own tranche's power.
+    """
+    lent = (
+        min(carried_w(c), terms.per_w) if c["disputes"] and c["tranche"] < tranche else carried_w(c)
+        for c in _up_to(state, tranche)
+    )
+    return max(tranche * terms.per_w - sum(lent), 0)
 
 
 def to_claim(state: State, terms: Terms, tranche: int) -> int:
@@ -200,7 +207,17 @@ def held_back(state: State, terms: Terms, claim: dict[str, Any]) -> str:
             "it" if subject == claim["seq"] else f"event {subject}, on which it rests"
         )
     short = needed_for(state, terms, claim["tranche"])
-    return f"after corrections it lacks {format_at_least(short, 'power')} of accepted racks" if short else ""
+    return (
+        f"{_since(state, claim['tranche'])} it lacks {format_at_least(short, 'power')} of accepted racks"
+        if short
+        else ""
+    )
+
+
+def _since(state: State, tranche: int) -> str:
+    """What may have taken power from a claim that had enough when it was recorded."""
+    disputes = sorted({n for c in _up_to(state, tranche) if c["tranche"] < tranche for n in c["disputes"]})
+    return f"while event {disputes[0]} disputes an earlier tranche" if disputes else "after corrections"
 
 
 @dataclass(frozen=True)
@@ -326,7 +343,7 @@ def release(state: State, event: Event, data: k.Release, register: Register) -> 
     if short:
         raise RefusedError(
             "too-little",
-            f"after corrections tranche {found['tranche']} lacks {format_at_least(short, 'power')} of accepted racks",
+            f"{_since(state, found['tranche'])} tranche {found['tranche']} lacks {format_at_least(short, 'power')} of accepted racks",
         )
     if data.amount_cents != found["amount_cents"]:
         raise RefusedError(
