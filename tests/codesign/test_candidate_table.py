@@ -72,9 +72,9 @@ def test_the_report_tells_the_ends_of_each_set(problem: Problem) -> None:
     known = candidate_table(problem, catalog())
     used = str(known["id"][3])
     frame = candidate_table(problem, catalog(), {used: 12.0})
-    (table,) = point_tables(PlanView({"title": "small"}, {"candidates": frame}))
-    for (work, system), group in frame.groupby(["workload", "system"]):
-        assert group["tokens_per_s_per_rack"].max() > 0, (work, system)
-    assert sum("most tokens" in str(row[2]) for row in table.rows) == frame.groupby(["workload", "system"]).ngroups
-    assert sum("used in the plan" in str(row[2]) for row in table.rows) == 1
+    tables = point_tables(PlanView({"title": "small"}, {"candidates": frame}))
+    assert len(tables) == frame["workload"].nunique()
+    rows = [row for table in tables for row in table.rows]
+    assert sum("most tokens" in str(row[1]) for row in rows) == frame.groupby(["workload", "system"]).ngroups
+    assert sum("used in the plan" in str(row[1]) for row in rows) == 1
     assert point_tables(PlanView({"title": "small"}, {})) == []

@@ -20,7 +20,7 @@ from gigaforge.report.report_tables import Table
 from gigaforge.report.story import money
 from gigaforge.report.view import PlanView
 
-__all__ = ["change_parts", "codesign_parts", "numbers", "price_numbers"]
+__all__ = ["change_parts", "chase_words", "codesign_parts", "numbers", "price_numbers"]
 
 Parts = tuple[list[str], list[str], list[Figure], list[Table]]
 """Leading sentences, listed statements, figures, tables."""
@@ -35,7 +35,7 @@ def codesign_parts(plan: PlanView) -> Parts:
     rows = found.get("chased") or []
     if rows:
         figures.append(
-            Figure("paid-with", "What tokens are paid with", _chase_words(rows), paid_with(rows, plan.quarters),
+            Figure("paid-with", "What tokens are paid with", chase_words(rows), paid_with(rows, plan.quarters),
                    numbers(rows, _PAID), "Shares of the value of each quarter's work, at the relaxed plan's prices. On the bill a rack "
                    "costs its price over its life with interest and upkeep, a watt its lease or building, staff and energy.")
         )  # fmt: skip
@@ -115,14 +115,28 @@ def _gain_words(found: Mapping[str, Any]) -> list[str]:
     return [first, second]
 
 
-def _chase_words(rows: Sequence[Mapping[str, Any]]) -> str:
+def chase_words(rows: Sequence[Mapping[str, Any]]) -> str:
     counts = pd.Series([r["chases"] for r in rows]).value_counts()
     parts = [f"{what} in {n} {'quarter' if n == 1 else 'quarters'}" for what, n in counts.items()]
     most = max(rows, key=lambda r: r["dearer"])
     return (
         f"The plan chases {', '.join(parts)}. Power is dearest against racks in {most['quarter']}: "
-        f"{100 * (most['power'] + most['energy']):.0f} % of a token's worth, {100 * most['bill']:.0f} % of its bill."
+        f"{100 * (most['power'] + most['energy']):.0f} % of a token's worth, {100 * most['bill']:.0f} % of its bill.{_no_lower(most)}"
     )
+
+
+def _no_lower(row: Mapping[str, Any]) -> str:
+    """Why racks are hardly capped where power is dearest, if the best point for it is not either."""
+    if row["chases"] != "tokens per joule" or row["held"] < _HARDLY or row["held_for_joules"] < row["held"] - 0.01:
+        return ""
+    return (
+        f" Racks still hold {100 * row['held']:.0f} % of their nameplate then: what runs under lower caps and keeps the latencies "
+        "promised yields no more tokens for its power in that quarter, since batches and layouts change in steps."
+    )
+
+
+_HARDLY = 0.9
+"""Share of the nameplate held from which racks are hardly capped."""
 
 
 def _site_words(rows: Sequence[Mapping[str, Any]], plan: PlanView, more: Mapping[str, float]) -> str:

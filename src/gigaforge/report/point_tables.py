@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -17,24 +18,37 @@ _ENDS = {"tokens_per_s_per_rack": "most tokens", "tokens_per_joule": "per joule"
 
 
 def point_tables(plan: PlanView) -> list[Table]:
-    """A row for each end of each set: most tokens, most per joule, most per dollar; none without `candidates.parquet`."""
+    """A table for each workload, a row for each end of its set on a system; none without `candidates.parquet`."""
     frame = plan.table("candidates")
     if frame.empty:
         return []
-    rows: list[list[Any]] = []
-    for (work, system), group in frame.groupby(["workload", "system"], sort=False):
-        for index, words in _corners(group).items():
-            rows.append([plan.label(str(work)), plan.label(str(system)), words, *_cells(group.loc[index])])
     note = (
         "One rack at work, in its best quarter, with the 80 % interval of its tokens. Latency is the mean time to the first token and "
         "for each further one. Capital is depreciation and return on the rack and an owned building; running is maintenance, lease, "
-        "staff and energy (in a cloud, rent): means over the quarters and sites where the rack can be installed. candidates.parquet has "
-        f"all {len(frame):,} points that some prices would choose, {int(frame['pareto'].sum()):,} of them such that no other gives as much "
+        "staff and energy (in a cloud, rent): means over the quarters and sites where the rack can be installed; none where it cannot be. "
+        f"candidates.parquet has the layouts and all {len(frame):,} points that some prices would choose, {int(frame['pareto'].sum()):,} of them such that no other gives as much "
         "in every quarter for as little power."
     )
-    head = ["Work", "System", "Most", "Cap, W", "Tokens/s", "from", "to", "kW", "Held kW", "Latency", "Capital $/h", "Running $/h",
-            "How"]  # fmt: skip
-    return [Table("The ends of each set of points", head, rows, wide=(0, 1, 2, 12), note=note)]
+    head = [
+        "System",
+        "Most",
+        "Cap, W",
+        "1,000 tokens/s",
+        "80 % interval",
+        "kW",
+        "kW held",
+        "Latency",
+        "Capital $/h",
+        "Running $/h",
+    ]
+    out = []
+    for work, mine in frame.groupby("workload", sort=False):
+        rows: list[list[Any]] = []
+        for system, group in mine.groupby("system", sort=False):
+            rows += [[plan.label(str(system)), words, *_cells(group.loc[i])] for i, words in _corners(group).items()]
+        out.append(Table(f"{plan.label(str(work))}: the ends of its set of points", head, rows, wide=(0, 1)))
+    out[-1] = replace(out[-1], note=note)
+    return out
 
 
 def _corners(group: pd.DataFrame) -> dict[Any, str]:
@@ -54,15 +68,20 @@ def _cells(row: pd.Series) -> list[str]:
         latency = f"{format_quantity(row['ttft_s'], 'duration')}, {1e3 * row['tpot_s']:.0f} ms"
     return [
         _number(row["cap_w"]),
-        *(_number(row[n]) for n in ("tokens_per_s_per_rack", "tokens_per_s_low", "tokens_per_s_high")),
+        _thousands(row["tokens_per_s_per_rack"]),
+        f"{_thousands(row['tokens_per_s_low'])}-{_thousands(row['tokens_per_s_high'])}",
         _number(row["it_power_w_per_rack"] / 1e3),
         _number(row["held_w_per_rack"] / 1e3),
         latency,
-        _number(row["capital_usd_per_hour"], 2),
-        _number(row["running_usd_per_hour"], 2),
-        str(row["layout"]).rsplit(", cap ", 1)[0],
+        _number(row["capital_usd_per_hour"]),
+        _number(row["running_usd_per_hour"]),
     ]
 
 
-def _number(value: float, digits: int = 0) -> str:
-    return "–" if math.isnan(value) else f"{value:,.{digits}f}"
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:,.0f}"
+
+
+def _thousands(value: float) -> str:
+    """Three digits of thousands."""
+    return f"{value / 1e3:,.0f}" if value >= 1e5 else f"{value / 1e3:.3g}"
