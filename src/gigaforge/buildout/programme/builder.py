@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import linopy
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.spans import Span
 
-__all__ = ["GW", "PETA", "USD", "Builder", "by_system", "lagged", "previous"]
+__all__ = ["GW", "PETA", "USD", "Builder", "by_system", "lagged", "previous", "together"]
 
 GW, USD, PETA = 1e9, 1e9, 1e15  # one unit of power, money and tokens in the matrix
 
@@ -23,7 +25,23 @@ def previous(variable: Any) -> Any:
 
 def lagged(variable: Any, quarters: int) -> Any:
     """Value some quarters before; zero before the first."""
-    return (1 * variable).shift(quarter=quarters).fillna(0)
+    if not isinstance(variable, linopy.Variable):
+        return variable.shift(quarter=quarters).fillna(0)
+    # The same in one step: half of the rules speak of the quarter before, and linopy would make four expressions for each.
+    labels = variable.labels.shift(quarter=quarters, fill_value=-1)
+    dims, terms = labels.dims, labels.values[..., None]
+    data = {
+        "coeffs": ((*dims, "_term"), np.where(terms < 0, np.nan, 1.0)),
+        "vars": ((*dims, "_term"), terms),
+        "const": (dims, np.zeros(labels.shape)),
+    }
+    return linopy.LinearExpression(xr.Dataset(data, coords=labels.coords), variable.model)
+
+
+def together(expressions: Iterable[Any]) -> Any:
+    """Sum of expressions, put together once; 0 of none."""
+    parts = list(expressions)
+    return linopy.merge(parts) if parts else 0
 
 
 def _frame(problem: Problem) -> dict[str, pd.Index]:

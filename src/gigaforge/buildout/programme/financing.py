@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gigaforge.buildout.problem import Array, step_once
-from gigaforge.buildout.programme.builder import USD, Builder, lagged, previous
+from gigaforge.buildout.programme.builder import USD, Builder, lagged, previous, together
 from gigaforge.buildout.programme.terms import profit_tax
 from gigaforge.buildout.programme.tranches import state_tranches
 from gigaforge.scenario import step
@@ -25,7 +25,7 @@ def financing(b: Builder) -> None:
     if f.interest_on_cash:
         b.flows["interest_received"] = lagged(b.cash, 1) * (-f.interest_on_cash / 4)
     profit_tax(b)
-    b.spent = sum(b.flows.values(), 0)
+    b.spent = together(b.flows.values())
     fixed = _funding(
         f.opening_cash, step_once(f.other_funding, p), step_once(investment.upfront, p) if investment else 0
     ) - step(f.dividends, p.quarters)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gigaforge.buildout.programme.builder import GW, PETA, USD, Builder, previous
+from gigaforge.buildout.programme.builder import GW, PETA, USD, Builder, previous, together
 
 __all__ = ["objective"]
 
@@ -25,7 +25,7 @@ def objective(b: Builder) -> Any:
         service = previous(b.debt) * (1 + f.debt.interest / 4) - b.debt
         cost = cost + (service * discount).sum()
         cost = cost + b.debt.isel(quarter=last) * (p.discount_end * (1 + f.debt.interest / 4))
-    penalty: Any = sum(b.penalties, 0)
+    penalty: Any = together(b.penalties)
     value = income - cost
     kind = p.scenario.objective
     worth = value - penalty

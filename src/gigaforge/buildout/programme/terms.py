@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gigaforge.buildout.instalments import instalments
-from gigaforge.buildout.programme.builder import USD, Builder, lagged
+from gigaforge.buildout.programme.builder import USD, Builder, lagged, together
 from gigaforge.buildout.tax import depreciation_shares
 
 __all__ = ["delivered_so_far", "profit_tax", "system_payments"]
@@ -25,7 +25,7 @@ def system_payments(b: Builder) -> None:
     if f.systems is None:
         return
     terms = instalments(f.systems, count)
-    paid: Any = sum((lagged(b.delivered, k) * float(x) for k, x in enumerate(terms.payment) if x), 0)
+    paid: Any = together(lagged(b.delivered, k) * float(x) for k, x in enumerate(terms.payment) if x)
     if f.systems.kind == "credit":
         paid = paid - value * f.systems.share
     b.flows["system_terms"] = paid
@@ -49,7 +49,7 @@ def profit_tax(b: Builder) -> None:
         return
     leased = f.systems.share if f.systems is not None and f.systems.kind == "lease" else 0.0
     capital = ("system_purchase", "facility_construction", "system_terms")
-    profit: Any = -1 * sum((v for k, v in b.flows.items() if k not in capital), 0)
+    profit: Any = -1 * together(v for k, v in b.flows.items() if k not in capital)
     if b.income is not None:
         profit = profit + b.income
     count = len(p.quarters)
@@ -68,7 +68,7 @@ def profit_tax(b: Builder) -> None:
     if f.systems is not None:
         terms = instalments(f.systems, count)
         cost = terms.payment if leased else terms.interest
-        profit = profit - sum(lagged(b.delivered, k) * float(x) for k, x in enumerate(cost) if x)
+        profit = profit - together(lagged(b.delivered, k) * float(x) for k, x in enumerate(cost) if x)
     total = b.variable("profit so far", "quarter", lower=-np.inf)
     b.rule("", "profit so far", total == lagged(total, 1) + profit)
     base = b.variable("taxed", "quarter")
