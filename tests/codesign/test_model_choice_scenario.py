@@ -81,6 +81,29 @@ def test_questions_that_cannot_be_answered_name_their_place() -> None:
         check_against(asked({"like": "gpt-9"}), catalog)
     with pytest.raises(InputError, match="is a mixture"):
         resolve_models(asked({"like": "deepseek-v3", "law": "chinchilla-2024"}), catalog)
+    # What a law refuses names the key of the scenario that decides it.
+    with pytest.raises(InputError, match=r"training\.next\.choose\.law: .*130B training tokens only"):
+        resolve_models(asked({"loss": 2.2, "law": "routed-2022"}), catalog)
+    with pytest.raises(InputError, match=r"training\.next\.choose\.expansions: .*give expansions: \[1, 64\]"):
+        resolve_models(asked({"loss": 2.2, "law": "fine-grained-2024", "expansions": [1, 8]}), catalog)
+
+
+def test_runs_too_small_to_plan_are_refused_where_they_are_asked() -> None:
+    data = yaml.safe_load(SCENARIO.read_text(encoding="utf-8"))
+    run = {"name": "next", "choose": {"cost": "$1", "expansions": [1]}, "start": "2027-Q1", "end": "2027-Q3"}
+    alone = data | {"training": [run]}  # nothing serves it, so a dollar of training is affordable
+    with pytest.raises(InputError, match=r"training\.next\.choose\.cost: a cost of \$1 chooses .* too few to plan"):
+        resolve_models(parse_scenario(alone), load_catalog())
+    named = {"name": "next", "model": "llama-3.1-8b", "tokens": "1M tokens", "start": "2027-Q1", "end": "2027-Q3"}
+    with pytest.raises(InputError, match=r"training.*1e\+06 are too few to plan racks for"):
+        parse_scenario(data | {"training": [named]})
+
+
+def test_a_choice_that_nothing_serves_says_so() -> None:
+    data = yaml.safe_load(SCENARIO.read_text(encoding="utf-8"))
+    run = {"name": "next", "choose": {"cost": "$50K", "expansions": [1]}, "start": "2027-Q1", "end": "2027-Q3"}
+    found = resolve_models(parse_scenario(data | {"training": [run]}), load_catalog())
+    assert found.choices["next"].warnings[0].startswith("no workload is served by it, so only training is counted")
 
 
 def test_the_choice_and_how_far_its_law_is_stretched_are_told() -> None:

@@ -175,6 +175,12 @@ def test_the_figures_and_sections_draw_what_codesign_answers() -> None:
     assert figures[0].name == "iso-loss-run"
     facets = hardware_sensitivity(ROWS).to_dict()["spec"]["layer"]
     assert all("data" not in layer for layer in facets), "a facet shows its own platform's rows"
+    # The model named is drawn wherever it lies: it is what the reader compares with.
+    far = CHOICE | {"named": CHOICE["named"] | {"active": 1e9, "usd": 5e9}}  # type: ignore[operator]
+    layers = iso_loss(far, CURVE).to_dict()
+    assert len(layers["layer"]) == 5
+    low, high = layers["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert low < 5e9 < high
     assert hardware_parts({}, str.title) == ([], [], [], [])
     with pytest.raises(InputError, match="no model to draw"):
         iso_loss(CHOICE, [])

@@ -17,7 +17,7 @@ from gigaforge.buildout.solver import Relaxation
 from gigaforge.catalog import Catalog
 from gigaforge.catalog.schema import Model
 from gigaforge.codesign.models import MOST_TOKENS, Choice, Law, Lifetime, Target, choose, iso_loss_rows, law
-from gigaforge.codesign.models.life import Place, Service, lifetime_of, services_of
+from gigaforge.codesign.models.life import Place, Service, lifetime_of, served_by_none, services_of
 from gigaforge.codesign.prices import Prices
 from gigaforge.errors import GigaforgeError
 from gigaforge.perf.transformer import Transformer
@@ -150,8 +150,7 @@ def _ask(
 def _mind(run: TrainingRun, services: Sequence[Service], life: Lifetime, named: Model) -> list[str]:
     """What a reader must know of the question before the answer."""
     if not services:
-        alone = "no workload is served by it, so only training is counted: the cheapest to train to a loss is far larger than one to use"
-        return [f"{alone}; say what it serves with training.{run.name}.serves"]
+        return [served_by_none(run)]
     out = [f"the model named misses the latencies of {where}" for where in life.refusals(named)]
     if any(s.cut for s in services):
         out.append("the horizon ends its life: what it serves afterwards would make a smaller model cheaper")

@@ -132,7 +132,7 @@ def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title
         "active:Q", scale=alt.Scale(type="log", nice=False), title="Active parameters", axis=_decades(frame["active"])
     )
     y = (
-        alt.Y("usd:Q", scale=alt.Scale(type="log", nice=False, domain=[0.85 * frame["usd"].min(), frame["usd"].max()]), title="Training and serving over its life, USD",
+        alt.Y("usd:Q", scale=alt.Scale(type="log", nice=False, domain=_span(frame, choice)), title="Training and serving over its life, USD",
               axis=_decades(frame["usd"], "$~s"))
         if same_loss
         else alt.Y("loss:Q", scale=alt.Scale(zero=False), title="Loss, nats per token", axis=alt.Axis(format=".2f"))
@@ -164,21 +164,24 @@ def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title
     return made
 
 
+def _span(frame: pd.DataFrame, choice: Mapping[str, Any]) -> list[float]:
+    """Dollars from the cheapest to the dearest point, the model named among them."""
+    own = (choice.get("named") or {}).get("usd") or frame["usd"].max()
+    return [0.85 * min(frame["usd"].min(), own), max(frame["usd"].max(), 1.15 * own)]
+
+
 def _named(choice: Mapping[str, Any], frame: pd.DataFrame, *, same_loss: bool) -> list[alt.Chart]:
-    """A mark for the model that the scenario names, where it lies within the figure."""
+    """A mark for the model that the scenario names, wherever it lies: it is what the reader compares with."""
     own = choice.get("named") or {}
-    if (
-        not same_loss
-        or not own.get("usd")
-        or own["usd"] > frame["usd"].max()
-        or own["active"] < frame["active"].min()
-    ):
+    if not same_loss or not own.get("usd"):
         return []
     row = pd.DataFrame({"active": [own["active"]], "usd": [own["usd"]], "label": ["the one named"]})
     mark = alt.Chart(row).encode(x="active:Q", y="usd:Q")
     return [
         mark.mark_point(filled=True, size=90, color=accent("ink")),
-        mark.mark_text(dy=-14).encode(text="label:N"),
+        mark.mark_text(dy=-14, align="left" if own["active"] < frame["active"].min() else "center").encode(
+            text="label:N"
+        ),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,21 @@ from gigaforge.scenario.choice import ModelChoice
 from gigaforge.scenario.series import CountSeries, FractionSeries, Part, TokenSeries, interpolate
 from gigaforge.units import Duration, Fraction, MoneyPerTime, MoneyPerToken, Tokens
 
-__all__ = ["Product", "Reasoning", "Served", "Serving", "TokenPrices", "TrainingRun", "output_tokens"]
+__all__ = [
+    "LEAST_RUN_TOKENS",
+    "Product",
+    "Reasoning",
+    "Served",
+    "Serving",
+    "TokenPrices",
+    "TrainingRun",
+    "output_tokens",
+]
+
+
+LEAST_RUN_TOKENS: Final = 1e10
+"""Work of the smallest training run that is planned, experiments included [token]: a rack trains as much in hours, and the programme
+counts in 10^15 tokens, so that less is no more than the rounding of its rules."""
 
 
 class Served(Part):
@@ -70,6 +84,11 @@ class TrainingRun(Part):
                 raise ValueError("model: is missing; name one, or ask for one with choose")
             if self.tokens <= 0:
                 raise ValueError("tokens must be above zero")
+            if self.tokens * self.compute_multiple < LEAST_RUN_TOKENS:
+                raise ValueError(
+                    f"tokens: {self.tokens:.3g} are too few to plan racks for; runs of {LEAST_RUN_TOKENS:.0g} tokens and more are "
+                    "planned: leave this one out"
+                )
         elif "model" in self.model_fields_set or "tokens" in self.model_fields_set:
             raise ValueError("choose finds model and tokens; leave those two out")
         if self.latest is not None and self.latest < self.end:

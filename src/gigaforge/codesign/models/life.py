@@ -22,7 +22,16 @@ from gigaforge.quarters import Quarter
 from gigaforge.scenario import Scenario, interpolate, output_tokens, peak_over_mean
 from gigaforge.scenario.schema import Serving, TrainingRun
 
-__all__ = ["Lifetime", "Place", "Service", "demand_tokens", "lifetime_of", "service_as_first", "services_of"]
+__all__ = [
+    "Lifetime",
+    "Place",
+    "Service",
+    "demand_tokens",
+    "lifetime_of",
+    "served_by_none",
+    "service_as_first",
+    "services_of",
+]
 
 Array = NDArray[np.float64]
 
@@ -92,6 +101,17 @@ def services_of(run: TrainingRun, scenario: Scenario, served: Mapping[str, Array
             limits = {name: getattr(stated, name) for name in ("ttft", "tpot") if getattr(stated, name, None)}
             found.append(Service(workload.model_copy(update=limits), share * alive * tokens, until is None))
     return found
+
+
+def served_by_none(run: TrainingRun) -> str:
+    """What a reader must know of a choice in which nothing but training counts."""
+    keys = f"training.{run.name}.serves" + (
+        "" if run.choose is None else " or choose.serve_tokens, or serve a workload with it"
+    )
+    return (
+        "no workload is served by it, so only training is counted: the cheapest to train to a loss is far larger than one to use; "
+        f"say what it serves with {keys}"
+    )
 
 
 def service_as_first(run: TrainingRun, scenario: Scenario) -> list[Service]:

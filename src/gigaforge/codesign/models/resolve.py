@@ -13,14 +13,20 @@ from gigaforge.codesign.hardware.economics import Economics
 from gigaforge.codesign.models.answer import Choice, Target
 from gigaforge.codesign.models.choose import choose
 from gigaforge.codesign.models.laws import Law, law
-from gigaforge.codesign.models.life import Place, lifetime_of, service_as_first, services_of
+from gigaforge.codesign.models.life import Place, lifetime_of, served_by_none, service_as_first, services_of
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.scenario import Scenario
 from gigaforge.scenario.schema import TrainingRun
+from gigaforge.scenario.workloads import LEAST_RUN_TOKENS
+from gigaforge.units import format_quantity
 
 __all__ = ["Resolved", "economics_of", "resolve_models"]
 
 _NAME: Final = re.compile(r"^[a-z0-9][a-z0-9.\-]*$")
+
+
+_KEYS: Final = {"tokens": "law", "experts": "expansions", "data_tokens": "data"}
+"""What the laws and the search call a thing, and the key of the scenario that decides it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,10 @@ def _answer(run: TrainingRun, scenario: Scenario, catalog: Catalog, economics: E
         raise InputError(f"{run.name!r} names the chosen model; use lower-case letters, digits, '-' and '.'", where)
     if run.name in catalog.models:
         raise InputError(f"{run.name!r} is a model of the catalogue already; give the run another name", where)
-    by = law(ask.law)
+    try:
+        by = law(ask.law)
+    except InputError as problem:
+        raise InputError(problem.problem, f"{where}.law") from None
     services = services_of(run, scenario)
     demand = ask.serve_tokens if ask.serve_tokens is not None else sum(s.total for s in services)
     if demand and not services:
@@ -118,9 +127,19 @@ def _answer(run: TrainingRun, scenario: Scenario, catalog: Catalog, economics: E
             name=run.name,
         )
     except InputError as problem:
-        raise InputError(problem.problem, f"{where}.{problem.where}" if problem.where else where) from None
+        key = _KEYS.get(problem.where, problem.where)
+        raise InputError(problem.problem, f"{where}.{key}" if key else where) from None
     except NoAnswerError as problem:
         raise NoAnswerError(f"{where}: {problem.problem}", problem.reasons) from None
+    if choice.tokens * run.compute_multiple < LEAST_RUN_TOKENS:
+        few, least = (format_quantity(t, "count") for t in (choice.tokens, LEAST_RUN_TOKENS))
+        raise InputError(
+            f"{_target(run, by, catalog).words} chooses a model trained on {few} tokens, too few to plan racks for; ask for one of at least "
+            f"{least} tokens, or leave the run out",
+            f"{where}.{ask.target[0]}",
+        )
+    if not demand:
+        choice = replace(choice, warnings=[served_by_none(run), *choice.warnings])
     model = choice.model.model_copy(update={"label": f"{run.name} (chosen)", "max_context": ask.context})
     return replace(choice, model=model)
 
