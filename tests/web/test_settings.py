@@ -44,8 +44,8 @@ def test_a_certificate_with_its_key_passes(files: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize(
     ("certificate", "key", "words"),
-    [("certificate", "certificate", "both are PEM files"), ("certificate", "other", "is not the key of this certificate"),
-     ("text", "text", "both are PEM files"), ("certificate", "locked", "locked with a password"),
+    [("certificate", "certificate", "must hold a PEM certificate"), ("certificate", "other", "is not the key of this certificate"),
+     ("text", "text", "must hold a PEM certificate"), ("certificate", "locked", "locked with a password"),
      ("missing", "key", "missing.pem: is not a file"), ("certificate", "missing", "missing.pem: is not a file")],
 )  # fmt: skip
 def test_what_is_no_pair_is_told(certificate: str, key: str, words: str, files: dict[str, Path]) -> None:

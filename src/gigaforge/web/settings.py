@@ -159,7 +159,6 @@ def _check_pair(certificate: Path, private_key: Path) -> None:
             raise InputError(f"cannot be read: {problem.strerror}", str(problem.filename or certificate)) from None
         why = (
             "is not the key of this certificate" if problem.reason == "KEY_VALUES_MISMATCH"
-            else "and the certificate are not a pair that TLS can use; both are PEM files, '-----BEGIN CERTIFICATE-----' and "
-            "'-----BEGIN PRIVATE KEY-----'"
+            else "cannot be used with this certificate: the one file must hold a PEM certificate, the other its PEM private key"
         )  # fmt: skip
         raise InputError(f"{why} ({certificate})", f"--tls-key {private_key}") from None
