@@ -15,7 +15,7 @@ from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.diff import diff_actuals, diff_plans
 from gigaforge.buildout.explain import _none_for, milestones, sentences
 from gigaforge.buildout.plan import Plan
-from gigaforge.buildout.planner import _warnings, plan
+from gigaforge.buildout.planner import _falling, _warnings, plan
 from gigaforge.buildout.problem import premises_of, problem_from
 from gigaforge.buildout.replan import check_standing
 from gigaforge.buildout.scarcity import Scarcity, what_happened
@@ -199,6 +199,26 @@ def test_a_claim_that_a_plan_would_lose_says_where_the_search_cannot_tell(stocke
         assert ("that the search leaves open" in words) == (
             told and ("would cost more" in words or "add less" in words)
         )
+
+
+def test_power_that_falls_is_warned_of(standing: Plan) -> None:
+    p = standing.problem
+    assert _falling(p) == []
+    watts = p.energised_w.copy()
+    watts[0, :3] = watts[0, 3] + 160e6
+    told = _falling(replace(p, energised_w=watts))
+    assert len(told) == 1
+    assert f"Power at {p.sites[0]} falls from " in told[0]
+    assert f" in {p.quarters[3]}, and" in told[0]
+
+
+def test_plans_of_different_horizons_say_that_totals_do_not_compare(standing: Plan) -> None:
+    one = (standing.summary, standing.tables)
+    cut = {key: standing.summary[key][:-1] for key in ("quarters", "deployed_w")}
+    said = diff_plans(one, (standing.summary | cut, standing.tables), ("long", "short")).sentences
+    assert said[0].startswith("long goes from 2026-Q3 to ")
+    assert "over different times" in said[0]
+    assert "over different times" not in " ".join(diff_plans(one, one, ("a", "b")).sentences)
 
 
 def test_part_blocks_of_supply_are_no_systems_left(standing: Plan) -> None:

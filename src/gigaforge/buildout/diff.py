@@ -70,7 +70,12 @@ def diff_plans(first: tuple[Summary, Tables], second: tuple[Summary, Tables], na
     deployment = _racks(tables_a["deployment"], tables_b["deployment"])
     power = _power(_by_quarter(a), _by_quarter(b))
     headlines = _headlines(a, b)
-    words = [*_words_value(headlines, names), *_words_power(power, names), *_words_tranches(a, b)]
+    words = [
+        *_words_horizon(a, b, names),
+        *_words_value(headlines, names),
+        *_words_power(power, names),
+        *_words_tranches(a, b),
+    ]
     words += [*_words_runs(a, b), *_words_racks(deployment)]
     return PlanDiff(names, headlines, deployment, power, tuple(words) or (f"{names[1]} is the same as {names[0]}.",))
 
@@ -196,6 +201,15 @@ def _headlines(a: Summary, b: Summary) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     frame["change"] = frame["second"] - frame["first"]
     return frame
+
+
+def _words_horizon(a: Summary, b: Summary, names: tuple[str, str]) -> list[str]:
+    """That two plans cover different quarters, so that their totals do not compare."""
+    ends = [(s["quarters"][0], s["quarters"][-1]) for s in (a, b)]
+    if ends[0] == ends[1]:
+        return []
+    first, second = (f"{name} goes from {begin} to {end}" for name, (begin, end) in zip(names, ends, strict=True))
+    return [f"{first}, {second}: totals of money, tokens and racks are over different times."]
 
 
 def _words_value(headlines: pd.DataFrame, names: tuple[str, str]) -> list[str]:

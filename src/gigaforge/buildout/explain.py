@@ -242,11 +242,12 @@ def _stock(p: Problem, d: Decisions) -> list[str]:
         if stock[over - 1] < 1:
             continue
         gone = np.flatnonzero(stock[over:] < 1)
-        rest = (
-            f"{stock[-1]:,.0f} of them never {'is' if stock[-1] == 1 else 'are'}"
-            if not len(gone)
-            else f"all are by {p.quarters[over + int(gone[0])]}"
-        )
+        if len(gone):
+            rest = f"all are by {p.quarters[over + int(gone[0])]}"
+        elif stock[-1] > stock[over - 1] - 1:
+            rest = "none ever is"
+        else:
+            rest = f"{stock[-1]:,.0f} of them never {'is' if stock[-1] == 1 else 'are'}"
         out.append(
             f"{stock[over - 1]:,.0f} {name} systems delivered by {p.quarters[over - 1]} and paid for were not deployed by "
             f"then; {rest}."

@@ -250,12 +250,31 @@ def _warnings(problem: Problem, result: Plan, prices: dict[str, Any], options: S
                 else f"{format_quantity(most, 'money')} of cash does not reach for more"
             )
         out.append(f"Nothing is built: {why}.")
+    out += _falling(problem)
     salvage = result.summary["salvage_usd"] * problem.discount_end
     if result.summary["npv_usd"] > 0 and salvage > 0.25 * result.summary["npv_usd"]:
         out.append(
             f"{format_quantity(salvage, 'money')} of the net present value is the book value of systems and buildings at "
             "the end of the horizon, discounted."
         )
+    return out
+
+
+def _falling(p: Problem) -> list[str]:
+    """Sites whose power falls in quarters to come: each step is all that is energised from then on, not what is added."""
+    over = p.past.quarters if p.past else 0
+    out = []
+    for s, watts in enumerate(p.energised_w):
+        falls = np.flatnonzero(np.diff(watts) < -1.0) + 1
+        told = [
+            f"from {format_quantity(watts[t - 1], 'power')} to {format_quantity(watts[t], 'power')} in {p.quarters[t]}"
+            for t in falls[falls > over]
+        ]
+        if told:
+            out.append(
+                f"Power at {p.sites[s]} falls {', '.join(told)}, and what stands there must fit in. If that is not meant, raise the "
+                f"later steps of sites.{p.sites[s]}.power too: each holds all that is energised from its quarter on."
+            )
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,6 +74,8 @@ def print_diff(result: PlanDiff, console: Console) -> None:
     if changed.empty:
         return
     unit = power_unit(float(changed[["first_w", "second_w"]].to_numpy().max()))
+    if changed["change_w"].abs().max() < 100 * unit.watts / 10**unit.digits:  # as many digits as the sentences have
+        unit = replace(unit, digits=unit.digits + 1)
     title = f"deployed power [{unit.name}]"
     table = Table(box=None, header_style="dim", padding=(0, 2), title=title, title_justify="left")
     for name in ("quarter", *result.names, "change"):

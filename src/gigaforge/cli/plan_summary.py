@@ -174,7 +174,7 @@ def _search(plan: PlanView) -> RenderableType:
         parts.append(f"gap {s['mip_gap'] * 100:.2f} %")
     if s.get("bound") is not None and s.get("objective") in ("npv", "cost"):
         more = format_quantity(max(s["bound"] - s["objective_value"], 0.0), "money")
-        parts.append(f"objective ${s['objective_value'] / 1e9:,.2f}B, the best at most {more} more")
+        parts.append(f"objective {format_quantity(s['objective_value'], 'money')}, the best at most {more} more")
     if s.get("solve_s") is not None:
         parts.append(f"{s['solve_s']:.1f} s")
     return _row("Solved", ", ".join(p for p in parts if p))

@@ -201,7 +201,7 @@ def match(problem: Problem, what: str, where: str = "risk") -> list[str]:
             f"{what!r} is not stated in the scenario, so that nothing can be varied; state it there first",
             f"{where}: risk.variables",
         )
-    near = difflib.get_close_matches(what, known_paths(problem), 1, 0.4)
+    near = difflib.get_close_matches(what, known_paths(problem), 1, 0.6)
     kinds = sorted({f"{p.split('.')[0]}.NAME.{p.split('.')[-1]}" for p in _all(problem) if p.count(".") > 1})
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise InputError(
