@@ -286,14 +286,15 @@ def _limit_tables(plan: PlanView, rows: list[Mapping[str, Any]]) -> list[Table]:
         for r in [r for r in kinds.get(kind, []) if _holds(r)][:6]:
             out += [
                 [r["quarter"], words, plan.label(r["name"]) if kind != "cash" else "", money(r["usd"]),
-                 r["unit"], _amount(r["low"], kind), _amount(r["high"], kind)]
+                 r["unit"], _amount(r["low"], kind), _amount(r["high"], kind), _today(r, kind)]
             ]  # fmt: skip
     if not out:
         return []
-    head = ["Quarter", "Limit", "Where", "One more is worth", "Unit", "Holds from", "to"]
+    head = ["Quarter", "Limit", "Where", "The last one is worth", "Unit", "Holds from", "to", "Today"]
     note = (
         "The range is of this limit alone, everything else unchanged; for cash, of dollars more or fewer in that quarter. "
-        "Prices that change with the next unit are left out."
+        "Where today's limit is the end of the range (marked), the last unit is worth so much and the next one another price: above the "
+        "range less, or nothing. Limits whose price changes on both sides are left out."
     )
     return [Table("Prices of single limits, and how far they hold", head, out, wide=(0, 1, 2, 4), note=note)]
 
@@ -301,6 +302,14 @@ def _limit_tables(plan: PlanView, rows: list[Mapping[str, Any]]) -> list[Table]:
 def _holds(row: Mapping[str, Any]) -> bool:
     low, high = row["low"], row["high"]
     return low is None or high is None or high - low > 1e-3 * max(abs(low), abs(high))
+
+
+def _today(row: Mapping[str, Any], kind: str) -> str:
+    """Where the limit stands, marked where its price ends there; cash has no limit of its own."""
+    if kind == "cash":
+        return ""
+    now, high = row["now"], row["high"]
+    return _amount(now, kind) + (", the end" if high is not None and now >= high * (1 - 1e-6) else "")
 
 
 def _amount(value: float | None, kind: str) -> str:

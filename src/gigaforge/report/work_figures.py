@@ -87,6 +87,10 @@ def served_share(plan: PlanView) -> theme.Chart | None:
     return theme.finish(chart, "Share of demand served", words)
 
 
+_BAR_PX = 22
+"""Of a run's bar, below its words: a single run has a band so high that a bar filling it would stand behind them."""
+
+
 def training_gantt(plan: PlanView) -> theme.Chart | None:
     """Each training run over its quarters, coloured by system, deeper where more racks work on it."""
     runs = [r for r in plan.summary.get("training_runs") or [] if r.get("start") in plan.quarters]
@@ -115,7 +119,7 @@ def training_gantt(plan: PlanView) -> theme.Chart | None:
     x = theme.quarter_x(plan.quarters, padding=0.0)
     bars = (
         alt.Chart(pd.DataFrame(cells))
-        .mark_bar(strokeWidth=1, yOffset=7)
+        .mark_bar(strokeWidth=1, yOffset=7, height=_BAR_PX)
         .encode(
             x=x,
             y=y,

@@ -45,7 +45,8 @@ class Evolution:
     designs, scores : Designs, Scores
         Best first; for two objectives the non-dominated set, cheapest first.
     ranges : dict
-        Of each parameter, over all designs seen that cost at most 2 % more than the best.
+        Of each parameter, over the designs seen that cost at most 2 % more than the best: at least so wide, since the search looks
+        most where it is cheapest.
     history : array
         Best cost (or the front's cheapest) after each generation [USD].
     evaluated, wall_s : int, float
