@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gigaforge.buildout.candidate_table import candidate_table, pareto
@@ -56,10 +57,15 @@ def test_every_point_has_its_costs_an_hour(problem: Problem) -> None:
         assert row["tokens_per_usd"] == pytest.approx(3600 * point.tokens_per_s_per_rack / usd)
 
 
-def test_a_system_that_no_site_can_host_has_no_cost(problem: Problem) -> None:
-    nowhere = replace(problem, can_host=np.zeros_like(problem.can_host))
-    frame = candidate_table(nowhere, catalog())
-    assert frame[["capital_usd_per_hour", "running_usd_per_hour", "tokens_per_usd"]].isna().all(axis=None)
+def test_a_system_that_no_site_can_host_costs_what_it_would_there(problem: Problem) -> None:
+    usd = ["capital_usd_per_hour", "running_usd_per_hour"]
+    shipped = np.broadcast_to((np.cumsum(problem.supply, axis=1) > 0)[problem.line_of], problem.can_host.shape)
+    frame = candidate_table(replace(problem, can_host=np.zeros_like(problem.can_host)), catalog())
+    anywhere = candidate_table(replace(problem, can_host=shipped), catalog())
+    assert not frame["can_stand"].any()
+    assert anywhere["can_stand"].all()
+    assert (frame[usd] > 0).all(axis=None)
+    assert frame[usd].to_numpy() == pytest.approx(anywhere[usd].to_numpy())
 
 
 def test_pareto_rows_are_those_that_none_beats() -> None:
@@ -78,3 +84,12 @@ def test_the_report_tells_the_ends_of_each_set(problem: Problem) -> None:
     assert sum("most tokens" in str(row[1]) for row in rows) == frame.groupby(["workload", "system"]).ngroups
     assert sum("used in the plan" in str(row[1]) for row in rows) == 1
     assert point_tables(PlanView({"title": "small"}, {})) == []
+
+
+def test_the_report_shows_the_five_workloads_that_take_most_racks(problem: Problem) -> None:
+    frame = candidate_table(problem, catalog())
+    one = frame[frame["workload"] == frame["workload"].iloc[0]]
+    many = pd.concat([one.assign(workload=f"run-{n}", rack_quarters=float(n)) for n in range(7)], ignore_index=True)
+    tables = point_tables(PlanView({"title": "small"}, {"candidates": many}))
+    assert [t.caption.split(":")[0] for t in tables] == ["Run 6", "Run 5", "Run 4", "Run 3", "Run 2"]
+    assert "5 workloads of 7" in tables[-1].note

@@ -45,9 +45,9 @@ def candidate_table(
         tokens_per_s_high``, ``domain_accelerators, tokens_per_s_per_domain``; ``ttft_s, tpot_s`` and their targets; ``mfu``;
         ``capital_usd_per_hour`` (rack, and the building of an owned site: depreciation and return),
         ``running_usd_per_hour`` (maintenance, lease, staff, energy; a cloud's rent), ``tokens_per_joule`` (IT energy),
-        ``tokens_per_usd``; ``pareto``; ``rack_quarters``; ``tokens_per_s_by_quarter``; ``strategy`` (JSON).
+        ``tokens_per_usd``; ``can_stand``; ``pareto``; ``rack_quarters``; ``tokens_per_s_by_quarter``; ``strategy`` (JSON).
         Costs are means over the quarters and own or leased sites where the system can be installed (clouds, where only they can),
-        NaN where none can. A serving point's yield, latency and draw are those of its best quarter.
+        of all sites from its first delivery for a system that no site can host (``can_stand`` false). A serving point's yield, latency and draw are those of its best quarter.
 
     """
     p = problem
@@ -78,6 +78,7 @@ def candidate_table(
             "running_usd_per_hour": running,
             "tokens_per_joule": tokens / drawn,
             "tokens_per_usd": 3600.0 * tokens / (capital + running),
+            "can_stand": _hosted(p)[system],
             "pareto": _on_front(p, system, held, drawn),
             "rack_quarters": [float((rack_quarters or {}).get(q.id, 0.0)) for q in points],
             "tokens_per_s_by_quarter": [list(q.tokens_per_s_by_quarter) for q in points],
@@ -124,8 +125,10 @@ def _on_front(p: Problem, system: NDArray[np.int_], held: Array, drawn: Array) -
 def _hourly(p: Problem, system: NDArray[np.int_], held: Array, drawn: Array) -> tuple[Array, Array]:
     """Capital and running cost of one rack at each point [USD/h]. Shape (point,)."""
     cloud = np.array([t == "cloud" for t in p.tenures])
-    ours = p.can_host & ~cloud[:, None, None]
-    where = np.where(ours.any(axis=(0, 2))[None, :, None], ours, p.can_host).astype(float)
+    ships = (np.cumsum(p.supply, axis=1) > 0)[p.line_of]
+    can = np.where(_hosted(p)[None, :, None], p.can_host, ships[None])
+    ours = can & ~cloud[:, None, None]
+    where = np.where(ours.any(axis=(0, 2))[None, :, None], ours, can).astype(float)
     count = where.sum(axis=(0, 2))
     share = where / np.where(count > 0, count, np.nan)[None, :, None]
 
@@ -142,3 +145,8 @@ def _hourly(p: Problem, system: NDArray[np.int_], held: Array, drawn: Array) -> 
     running = running + watt((watt_bill(p) - building) * peak)[system] * held
     running = running + watt(p.energy_usd_per_j * p.pue_quarter * SECONDS_PER_QUARTER)[system] * drawn
     return capital, running
+
+
+def _hosted(p: Problem) -> NDArray[np.bool_]:
+    """Systems that some site can host. Shape (system,)."""
+    return np.asarray(p.can_host.any(axis=(0, 2)))

@@ -16,6 +16,9 @@ __all__ = ["point_tables"]
 
 _ENDS = {"tokens_per_s_per_rack": "most tokens", "tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
 
+_MOST = 5
+"""Workloads shown, those that take most rack-quarters first: runs of one model have much the same points."""
+
 
 def point_tables(plan: PlanView) -> list[Table]:
     """A table for each workload, a row for each end of its set on a system; none without `candidates.parquet`."""
@@ -25,7 +28,7 @@ def point_tables(plan: PlanView) -> list[Table]:
     note = (
         "One rack at work, in its best quarter, with the 80 % interval of its tokens. Latency is the mean time to the first token and "
         "for each further one. Capital is depreciation and return on the rack and an owned building; running is maintenance, lease, "
-        "staff and energy (in a cloud, rent): means over the quarters and sites where the rack can be installed; none where it cannot be. "
+        "staff and energy (in a cloud, rent): means over the quarters and sites where the rack can be installed, or all sites for one that none of them can host. "
         f"candidates.parquet has the layouts and all {len(frame):,} points that some prices would choose, {int(frame['pareto'].sum()):,} of them such that no other gives as much "
         "in every quarter for as little power."
     )
@@ -42,12 +45,18 @@ def point_tables(plan: PlanView) -> list[Table]:
         "Running $/h",
     ]
     out = []
-    for work, mine in frame.groupby("workload", sort=False):
+    used = frame.groupby("workload", sort=False)["rack_quarters"].sum().sort_values(ascending=False, kind="stable")
+    for work in used.index[:_MOST]:
+        mine = frame[frame["workload"] == work]
         rows: list[list[Any]] = []
         for system, group in mine.groupby("system", sort=False):
-            rows += [[plan.label(str(system)), words, *_cells(group.loc[i])] for i, words in _corners(group).items()]
+            rows += [
+                [_named(plan, str(system), group), words, *_cells(group.loc[i])]
+                for i, words in _corners(group).items()
+            ]
         out.append(Table(f"{plan.label(str(work))}: the ends of its set of points", head, rows, wide=(0, 1)))
-    out[-1] = replace(out[-1], note=note)
+    left = f" Shown are the {_MOST} workloads of {len(used)} that take most racks." if len(used) > _MOST else ""
+    out[-1] = replace(out[-1], note=note + left)
     return out
 
 
@@ -60,6 +69,10 @@ def _corners(group: pd.DataFrame) -> dict[Any, str]:
     if group["rack_quarters"].max() > 0:
         out.setdefault(group["rack_quarters"].idxmax(), []).append("used in the plan")
     return {index: ", ".join(words) for index, words in out.items()}
+
+
+def _named(plan: PlanView, system: str, group: pd.DataFrame) -> str:
+    return plan.label(system) + ("" if group["can_stand"].all() else " (no site can host it)")
 
 
 def _cells(row: pd.Series) -> list[str]:
