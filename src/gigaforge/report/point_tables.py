@@ -28,7 +28,7 @@ def point_tables(plan: PlanView) -> list[Table]:
     note = (
         "One rack at work, in its best quarter, with the 80 % interval of its tokens. Latency is the mean time to the first token and "
         "for each further one. Capital is depreciation and return on the rack and an owned building; running is maintenance, lease, "
-        "staff and energy (in a cloud, rent): means over the quarters and sites where the rack can be installed, or all sites for one that none of them can host. "
+        "staff and energy (in a cloud, rent): means over the quarters and sites where the rack can be installed, or all sites for one (*) that none of them can host. "
         f"candidates.parquet has the layouts and all {len(frame):,} points that some prices would choose, {int(frame['pareto'].sum()):,} of them such that no other gives as much "
         "in every quarter for as little power."
     )
@@ -72,7 +72,7 @@ def _corners(group: pd.DataFrame) -> dict[Any, str]:
 
 
 def _named(plan: PlanView, system: str, group: pd.DataFrame) -> str:
-    return plan.label(system) + ("" if group["can_stand"].all() else " (no site can host it)")
+    return plan.label(system) + ("" if group["can_stand"].all() else " *")
 
 
 def _cells(row: pd.Series) -> list[str]:
