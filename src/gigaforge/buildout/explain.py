@@ -224,11 +224,14 @@ def _none_for(p: Problem, now: Scarcity, roomy: list[int], could: NDArray[np.boo
 
 def _unfit_words(p: Problem, sites: list[int], systems: NDArray[np.int_]) -> str:
     """Why systems cannot stand at sites: each reason once, with the sites that it holds for."""
-    where: dict[str, list[str]] = {}
+    where: dict[str, dict[str, list[str]]] = {}
     for item in p.unfit:
         if item["site"] in [p.sites[s] for s in sites] and item["system"] in [p.systems[k] for k in systems]:
-            where.setdefault(f"{item['system']} {item['why']}", []).append(item["site"])
-    return ", ".join(f"{why} ({listed(names)})" for why, names in where.items())
+            where.setdefault(item["system"], {}).setdefault(item["why"], []).append(item["site"])
+    return ", ".join(
+        f"{system} {' and '.join(f'{why} ({listed(names)})' for why, names in whys.items())}"
+        for system, whys in where.items()
+    )
 
 
 def _stock(p: Problem, d: Decisions) -> list[str]:
