@@ -81,8 +81,8 @@ def test_the_report_tells_the_ends_of_each_set(problem: Problem) -> None:
     tables = point_tables(PlanView({"title": "small"}, {"candidates": frame}))
     assert len(tables) == frame["workload"].nunique()
     rows = [row for table in tables for row in table.rows]
-    assert sum("most tokens" in str(row[1]) for row in rows) == frame.groupby(["workload", "system"]).ngroups
-    assert sum("used in the plan" in str(row[1]) for row in rows) == 1
+    assert sum(str(row[1]).startswith("tokens") for row in rows) == frame.groupby(["workload", "system"]).ngroups
+    assert sum("in the plan" in str(row[1]) for row in rows) == 1
     assert point_tables(PlanView({"title": "small"}, {})) == []
 
 

@@ -14,7 +14,7 @@ from gigaforge.units import format_quantity
 
 __all__ = ["point_tables"]
 
-_ENDS = {"tokens_per_s_per_rack": "most tokens", "tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
+_ENDS = {"tokens_per_s_per_rack": "tokens", "tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
 
 _MOST = 5
 """Workloads shown, those that take most rack-quarters first: runs of one model have much the same points."""
@@ -67,7 +67,7 @@ def _corners(group: pd.DataFrame) -> dict[Any, str]:
         if group[column].notna().any():
             out.setdefault(group[column].idxmax(), []).append(words)
     if group["rack_quarters"].max() > 0:
-        out.setdefault(group["rack_quarters"].idxmax(), []).append("used in the plan")
+        out.setdefault(group["rack_quarters"].idxmax(), []).append("in the plan")
     return {index: ", ".join(words) for index, words in out.items()}
 
 
