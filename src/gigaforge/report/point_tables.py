@@ -10,7 +10,6 @@ import pandas as pd
 
 from gigaforge.report.report_tables import Table
 from gigaforge.report.view import PlanView
-from gigaforge.units import format_quantity
 
 __all__ = ["point_tables"]
 
@@ -40,7 +39,7 @@ def point_tables(plan: PlanView) -> list[Table]:
         "80 % interval",
         "kW",
         "kW held",
-        "Latency",
+        "Latency, ms",
         "Capital $/h",
         "Running $/h",
     ]
@@ -78,7 +77,7 @@ def _named(plan: PlanView, system: str, group: pd.DataFrame) -> str:
 def _cells(row: pd.Series) -> list[str]:
     latency = "–"
     if not math.isnan(row["ttft_s"]):
-        latency = f"{format_quantity(row['ttft_s'], 'duration')}, {1e3 * row['tpot_s']:.0f} ms"
+        latency = f"{1e3 * row['ttft_s']:,.0f} + {1e3 * row['tpot_s']:.0f}"
     return [
         _number(row["cap_w"]),
         _thousands(row["tokens_per_s_per_rack"]),
