@@ -116,6 +116,7 @@ def _gain_words(found: Mapping[str, Any]) -> list[str]:
 
 
 def chase_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many quarters chase what, and where power is dearest against racks."""
     counts = pd.Series([r["chases"] for r in rows]).value_counts()
     parts = [f"{what} in {n} {'quarter' if n == 1 else 'quarters'}" for what, n in counts.items()]
     most = max(rows, key=lambda r: r["dearer"])
