@@ -96,7 +96,7 @@ def test_plan_compare_and_diff_say_the_same_power(plans: list[Plan]) -> None:
     assert "by 25.5 MW (176 MW for 201 MW)" in " ".join(diff.sentences)
     out = io.StringIO()
     print_diff(diff, Console(file=out, width=80))
-    assert re.search(r"deployed power \[MW\].*201 +176 +−25", out.getvalue(), re.DOTALL)
+    assert re.search(r"deployed power \[MW\].*201\.9 +176\.4 +−25\.5", out.getvalue(), re.DOTALL)
     view = PlanView(made[0], plans[0].tables)
     assert headline(view).startswith("201 MW of 300 MW deployed")
     assert yearly_table(view).head[1] == "MW deployed"
