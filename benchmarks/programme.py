@@ -2,7 +2,8 @@
 
 CPU seconds (all threads) are the figures to trust on a shared machine. For comparison: a like model with six platforms,
 stated by hand for HiGHS, took 7.4 CPU-s with capital slack and 45-61 with capital binding, to a gap of 0.1 %.
-Measured here in November 2026 on two busy cores: 10-14 CPU-s with capital slack, 33 with capital binding, to 0.5 %.
+Measured here in November 2026 on two idle cores: 6.5 CPU-s with capital slack and 16.8 with capital binding, to 0.46 and 0.50 %;
+stating the model takes 0.8 of them.
 Capital binds where a further dollar adds value, in many quarters, and the plan is worth less for want of it; both are printed.
 """
 
