@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["GigaforgeError", "InputError", "NoAnswerError", "StoppedError"]
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["GigaforgeError", "InputError", "NoAnswerError", "StoppedError", "did_you_mean"]
 
 _LONGEST = 3000  # characters of a message: what a stranger sent is quoted, not repeated in full
 
@@ -59,3 +62,9 @@ class StoppedError(GigaforgeError):
     """Whoever asked stopped it (Ctrl-C, exit 130): what is kept, and how to go on."""
 
     exit_code = 130
+
+
+def did_you_mean(word: str, known: Iterable[str], count: int = 1) -> str:
+    """``"; did you mean 'near'?"`` with the nearest known words, to follow what was wrong; nothing where none is near."""
+    near = difflib.get_close_matches(word, list(known), count, 0.5)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

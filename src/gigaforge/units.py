@@ -8,7 +8,6 @@ it starts in microseconds (pint: 0.9 s measured) and can name the dimension it e
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
+
+from gigaforge.errors import did_you_mean
 
 __all__ = [
     "DIMENSIONS",
@@ -35,6 +36,7 @@ __all__ = [
     "format_at_most",
     "format_quantity",
     "parse_quantity",
+    "percent",
     "power_unit",
     "quantity_field",
 ]
@@ -209,8 +211,7 @@ def parse_quantity(value: object, dimension: str) -> float:
     except KeyError as unknown:
         known = _known_units(dimension)
         near = [k for k in known if k.lower() == unit.lower() and "m" not in k]
-        near = near or difflib.get_close_matches(unit, known, 1, 0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else did_you_mean(unit, known)
         raise ValueError(f"{value!r}: unknown unit {unknown.args[0]!r}{hint} ({expected})") from None
     if dict(dims) != wanted:
         raise ValueError(f"{value!r} is {_describe(dict(dims))}; {expected}")
@@ -277,6 +278,11 @@ def format_quantity(value: float, dimension: str, digits: int = 3) -> str:
     if dimension in ("count", "tokens"):
         return f"{text}{prefix}{' tokens' if dimension == 'tokens' else ''}"
     return f"{text} {prefix}{unit}"
+
+
+def percent(share: float, digits: int = 0, *, sign: bool = False) -> str:
+    """A share as people read it: 0.441 is "44 %"; with its sign where it is an error: "+44 %"."""
+    return f"{100 * share:{'+' if sign else ''}.{digits}f} %"
 
 
 def format_at_most(value: float, dimension: str) -> str:

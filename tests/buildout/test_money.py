@@ -296,7 +296,7 @@ def test_yearly_cost_of_a_gigawatt_is_the_published_one() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"finance": finance(systems={**CREDIT, "share": "90 %"})}, ["systems.share 90%", "deposit 20%"]),
+        ({"finance": finance(systems={**CREDIT, "share": "90 %"})}, ["systems.share 90 %", "deposit 20 %"]),
         ({"investment": {"ceiling": "$20B", "per": "1 GW", "schedule": [{"at": "1 GW", "amount": "$1B"}]}}, ["schedule", "per/amount"]),
         ({"investment": {"ceiling": "$2B", "schedule": [{"at": "1 GW", "amount": "$3B"}]}}, ["$3,000,000,000", "ceiling of $2,000,000,000"]),
         ({"investment": {"ceiling": "$2B", "per": "1 GW", "long_stop": "2027-Q1",

@@ -6,7 +6,6 @@ commitment's basis), for quarters that are over, without gaps from the first qua
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import pandas as pd
 
 from gigaforge.buildout.contradictions import Stated, contradictions
 from gigaforge.buildout.problem import Array, Mask, Past, Premises, Problem, owners_of
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, did_you_mean
 from gigaforge.quarters import Quarter
 
 __all__ = ["past_from", "read_actuals", "register_actuals", "with_past"]
@@ -136,10 +135,9 @@ def _refuse_strange(table: pd.DataFrame, where: str) -> None:
     for column in map(str, table.columns):
         if column in known or column == "stated" or column.startswith("Unnamed: "):  # a table's own count of its rows
             continue
-        near = difflib.get_close_matches(column, known, 1)
-        meant = f"is {near[0]!r} meant? " if near else ""
+        hint = did_you_mean(column, known)
         raise InputError(
-            f"has a column {column!r}, which means nothing here; {meant}Rename it or take it out; known: {', '.join(known)}",
+            f"has a column {column!r}, which means nothing here{hint} (rename it or take it out; known: {', '.join(known)})",
             where,
         )
 

@@ -29,7 +29,7 @@ from gigaforge.codesign.models.resolve import resolve_models
 from gigaforge.errors import InputError
 from gigaforge.executor import open_executor
 from gigaforge.scenario import Scenario, check_against
-from gigaforge.units import format_quantity
+from gigaforge.units import format_quantity, percent
 
 __all__ = ["CoDesign", "cooptimise"]
 
@@ -181,7 +181,7 @@ def _fastest(problem: Problem, candidates: Candidates) -> tuple[Index, Index]:
 
 def _words(r: Round) -> str:
     return (
-        f"prices and points: {r.points} points, relaxed plan ${r.value:,.2f}B, at most ${r.bound:,.2f}B (gap {r.gap:.2%}), "
+        f"prices and points: {r.points} points, relaxed plan ${r.value:,.2f}B, at most ${r.bound:,.2f}B (gap {percent(r.gap, 2)}), "
         f"{r.added} points come back"
     )
 

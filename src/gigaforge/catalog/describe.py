@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -14,7 +13,7 @@ from gigaforge.catalog.figure import Figure, figures_in, si_text
 from gigaforge.catalog.load import KINDS, Catalog
 from gigaforge.catalog.parameters import parameter_count
 from gigaforge.catalog.schema import Accelerator, Fact, Model, Site, System
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, did_you_mean
 from gigaforge.units import format_quantity
 
 __all__ = [
@@ -83,8 +82,7 @@ def find_kind(word: str) -> str:
     for kind in known:
         if word.lower() in (kind, kind.removesuffix("s")):
             return kind
-    near = difflib.get_close_matches(word.lower(), known, 1, 0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(word.lower(), known)
     raise InputError(f"unknown kind {word!r}{hint} (known: {', '.join(known)})")
 
 
@@ -105,8 +103,7 @@ def find_entries(catalog: Catalog, name: str) -> list[tuple[str, Any]]:
     if found:
         return found
     names = {entry for kind in kinds for entry in getattr(catalog, kind)}
-    near = difflib.get_close_matches(name.lower(), names, 3, 0.4)
-    hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    hint = did_you_mean(name.lower(), names, 3)
     raise InputError(f"nothing in the catalogue is called {name!r}{hint} (`gigaforge catalog list` shows all)")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,7 +23,7 @@ from gigaforge.catalog.schema import (
     Source,
     System,
 )
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, did_you_mean
 
 __all__ = ["Catalog", "keys_at", "load_catalog", "read_yaml", "validation_problem"]
 
@@ -109,9 +108,8 @@ def _find(entries: dict[str, E_], name: str, kind: str) -> E_:
     try:
         return entries[name]
     except KeyError:
-        near = difflib.get_close_matches(name, entries, 1, 0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(f"unknown {kind} {name!r}; {hint}(`gigaforge catalog list {kind}s` shows all)") from None
+        hint = did_you_mean(name, entries)
+        raise InputError(f"unknown {kind} {name!r}{hint} (`gigaforge catalog list {kind}s` shows all)") from None
 
 
 def read_yaml(path: Path) -> Any:
@@ -151,8 +149,7 @@ def validation_problem(error: ValidationError, model: type[BaseModel], where: st
         path = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             known = keys_at(model, item["loc"][:-1])
-            near = difflib.get_close_matches(str(item["loc"][-1]), known, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else (f"; known: {', '.join(known)}" if known else "")
+            hint = did_you_mean(str(item["loc"][-1]), known) or (f"; known: {', '.join(known)}" if known else "")
             lines.append(f"{path}: unknown key{hint}")
         elif item["type"] == "too_short":
             lines.append(f"{path}: is empty; at least one entry is needed")
@@ -231,8 +228,7 @@ def _read_folder(folder: Path, catalog: dict[str, dict[str, Any]]) -> None:
                 catalog["sources"][str(key)] = {**source, "_file": str(path)}
             continue
         if kind not in KINDS:
-            near = difflib.get_close_matches(kind, [*KINDS, "sources"], 1, 0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(kind, [*KINDS, "sources"])
             raise InputError(f"unknown kind {kind!r}{hint} (known: {', '.join([*KINDS, 'sources'])})", str(path))
         for entry in data if isinstance(data, list) else [data]:
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
@@ -324,8 +320,7 @@ def _check_sources(entry: BaseModel, sources: dict[str, Source], where: str) -> 
     for path, keys in own + [(f"{path}.source".lstrip("."), figure.source) for path, figure in figures_in(entry)]:
         for key in keys:
             if key not in sources and not key.startswith(("https://", "http://")):
-                near = difflib.get_close_matches(key, sources, 1, 0.4)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(key, sources)
                 raise InputError(f"{path}: {key!r} is neither a key of sources.yaml nor a web address{hint}", where)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gigaforge.cli.options import CatalogOption, catalog_from
+from gigaforge.units import percent
 
 if TYPE_CHECKING:
     from gigaforge.catalog import Catalog
@@ -42,6 +43,8 @@ def training(
     """Training runs: physical constants per chip, precision and software family.
 
     Without FILE it repeats the fit of the shipped parameter file, to the digit.
+
+    Example: gigaforge calibrate training my-runs.csv --out mine.json
     """
     from gigaforge.errors import NoAnswerError
     from gigaforge.perf.calibration.study import calibrate
@@ -103,8 +106,8 @@ def _show(fitted: dict[str, Any], parameters: Any, rows: int, out: Path | None) 
     for name in ("in_sample", "cross_validated", "without_chip"):
         e = fitted[name]
         print(
-            f"  {name.replace('_', ' '):16} median {e['median_ape']:.1%}, mean {e['mean_ape']:.1%}, "
-            f"90th percentile {e['p90_ape']:.1%} ({e['n']} rows of tier A)"
+            f"  {name.replace('_', ' '):16} median {percent(e['median_ape'], 1)}, mean {percent(e['mean_ape'], 1)}, "
+            f"90th percentile {percent(e['p90_ape'], 1)} ({e['n']} rows of tier A)"
         )
     strongest = sorted(parameters.deviations, key=lambda n: -abs(parameters.deviations[n]))[:15]
     print("largest deviations from the defaults (log or log-odds)")
@@ -123,7 +126,10 @@ def inference(
     catalog: CatalogOption = None,
     as_json: Json = False,
 ) -> None:
-    """Serving measurements: about ten CPU-minutes for the shipped rows."""
+    """Serving measurements: about ten CPU-minutes for the shipped rows.
+
+    Example: gigaforge calibrate inference my-runs.csv --out mine.json --workers 2
+    """
     from gigaforge.cli.calibrate_view import show_serving
     from gigaforge.perf.calibration.inference import calibrate_inference
 

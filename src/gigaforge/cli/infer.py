@@ -74,6 +74,8 @@ def infer(
     "What does a full rack do at these targets?" is the first line of the answer: --offline asks for the largest throughput,
     --ttft and --tpot for the largest within them, --mlperf server takes a benchmark's lengths and targets, --rate asks how many
     accelerators a stream of requests needs.
+
+    Example: gigaforge infer deepseek-r1 gb300-nvl72 --input-len 4096 --output-len 512 --ttft "2 s" --tpot "20 ms"
     """
     from gigaforge.cli.infer_view import Answer, draw, price_of, show
     from gigaforge.perf.hardware import Hardware

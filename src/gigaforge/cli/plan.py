@@ -12,7 +12,7 @@ import typer
 
 from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, actuals_from, catalog_from, quantity
 from gigaforge.errors import InputError
-from gigaforge.report.words import percent
+from gigaforge.units import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from gigaforge.report.words import percent
-from gigaforge.units import format_quantity
+from gigaforge.units import format_quantity, percent
 
 if TYPE_CHECKING:
     from gigaforge.operations import Comparison, Replications, SimulationResult

@@ -12,6 +12,7 @@ import typer
 
 from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
 from gigaforge.errors import InputError, NoAnswerError
+from gigaforge.units import percent
 
 if TYPE_CHECKING:
     from gigaforge.perf.hardware import Hardware
@@ -264,7 +265,7 @@ def _words(row: dict[str, Any]) -> str:
     degrees = " ".join(
         f"{short}={row[name]}" for name, short in names.items() if row[name] > 1 or short in {"tp", "dp"}
     )
-    again = row["recompute"] + (f" {row['recompute_share']:.0%}" if row["recompute"] == "full" else "")
+    again = row["recompute"] + (f" {percent(row['recompute_share'])}" if row["recompute"] == "full" else "")
     modes = [] if row["context_mode"] == "ring" else [row["context_mode"]]
     group = f" in {row['sharding_group']}" if row["sharding_group"] else ""
     extra = modes + ["sp"] * row["sequence_parallel"] + ["vocab-parallel"] * row["vocab_parallel"]
@@ -285,7 +286,7 @@ def _show(results: TrainingResults, title: str, hbm_bytes: Any, top: int) -> Non
         over = r["memory_over_bytes"] / 1e9
         memory = f"{r['memory_bytes'] / 1e9:.0f} GB" + (f"\n[red]{over:.1f} over[/red]" if over else "")
         table.add_row(
-            _words(r), _seconds(r["step_time_s"]), f"{r['tokens_per_s_per_gpu']:,.0f}", f"{r['mfu']:.1%}", memory,
+            _words(r), _seconds(r["step_time_s"]), f"{r['tokens_per_s_per_gpu']:,.0f}", percent(r["mfu"], 1), memory,
             f"{r['power_w']:,.0f}", f"{r['joules_per_token']:.3g}",
         )  # fmt: skip
     console.print(table)
@@ -317,5 +318,6 @@ def _bars(console: Any, parts: dict[str, float], total: float, text: Any) -> Non
         start += value
         share = value / total
         console.print(
-            f"  {name.replace('_', ' '):14} {bar or ' ':{width}} {text(value):>9} {share:6.1%}", highlight=False
+            f"  {name.replace('_', ' '):14} {bar or ' ':{width}} {text(value):>9} {percent(share, 1):>7}",
+            highlight=False,
         )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gigaforge.cli.options import CatalogOption, catalog_from
+from gigaforge.units import percent
 
 __all__ = ["register"]
 
@@ -38,7 +39,10 @@ def training(
     worst: Annotated[int, typer.Option(min=0, help="How many of the worst rows to show.")] = 12,
     as_json: Json = False,
 ) -> None:
-    """Training runs. Rows of a (source, model) group that the fit knows are predicted by a fit without that group."""
+    """Training runs. Rows of a (source, model) group that the fit knows are predicted by a fit without that group.
+
+    Example: gigaforge validate training my-runs.csv --out judged.csv
+    """
     from gigaforge.perf.training import TrainingParameters
     from gigaforge.perf.validation.training import validate_training
 
@@ -77,7 +81,10 @@ def inference(
     catalog: CatalogOption = None,
     as_json: Json = False,
 ) -> None:
-    """Serving measurements. A chip that is not shipped is judged by its data sheet: --catalog DIR with it and a system of it."""
+    """Serving measurements. A chip that is not shipped is judged by its data sheet: --catalog DIR with it and a system of it.
+
+    Example: gigaforge validate inference my-runs.csv --out judged.csv
+    """
     from gigaforge.cli.infer import serving_parameters
     from gigaforge.perf.validation.inference import validate_inference
 
@@ -130,13 +137,13 @@ def _show_training(summary: dict[str, Any], table: Any = None) -> None:
     memory = summary["memory"]
     if memory["n"]:
         print(
-            f"\npeak memory: {memory['n']} rows, median error {memory['median_ape']:.1%}, bias {memory['bias']:+.1%}"
+            f"\npeak memory: {memory['n']} rows, median error {percent(memory['median_ape'], 1)}, bias {percent(memory['bias'], 1, sign=True)}"
         )
     if "ranking" in summary:
         ranking = summary["ranking"]
         print(
             f"ranking: over {ranking['groups']} sweeps of at least four strategies, the one we choose reaches "
-            f"{ranking['reached']:.1%} of the best measured (worst sweep {ranking['worst']:.0%})"
+            f"{percent(ranking['reached'], 1)} of the best measured (worst sweep {percent(ranking['worst'])})"
         )
 
 
@@ -152,11 +159,11 @@ def _show_totals(summary: dict[str, Any]) -> None:
         print(f"  {number} not predicted: {reason}")
     scored = f"the {summary['scored']:,} rows without a doubt" if doubtful else f"{count:,} rows"
     print(
-        f"error over {scored}: median {summary['median_ape']:.1%}, mean "
-        f"{summary['mean_ape']:.1%}, 90th percentile {summary['p90_ape']:.1%}, bias {summary['bias']:+.1%}"
+        f"error over {scored}: median {percent(summary['median_ape'], 1)}, mean "
+        f"{percent(summary['mean_ape'], 1)}, 90th percentile {percent(summary['p90_ape'], 1)}, bias {percent(summary['bias'], 1, sign=True)}"
     )
     print(
-        f"80 % intervals: {summary['coverage_80']:.0%} of the rows inside, median high/low "
+        f"80 % intervals: {percent(summary['coverage_80'])} of the rows inside, median high/low "
         f"{summary['interval_width']:.2f}"
     )
 
@@ -176,7 +183,7 @@ def _show_by_chip(families: dict[str, dict[str, dict[str, float]]]) -> None:
         table.add_column({"tpot": "TPOT", "ttft": "TTFT"}.get(family, family), justify="right")
     for gpu in sorted({g for family in shown for g in families[family]}):
         cells = [families[family].get(gpu) for family in shown]
-        table.add_row(gpu, *(f"{c['median_ape']:.1%} ({c['n']:,})" if c else "" for c in cells))
+        table.add_row(gpu, *(f"{percent(c['median_ape'], 1)} ({c['n']:,})" if c else "" for c in cells))
     Console().print(table)
 
 
@@ -189,7 +196,9 @@ def _table(title: str, groups: dict[str, dict[str, float]]) -> None:
     for head in ("rows", "median", "mean", "p90"):
         table.add_column(head, justify="right")
     for name, e in groups.items():
-        table.add_row(name, str(e["n"]), f"{e['median_ape']:.1%}", f"{e['mean_ape']:.1%}", f"{e['p90_ape']:.1%}")
+        table.add_row(
+            name, str(e["n"]), percent(e["median_ape"], 1), percent(e["mean_ape"], 1), percent(e["p90_ape"], 1)
+        )
     Console().print(table)
 
 
@@ -202,7 +211,12 @@ def _show_worst(rows: Any) -> None:
         "\nfurthest off: predicted / measured - 1, why that may be, what had to be assumed", highlight=False
     )
     for row in rows.itertuples():
-        console.print(f"  {row.off:+5.0%}  {row.id}, {row.source}", highlight=False, markup=False, soft_wrap=False)
+        console.print(
+            f"  {percent(row.off, sign=True):>6}  {row.id}, {row.source}",
+            highlight=False,
+            markup=False,
+            soft_wrap=False,
+        )
         for line in (row.reason, f"assumed: {row.note}" if row.note else ""):
             if line:
                 console.print(Padding(line, (0, 0, 0, 9)), highlight=False, markup=False, style="dim")
@@ -216,5 +230,5 @@ def _show_worst_serving(rows: list[dict[str, Any]]) -> None:
     console.print("\nfurthest off: predicted / measured - 1, and whether rows like it agree", highlight=False)
     for row in rows:
         what = f"{row['id']}, {row['model']} on {row['gpu']}, {row['metric']}: {row['predicted']:.4g} for {row['measured']:.4g}"
-        console.print(f"  {row['error']:+8.0%}  {what}", highlight=False, markup=False)
+        console.print(f"  {percent(row['error'], sign=True):>9}  {what}", highlight=False, markup=False)
         console.print(Padding(row["reason"], (0, 0, 0, 12)), highlight=False, markup=False, style="dim")

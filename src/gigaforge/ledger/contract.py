@@ -11,6 +11,7 @@ from gigaforge.catalog import Catalog, System
 from gigaforge.errors import GigaforgeError, InputError
 from gigaforge.ledger.terms import AcceptanceTest, Band, MilestoneTerm, SiteTerms, SystemTerms, Terms
 from gigaforge.scenario import Scenario, check_against, load_scenario
+from gigaforge.units import percent
 
 __all__ = ["ACCEPTANCE_MODEL", "acceptance_test", "terms_from"]
 
@@ -159,7 +160,7 @@ def acceptance_test(system: System, catalog: Catalog, model: str = ACCEPTANCE_MO
         run=run,
         power_w=_band(power, 1 - _POWER_MARGIN, 1 + _POWER_MARGIN),
         source=f"gigaforge {version('gigaforge')} training model; throughput: 80 % interval of left-out published runs; power: "
-        f"±{_POWER_MARGIN:.0%}, assumption: spread of published node power",
+        f"±{percent(_POWER_MARGIN)}, assumption: spread of published node power",
     )
 
 

@@ -106,6 +106,11 @@ def _gain_words(found: Mapping[str, Any]) -> list[str]:
         f"Operating points and build-out solved together are worth {money(ours)}; the fastest points first and then the best plan "
         f"for them, {money(theirs)}. The difference{more} is {sure} ({100 * gap:.2f} %)."
     )
+    if "relaxed_bound" not in found:
+        return [
+            first,
+            "What no plan can exceed is not in this plan, which an earlier version made: co-design it again.",
+        ]
     second = (
         f"No plan with any of the {found['evaluated']:,} strategies, batches and caps evaluated is worth more than "
         f"{money(found['bound'])}, {100 * found['bound_gap']:.2f} % above the plan: racks, tranches and places of runs are whole in "

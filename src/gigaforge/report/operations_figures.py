@@ -12,8 +12,7 @@ import pandas as pd
 from gigaforge.report.figures import Figure
 from gigaforge.report.operations_words import ACCOUNT_WORDS, headed, kind_words
 from gigaforge.report.theme import Chart, accent, categorical, finish
-from gigaforge.report.words import percent
-from gigaforge.units import format_quantity, power_unit
+from gigaforge.units import format_quantity, percent, power_unit
 
 if TYPE_CHECKING:
     from gigaforge.operations.result import SimulationResult

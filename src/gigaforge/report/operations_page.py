@@ -10,8 +10,7 @@ from gigaforge.report.operations_words import ACCOUNT_WORDS, binding, headed, ki
 from gigaforge.report.report_tables import Cell, Table
 from gigaforge.report.sections import Section
 from gigaforge.report.story import Headline
-from gigaforge.report.words import percent
-from gigaforge.units import format_quantity
+from gigaforge.units import format_quantity, percent
 
 if TYPE_CHECKING:
     from gigaforge.operations.result import SimulationResult

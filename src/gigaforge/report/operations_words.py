@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gigaforge.report.words import percent
-from gigaforge.units import format_quantity
+from gigaforge.units import format_quantity, percent
 
 __all__ = ["ACCOUNT_WORDS", "beside_plan", "binding", "headed", "kind_words"]
 

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from gigaforge.errors import InputError
-from gigaforge.report.words import percent
+from gigaforge.units import percent
 
 if TYPE_CHECKING:
     from gigaforge.perf.training import TrainingResults

@@ -12,9 +12,8 @@ import pandas as pd
 from gigaforge.report.story import money, power
 from gigaforge.report.tranche_steps import tranche_steps
 from gigaforge.report.view import PlanView
-from gigaforge.report.words import percent
 from gigaforge.report.work_figures import DAY_TERA
-from gigaforge.units import format_at_least, format_quantity
+from gigaforge.units import format_at_least, format_quantity, percent
 
 __all__ = [
     "Link",

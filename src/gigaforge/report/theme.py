@@ -116,6 +116,7 @@ def config() -> dict[str, Any]:
     text = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
     return {
         "background": accent("surface"),
+        "locale": {"number": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["$", ""], "percent": "\u202f%"}},
         "font": FONT,
         "view": {"stroke": None},
         "title": {"color": ink, "subtitleColor": muted, "anchor": "start", "fontSize": 15, "subtitleFontSize": 12},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from gigaforge.catalog.load import keys_at, read_yaml
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, did_you_mean
 from gigaforge.quarters import Quarter
 from gigaforge.scenario.schema import Scenario
 
@@ -298,7 +297,6 @@ def _paths(data: Any, above: tuple[str, ...] = ()) -> Iterator[str]:
 def _unknown(data: dict[str, Any], path: str, parts: list[str], where: str) -> InputError:
     known = list(dict.fromkeys(_paths(data)))
     short = ".".join(p for p in parts if not _is_quarter(p))
-    near = difflib.get_close_matches(short, known, 1, 0.5)
     tail = "".join(f".{p}" for p in parts if _is_quarter(p))
-    hint = f"; did you mean {near[0] + tail!r}?" if near else ""
+    hint = did_you_mean(short + tail, [path + tail for path in known])
     return InputError(f"{path}: the scenario has no such path{hint}", where)

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from gigaforge.scenario.series import MoneySeries, Part
-from gigaforge.units import Fraction, Money, MoneyPerPowerTime
+from gigaforge.units import Fraction, Money, MoneyPerPowerTime, percent
 
 __all__ = ["Debt", "Finance", "Operations", "Party", "SystemTerms", "Tax"]
 
@@ -89,7 +89,7 @@ class Finance(Part):
         terms = self.systems
         if terms is not None and terms.kind == "credit" and terms.share + self.deposit > 1 + 1e-9:
             raise ValueError(
-                f"systems.share {terms.share:.0%} on credit and deposit {self.deposit:.0%} are together more than the "
+                f"systems.share {percent(terms.share)} on credit and deposit {percent(self.deposit)} are together more than the "
                 "price; lower one of them"
             )
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.catalog.load import validation_problem
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, did_you_mean
 from gigaforge.scenario.compose import apply_settings, leaf_paths, read_scenario_data
 from gigaforge.scenario.schema import Scenario, Serving, interpolate, output_tokens
 
@@ -105,8 +104,7 @@ def check_against(scenario: Scenario, catalog: Catalog, where: str = "scenario")
             )
     for path, reason in scenario.because.items():
         if not (reason.startswith(("assumption:", "http")) or reason in catalog.facts or reason in catalog.sources):
-            near = difflib.get_close_matches(reason, [*catalog.facts, *catalog.sources], 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(reason, [*catalog.facts, *catalog.sources])
             raise InputError(
                 f"because.{path}: {reason!r} is neither a fact nor a source of the catalogue, nor an address, nor "
                 f"'assumption: why'{hint}",
@@ -151,8 +149,7 @@ def _check_reasons(scenario: Scenario, data: dict[str, Any], where: str) -> None
         known.update(".".join(parts[: n + 1]) for n in range(len(parts)))
     for key in scenario.because:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(key, known)
             raise InputError(f"because.{key}: explains a figure that the scenario does not have{hint}", where)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from gigaforge.quarters import Quarter
 from gigaforge.scenario.choice import ModelChoice
 from gigaforge.scenario.series import CountSeries, FractionSeries, Part, TokenSeries, interpolate
-from gigaforge.units import Duration, Fraction, MoneyPerTime, MoneyPerToken, Tokens
+from gigaforge.units import Duration, Fraction, MoneyPerTime, MoneyPerToken, Tokens, percent
 
 __all__ = [
     "LEAST_RUN_TOKENS",
@@ -160,7 +160,7 @@ class Serving(Part):
     def _check(self) -> Self:
         share = sum(p.users for p in self.products)
         if self.products and abs(share - 1) > 1e-6:
-            raise ValueError(f"products: their shares of users add up to {share:.1%}, not 100 %")
+            raise ValueError(f"products: their shares of users add up to {percent(share, 1)}, not 100 %")
         names = [p.name for p in self.products]
         double = next((n for n in names if names.count(n) > 1), None)
         if double is not None:

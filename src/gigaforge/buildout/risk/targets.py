@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from gigaforge.buildout.problem import Array, Problem
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, did_you_mean
 from gigaforge.quarters import Quarter
 from gigaforge.scenario.vary import figures, unstated
 
@@ -201,11 +200,10 @@ def match(problem: Problem, what: str, where: str = "risk") -> list[str]:
             f"{what!r} is not stated in the scenario, so that nothing can be varied; state it there first",
             f"{where}: risk.variables",
         )
-    near = difflib.get_close_matches(what, known_paths(problem), 1, 0.6)
     kinds = sorted({f"{p.split('.')[0]}.NAME.{p.split('.')[-1]}" for p in _all(problem) if p.count(".") > 1})
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(what, known_paths(problem))
     raise InputError(
-        f"{what!r} is no figure that can be uncertain; {hint}known kinds: {', '.join(kinds)}, performance[.NAME], "
+        f"{what!r} is no figure that can be uncertain{hint or '.'} Known kinds: {', '.join(kinds)}, performance[.NAME], "
         "operations.failures, and every number and quarter of the scenario by its path, as for --set "
         "(finance.debt.interest, investment.amount, training.*.end)",
         f"{where}: risk.variables",

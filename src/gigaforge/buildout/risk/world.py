@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +13,7 @@ from gigaforge.buildout.risk.distributions import Distribution, distribution
 from gigaforge.buildout.risk.sampling import correlation_root, uniforms
 from gigaforge.buildout.risk.targets import Target, match, target
 from gigaforge.catalog import Catalog, load_catalog
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, did_you_mean
 from gigaforge.scenario.uncertainty import Correlation, Risk, Uncertain
 from gigaforge.scenario.vary import vary
 
@@ -95,10 +94,9 @@ def _stands_for(name: str, what: str) -> bool:
 
 
 def _stranger(what: str, names: list[str], where: str) -> InputError:
-    near = difflib.get_close_matches(what, names, 1, 0.6)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(what, names)
     return InputError(
-        f"{what!r} is not among the variables; {hint}they are {', '.join(names)}", f"{where}: risk.correlations"
+        f"{what!r} is not among the variables{hint} (they are {', '.join(names)})", f"{where}: risk.correlations"
     )
 
 

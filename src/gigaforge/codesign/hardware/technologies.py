@@ -7,13 +7,12 @@ the published board power. Both are checked against shipped parts in tests/codes
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from typing import Final
 
 from gigaforge.codesign.hardware.technology import Estimate, Technology
 from gigaforge.codesign.hardware.technology import between as e
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, did_you_mean
 
 __all__ = ["TECHNOLOGIES", "technology"]
 
@@ -177,8 +176,7 @@ def technology(name: str) -> Technology:
     try:
         return TECHNOLOGIES[name]
     except KeyError:
-        near = difflib.get_close_matches(name, TECHNOLOGIES, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, TECHNOLOGIES)
         raise InputError(
             f"unknown technology {name!r}{hint} (known: {', '.join(TECHNOLOGIES)})", "technology"
         ) from None

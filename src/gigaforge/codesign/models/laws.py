@@ -20,7 +20,6 @@ References
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gigaforge.errors import InputError
+from gigaforge.errors import InputError, did_you_mean
 from gigaforge.units import format_quantity
 
 __all__ = ["LAWS", "Law", "Power", "law", "optimal_tokens_llama3"]
@@ -326,6 +325,5 @@ def law(name: str) -> Law:
     try:
         return LAWS[name]
     except KeyError:
-        near = difflib.get_close_matches(name, LAWS, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, LAWS)
         raise InputError(f"unknown scaling law {name!r}{hint} (known: {', '.join(LAWS)})", "law") from None

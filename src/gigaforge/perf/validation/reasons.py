@@ -13,6 +13,7 @@ from gigaforge.perf.calibration.training import Runs
 from gigaforge.perf.training.constants import SPECS, deviations
 from gigaforge.perf.training.parameters import TrainingParameters
 from gigaforge.perf.validation.runs import Run
+from gigaforge.units import percent
 
 __all__ = ["contradictions", "reasons"]
 
@@ -55,7 +56,7 @@ def _dominant(stacked: Runs, theta: Floats, i: int) -> str:
     times = stacked.predict(theta).times
     shares = {k: float(v[i] / times.step_time_s[i]) for k, v in times.parts.items()}
     first = sorted(shares, key=lambda k: -shares[k])[:2]
-    return "predicted time: " + ", ".join(f"{k.replace('_', ' ')} {shares[k]:.0%}" for k in first)
+    return "predicted time: " + ", ".join(f"{k.replace('_', ' ')} {percent(shares[k])}" for k in first)
 
 
 def _least_sure(stacked: Runs, theta: Floats, run: Run, i: int, sure: Mapping[str, float]) -> str:
@@ -68,7 +69,7 @@ def _least_sure(stacked: Runs, theta: Floats, run: Run, i: int, sure: Mapping[st
         effect = abs(np.log(step / base)) / _STEP * sd
         if effect > most:
             best, most = spec.what, effect
-    return f"least known: {best} (+-{most:.0%} of the step)" if best else ""
+    return f"least known: {best} (+-{percent(most)} of the step)" if best else ""
 
 
 def contradictions(rows: Sequence[Run], everything: Sequence[Run]) -> list[str]:

@@ -20,6 +20,7 @@ from gigaforge.perf.training.parameters import TrainingParameters, shipped
 from gigaforge.perf.validation.common import by_group, scores
 from gigaforge.perf.validation.reasons import reasons
 from gigaforge.perf.validation.runs import Run, read_runs
+from gigaforge.units import percent
 
 __all__ = ["TrainingValidation", "shipped_runs", "validate_training"]
 
@@ -209,7 +210,7 @@ def _recompute_note(run: Run, stacked: Runs, i: int) -> list[str]:
     if run.recompute_known:
         return []
     kind, share = int(stacked.strategies.recompute[i]), float(stacked.strategies.recompute_share[i])
-    words = ("none", "selective", f"{share:.0%} of the blocks")[kind]
+    words = ("none", "selective", f"{percent(share)} of the blocks")[kind]
     return [f"recompute not printed: {words}, by what fits in memory and the recipe's habit"]
 
 

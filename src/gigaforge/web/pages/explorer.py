@@ -25,8 +25,7 @@ from gigaforge.report.performance_figures import training_waterfall
 from gigaforge.report.report_tables import Table
 from gigaforge.report.serving_figures import serving_pareto
 from gigaforge.report.story import Headline
-from gigaforge.report.words import percent
-from gigaforge.units import format_quantity, parse_quantity
+from gigaforge.units import format_quantity, parse_quantity, percent
 
 __all__ = ["Answer", "Question", "answer", "answered", "choices"]
 

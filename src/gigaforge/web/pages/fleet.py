@@ -10,8 +10,7 @@ from typing import Any, Self
 from gigaforge.errors import InputError
 from gigaforge.report.report_tables import Table
 from gigaforge.report.story import Headline
-from gigaforge.report.words import percent
-from gigaforge.units import format_quantity
+from gigaforge.units import format_quantity, percent
 
 __all__ = ["FleetForm", "fleet_tables", "fleet_tiles"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gigaforge.errors import InputError
-from gigaforge.report.words import percent
+from gigaforge.units import percent
 
 if TYPE_CHECKING:
     from gigaforge.buildout.plan import Plan

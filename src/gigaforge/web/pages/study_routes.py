@@ -17,8 +17,7 @@ from gigaforge.report.progress_figures import progress_figure
 from gigaforge.report.report_tables import Cell, Table
 from gigaforge.report.risk_figures import risk_page
 from gigaforge.report.story import Headline, headlines
-from gigaforge.report.words import percent
-from gigaforge.units import format_at_most, format_quantity
+from gigaforge.units import format_at_most, format_quantity, percent
 from gigaforge.web.jobs import Job, Jobs
 from gigaforge.web.pages import studies
 from gigaforge.web.pages.asking import Computer, Reader
