@@ -23,7 +23,7 @@ from gigaforge.codesign.hardware import (
     sensitivities,
     technology,
 )
-from gigaforge.codesign.hardware.capacity import capacity_words
+from gigaforge.codesign.hardware.capacity import capacity_words, plateaus
 from gigaforge.codesign.hardware.converge import converge
 from gigaforge.codesign.hardware.cost import cost
 from gigaforge.codesign.hardware.evolve import fronts, limits_met
@@ -283,6 +283,13 @@ def test_capacity_is_told_by_where_it_first_gains_and_first_loses() -> None:
         "Down to 48 GB nothing would be lost.",
     ]
     assert "chat no longer runs" in capacity_words([step(48, -1.0, None)], 80)[0]
+    runs = step(160, 0.2) | {"yields": {"chat": 1.0, "frontier": 1.2, "research": 1.2, "next": 1.2}}
+    assert "(frontier and 2 others +20.0 %)" in capacity_words([runs], 80)[0]
+
+
+def test_of_capacities_that_yield_the_same_the_least_is_told() -> None:
+    rows = [step(48, -0.1), step(64, -0.1), step(72, 0.0), step(96, 0.001), step(160, 0.2), step(176, 0.2)]
+    assert [s["gb"] for s in plateaus(rows)] == [48, 72, 160]
 
 
 def test_economics_come_from_the_plans_prices() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gigaforge.codesign.hardware.capacity import capacity_words
+from gigaforge.codesign.hardware.capacity import capacity_words, named, plateaus
 from gigaforge.codesign.hardware.explained import domain_words, power_words
 from gigaforge.report.codesign_sections import numbers
 from gigaforge.report.figures import Figure
@@ -18,7 +18,7 @@ from gigaforge.report.roadmap_figures import (
     specialised_designs,
 )
 from gigaforge.report.story import model_words, money
-from gigaforge.units import format_quantity
+from gigaforge.units import format_quantity, percent
 
 __all__ = ["hardware_parts", "model_answer", "model_parts", "model_question"]
 
@@ -105,18 +105,30 @@ _WHAT = {
 
 def _capacity_table(row: Mapping[str, Any], label: Callable[[str], str]) -> Table:
     """A platform's other HBM capacities."""
-    works = list(row["steps"][0]["yields"])
-    heads = ["HBM, GB", *(f"Yield of {w}" for w in works), "Worth per accelerator", "per GB", "Cost"]
+    steps = plateaus(row["steps"])
+    groups: dict[tuple[float, ...], list[str]] = {}
+    for work in steps[0]["yields"]:
+        groups.setdefault(tuple(round(s["yields"][work], 3) for s in steps), []).append(work)
+    moved = {yields: works for yields, works in groups.items() if any(y != 1.0 for y in yields)}
+    heads = ["HBM, GB", *map(named, moved.values()), "Worth per accelerator", "per GB", "Cost"]
     rows: list[list[Any]] = [
-        [f"{s['gb']:,.0f}", *(f"{100 * (s['yields'][w] - 1):+.1f} %" for w in works), _dollars(s["usd_per_accelerator"]),
+        [f"{s['gb']:,.0f}", *(_signed(yields[i] - 1) for yields in moved), _dollars(s["usd_per_accelerator"]),
          _dollars(s["usd_per_gb"]), _dollars(s["cost_usd_per_accelerator"])]
-        for s in row["steps"]
+        for i, s in enumerate(steps)
     ]  # fmt: skip
+    still = [work for yields, works in groups.items() if yields not in moved for work in works]
     note = (
-        f"Over today's {row['today']:,.0f} GB, everything else alike, each at its best layout and batch; at today's prices of what the "
-        "works yield, so a large change is as a rule worth somewhat less."
+        f"What each yields over today's {row['today']:,.0f} GB, everything else alike, at its best layout and batch, and the least "
+        f"capacity for it between {row['steps'][0]['gb']:,.0f} and {row['steps'][-1]['gb']:,.0f} GB"
+        + (f"; {named(still)} would feel none of them" if still else "")
+        + ". At today's prices of what the works yield, so a large change is as a rule worth somewhat less."
     )
     return Table(f"Other HBM capacities of {label(row['system'])}", heads, rows, note=note)
+
+
+def _signed(change: float) -> str:
+    """A change with its sign, a true minus among figures; none for no change."""
+    return "–" if abs(change) < 5e-4 else percent(change, 1, sign=True).replace("-", "−")
 
 
 def _dollars(value: float | None) -> str:

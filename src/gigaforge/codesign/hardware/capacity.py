@@ -14,7 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CapacityStep", "capacity_steps", "capacity_words", "tried"]
+from gigaforge.units import percent
+
+__all__ = ["CapacityStep", "capacity_steps", "capacity_words", "named", "plateaus", "tried"]
 
 Array = NDArray[np.float64]
 
@@ -120,34 +122,29 @@ def capacity_words(steps: Sequence[Mapping[str, Any]], today_gb: float) -> list[
         What the platform has [GB].
 
     """
-    out = []
     more = [s for s in steps if s["more_gb"] > 0]
     less = [s for s in steps if s["more_gb"] < 0][::-1]
+    out = []
     if more:
-        first = next((s for s in more if _felt(s, 1)), None)
-        if first is None:
-            out.append(
-                f"More HBM than {today_gb:,.0f} GB gains nothing up to {more[-1]['gb']:,.0f} GB: latency or arithmetic binds before it."
-            )
-        else:
-            cost = first["cost_usd_per_accelerator"]
-            dear = "" if cost is None else f" and costs ${cost:,.0f}"
-            out.append(
-                f"HBM gains first at {first['gb']:,.0f} GB ({_changes(first)}): worth ${first['usd_per_accelerator']:,.0f} an accelerator, "
-                f"${first['usd_per_gb']:,.0f} for each GB more{dear}."
-            )  # fmt: skip
+        none = f"More HBM than {today_gb:,.0f} GB gains nothing up to {more[-1]['gb']:,.0f} GB: latency or arithmetic binds before it."
+        out.append(_first_words(more, 1, "HBM gains first", "worth ", "and costs") or none)
     if less:
-        first = next((s for s in less if _felt(s, -1)), None)
-        if first is None:
-            out.append(f"Down to {less[-1]['gb']:,.0f} GB nothing would be lost.")
-        else:
-            saved = first["cost_usd_per_accelerator"]
-            spared = "" if saved is None else f" and saves ${-saved:,.0f}"
-            out.append(
-                f"Less loses first at {first['gb']:,.0f} GB ({_changes(first)}): ${-first['usd_per_accelerator']:,.0f} an accelerator, "
-                f"${first['usd_per_gb']:,.0f} for each GB less{spared}."
-            )  # fmt: skip
+        none = f"Down to {less[-1]['gb']:,.0f} GB nothing would be lost."
+        out.append(_first_words(less, -1, "Less loses first", "", "and saves") or none)
     return out
+
+
+def _first_words(steps: Sequence[Mapping[str, Any]], sign: int, what: str, worth: str, cost: str) -> str:
+    """The nearest step at which a yield moves; nothing where none does."""
+    first = next((s for s in steps if _felt(s, sign)), None)
+    if first is None:
+        return ""
+    price = first["cost_usd_per_accelerator"]
+    priced = "" if price is None else f" {cost} ${sign * price:,.0f}"
+    return (
+        f"{what} at {first['gb']:,.0f} GB ({_changes(first)}): {worth}${sign * first['usd_per_accelerator']:,.0f} an accelerator, "
+        f"${first['usd_per_gb']:,.0f} for each GB {'more' if sign > 0 else 'less'}{priced}."
+    )
 
 
 def _felt(step: Mapping[str, Any], sign: int) -> bool:
@@ -155,5 +152,27 @@ def _felt(step: Mapping[str, Any], sign: int) -> bool:
 
 
 def _changes(step: Mapping[str, Any]) -> str:
-    moved = [(w, y) for w, y in step["yields"].items() if abs(y - 1.0) > _FELT]
-    return ", ".join(f"{w} {100 * (y - 1):+.1f} %" if y > 0 else f"{w} no longer runs" for w, y in moved)
+    """Which works move and by how much; those that move alike together."""
+    alike: dict[str, list[str]] = {}
+    for work, y in step["yields"].items():
+        if abs(y - 1.0) > _FELT:
+            alike.setdefault(percent(y - 1, 1, sign=True) if y > 0 else "no longer run", []).append(work)
+    return ", ".join(
+        f"{named(works)} {change if len(works) > 1 else change.replace('run', 'runs')}"
+        for change, works in alike.items()
+    )
+
+
+def named(works: Sequence[str]) -> str:
+    """Works in a few words: the first two, and how many more."""
+    return " and ".join(works) if len(works) <= 2 else f"{works[0]} and {len(works) - 1} others"
+
+
+def plateaus(steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of capacities with the same yields the least alone: nobody buys more of it for nothing."""
+    kept: list[Mapping[str, Any]] = []
+    for step in steps:
+        last = kept[-1]["yields"] if kept else None
+        if last is None or any(abs(y - last[w]) > _FELT for w, y in step["yields"].items()):
+            kept.append(step)
+    return kept
