@@ -223,9 +223,9 @@ def site_power(plan: PlanView, columns: int = 3) -> theme.Chart | None:
         spec=chart,
         facet=alt.Facet("site:N", sort=[plan.label(s) for s in order], title=None),
         columns=columns,
-        spacing={"row": 46, "column": 50},
+        spacing={"row": 62, "column": 50},
         bounds="flush",
-    ).resolve_scale(y="independent")
+    ).resolve_scale(y="independent").resolve_axis(x="independent")  # the last row may be short: no axis under nothing
     words = f"For each site, bars: facility power in use at peak by quarter; line: power energised, in {unit.name}."
     title = f"Power at each site against its limit [{unit.name}]"
     return theme.finish(faceted, title, words, height=None, width=None)
