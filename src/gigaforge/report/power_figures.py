@@ -218,14 +218,19 @@ def site_power(plan: PlanView, columns: int = 3) -> theme.Chart | None:
     )  # fmt: skip
     limit = base.mark_line(interpolate="step", strokeWidth=1.5, color=theme.accent("ink")).encode(y="limit:Q")
     chart = alt.layer(used, limit).properties(width=200, height=105)
-    faceted = alt.FacetChart(
-        data=tidy,
-        spec=chart,
-        facet=alt.Facet("site:N", sort=[plan.label(s) for s in order], title=None),
-        columns=columns,
-        spacing={"row": 62, "column": 50},
-        bounds="flush",
-    ).resolve_scale(y="independent").resolve_axis(x="independent")  # the last row may be short: no axis under nothing
+    # An axis of its own for each: the last row may be short, and a shared one would stand under nothing.
+    faceted = (
+        alt.FacetChart(
+            data=tidy,
+            spec=chart,
+            facet=alt.Facet("site:N", sort=[plan.label(s) for s in order], title=None),
+            columns=columns,
+            spacing={"row": 62, "column": 50},
+            bounds="flush",
+        )
+        .resolve_scale(y="independent")
+        .resolve_axis(x="independent")
+    )
     words = f"For each site, bars: facility power in use at peak by quarter; line: power energised, in {unit.name}."
     title = f"Power at each site against its limit [{unit.name}]"
     return theme.finish(faceted, title, words, height=None, width=None)
