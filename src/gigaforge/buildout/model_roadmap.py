@@ -16,7 +16,19 @@ from gigaforge.buildout.roadmaps import economics, plan_prices
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.catalog import Catalog
 from gigaforge.catalog.schema import Model
-from gigaforge.codesign.models import MOST_TOKENS, Choice, Law, Lifetime, Target, choose, iso_loss_rows, law
+from gigaforge.codesign.models import (
+    CONTEXTS,
+    MOST_TOKENS,
+    Choice,
+    Law,
+    Lifetime,
+    Target,
+    choose,
+    iso_loss_rows,
+    law,
+    window_of,
+    windows_of,
+)
 from gigaforge.codesign.models.life import Place, Service, lifetime_of, served_by_none, services_of
 from gigaforge.codesign.prices import Prices
 from gigaforge.errors import GigaforgeError
@@ -38,7 +50,7 @@ class ModelRoadmap:
     choices, at_named_usd : dict of run to Choice
         Of least cost at the named one's loss; of least loss for what the named one costs.
     named : dict of run to dict
-        The model named: ``active, total, tokens, experts`` as the law counts it; ``usd`` over its life, ``train_usd``,
+        The model named: ``active, total, tokens, experts, loss`` as the law counts it, ``context``; ``usd`` over its life, ``train_usd``,
         ``serve_usd`` (None where it cannot be run).
     lives : dict of run to dict
         ``workloads`` (name to answer tokens), ``first, last`` quarter served, ``trained_on, served_on`` (systems), ``cut`` by the
@@ -131,17 +143,22 @@ def _ask(
     experts = entry.experts / entry.experts_per_token if entry.family == "moe" and rule.mixtures else 1.0
     life = lifetime_of(run, scenario, catalog, services, where)
     demand = sum(s.total for s in services)
+    share = catalog.fact("long-context-share-of-tokens").value
+    windows = windows_of(life, CONTEXTS, share) if services else []
     asked = partial(choose, rule, running=life, serve_tokens=demand, name=run.name,
-                    data_tokens=max(MOST_TOKENS, run.tokens))  # fmt: skip
+                    data_tokens=max(MOST_TOKENS, run.tokens), windows=windows)  # fmt: skip
     out.lives[run.name] = _life_words(run, scenario, services, where)
-    own = life.costs(entry, run.tokens)
+    own, loss = life.costs(entry, run.tokens), float(rule.loss(active, run.tokens, experts))
+    if window := window_of(life, entry, share):
+        own, loss = window.costs(entry, run.tokens, own), loss + float(window.penalty(active))
     train, serve = own.train_usd_per_token * run.tokens, own.serve_usd_per_token * demand if demand else 0.0
     runs = bool(np.isfinite(train + serve))
     out.named[run.name] = {
         "active": active, "total": float(Transformer.from_catalog(entry).parameters), "tokens": run.tokens, "experts": experts,
+        "context": entry.max_context, "loss": loss,
         "usd": train + serve if runs else None, "train_usd": train if runs else None, "serve_usd": serve if runs else None,
     }  # fmt: skip
-    choice = asked(Target("loss", float(rule.loss(active, run.tokens, experts))))
+    choice = asked(Target("loss", loss))
     out.choices[run.name] = replace(choice, warnings=[*_mind(run, services, life, entry), *choice.warnings])
     if runs:
         out.at_named_usd[run.name] = asked(Target("usd", float(train + serve)))

@@ -191,11 +191,14 @@ def _print_next(found: dict[str, Any], console: Console) -> None:
 
 
 def _print_models(choices: dict[str, Any], console: Console) -> None:
+    from gigaforge.report.context_words import context_sentence
     from gigaforge.report.roadmap_sections import model_answer, model_question
 
     console.print("[bold]The next model[/bold]", highlight=False)
     for run, c in choices.items():
         _say(console, model_question(run, c))
         _say(console, model_answer(c), "    ", "    ")
+        if words := context_sentence(c):
+            _say(console, words, "    ", "    ")
         for warning in c["warnings"]:
             _say(console, warning, "    ! ", "      ")

@@ -127,6 +127,11 @@ def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title
         alt.Tooltip("train_usd:Q", format="$.3~s", title="Training"),
         alt.Tooltip("serve_usd:Q", format="$.3~s", title="Serving"),
         alt.Tooltip("loss:Q", format=".3f", title="Loss"),
+        *(
+            [alt.Tooltip("context:Q", format=",", title="Context")]
+            if frame.get("context", pd.Series()).notna().any()
+            else []
+        ),
     ]
     x = alt.X(
         "active:Q", scale=alt.Scale(type="log", nice=False), title="Active parameters", axis=_decades(frame["active"])

@@ -8,6 +8,7 @@ from typing import Any
 from gigaforge.codesign.hardware.capacity import capacity_words, named, plateaus
 from gigaforge.codesign.hardware.explained import domain_words, power_words
 from gigaforge.report.codesign_sections import numbers
+from gigaforge.report.context_words import context_sentence, context_table
 from gigaforge.report.figures import Figure
 from gigaforge.report.report_tables import Table
 from gigaforge.report.roadmap_figures import (
@@ -95,7 +96,7 @@ _PARETO = {
     "relative_cost": "Cost over the reference",
     "relative_joules": "Energy over the reference",
 }
-_CURVE = {"experts": "Expansion", "active": "Active parameters", "tokens": "Training tokens", "loss": "Loss", "train_usd": "Training, USD",
+_CURVE = {"experts": "Expansion", "context": "Context", "active": "Active parameters", "tokens": "Training tokens", "loss": "Loss", "train_usd": "Training, USD",
           "serve_usd": "Serving, USD", "usd": "Both, USD"}  # fmt: skip
 _WHAT = {
     "bf16_flop_s": "arithmetic", "hbm_bytes": "HBM", "hbm_bandwidth_bytes_s": "HBM bandwidth", "scale_up_bytes_s": "NVLink",
@@ -250,7 +251,7 @@ def model_parts(roadmaps: Mapping[str, Any]) -> Parts:
     lead, points, figures = [], [f"{w[0].upper()}{w[1:]}." for w in found.get("warnings") or []], []
     tables = []
     for run, c in choices.items():
-        lead += [model_question(run, c), model_answer(c)]
+        lead += [words for words in (model_question(run, c), model_answer(c), context_sentence(c)) if words]
         points += [f"{run}: {w}." for w in c["warnings"]]
         if curves.get(run):
             figures.append(
@@ -261,6 +262,8 @@ def model_parts(roadmaps: Mapping[str, Any]) -> Parts:
             )  # fmt: skip
         if len(c.get("expansions") or []) > 1:
             tables.append(_expansion_table(run, c))
+        if by_context := context_table(run, c):
+            tables.append(by_context)
     return lead, points, figures, tables
 
 

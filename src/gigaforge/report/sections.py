@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from gigaforge.report import money_tables as accounts
 from gigaforge.report import report_tables as tables
 from gigaforge.report.codesign_sections import change_parts, codesign_parts
+from gigaforge.report.context_words import context_tables
 from gigaforge.report.figures import Figure, plan_figures
 from gigaforge.report.report_tables import Link, Table
 from gigaforge.report.roadmap_sections import hardware_parts, model_parts
@@ -85,7 +86,7 @@ def plan_sections(plan: PlanView) -> list[Section]:
                 tables=_present(accounts.measures_table(plan), tables.parties_table(plan), accounts.annual_table(plan))),
         Section("parties", "Cash of each party", tables=accounts.party_tables(plan), folded=True),
         Section("work", "Tokens and training", chosen, [*mind, *accounts.training_notes(plan)],
-                figures=take("tokens", "served-share", "training"), tables=_present(tables.training_table(plan), accounts.demand_table(plan))),
+                figures=take("tokens", "served-share", "training"), tables=_present(tables.training_table(plan), *context_tables(plan.summary), accounts.demand_table(plan))),
         Section("surroundings", "Energy, carbon and water", tables=_present(accounts.environment_table(plan), accounts.months_table(plan))),
         Section("scarcity", "What would help most", points=scarce, figures=shadows),
         Section("together", "Solved together", *codesign_parts(plan)),

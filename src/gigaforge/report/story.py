@@ -370,10 +370,11 @@ def scarcities(plan: PlanView, count: int = 3) -> list[str]:
 
 
 def model_words(choice: Mapping[str, Any]) -> str:
-    """A chosen model as size, expansion and training tokens."""
+    """A chosen model as size, expansion, training tokens and context."""
     kind = "dense" if choice["experts"] == 1 else f"a mixture with {choice['experts']} times the experts it uses"
     active, tokens = (format_quantity(choice[k], "count") for k in ("active", "tokens"))
-    return f"{active} active parameters ({kind}) on {tokens} tokens"
+    context = f", with a context of {choice['context']:,} tokens" if choice.get("context") else ""
+    return f"{active} active parameters ({kind}) on {tokens} tokens{context}"
 
 
 def chosen_models(summary: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gigaforge.units import Duration, Flops, Money, Tokens
+from gigaforge.units import Duration, Flops, Fraction, Money, Tokens
 
 __all__ = ["ModelChoice"]
 
@@ -36,7 +36,24 @@ class ModelChoice(BaseModel):
     system: str | None = Field(
         None, description="where it is trained and served; default: the newest by the run's start"
     )
-    context: Annotated[int, Field(gt=0)] = Field(131072, description="longest sequence, tokens")
+    context: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="longest sequence, tokens; default: chosen among contexts"
+    )
+    contexts: list[Annotated[int, Field(gt=0)]] | None = Field(
+        None,
+        min_length=1,
+        description="longest sequences to choose among, tokens; default: powers of two from 8,192 to 1,048,576",
+    )
+    most_cut: Fraction = Field(
+        0.01, ge=0, le=1, description="share of requests that a context chosen among several may cut"
+    )
+    long_context_share: Fraction | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="of the training tokens in sequences as long as the context, where it is longer than seq_len (default: the "
+        "catalogue's long-context-share-of-tokens)",
+    )
     tpot: Duration = Field(
         0.05, description="time per output token, at most, where nothing in the scenario serves it"
     )
@@ -46,6 +63,8 @@ class ModelChoice(BaseModel):
         given = [name for name in _TARGETS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give one of {', '.join(_TARGETS)} (given: {', '.join(given) or 'none'})")
+        if self.context is not None and self.contexts is not None:
+            raise ValueError("give context (as it is to be) or contexts (to choose among), not both")
         for name in ("cost", "compute", "data", "tpot"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above zero")

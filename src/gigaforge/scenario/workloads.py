@@ -133,6 +133,13 @@ class Serving(Part):
     weekly_users: CountSeries
     messages_per_user_week: CountSeries
     input_tokens: TokenSeries = Field(description="per message, context included")
+    input_spread: float | None = Field(
+        None,
+        ge=0,
+        le=20,
+        description="standard deviation of a message's input tokens over their mean, which says whom a context cuts; for the "
+        "next-model question only (default: the catalogue's input-tokens-spread)",
+    )
     output_tokens: TokenSeries = Field(description="per message, without what `reasoning` adds")
     reasoning: Reasoning | None = Field(None, description="tokens thought before some answers")
     cached_share: Fraction = Field(0.0, lt=1, description="of input tokens found in the prefix cache")

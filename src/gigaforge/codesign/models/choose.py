@@ -2,11 +2,13 @@
 
 Cost counts training and all tokens that the model will serve (N. Sardana et al., Beyond Chinchilla-Optimal,
 https://arxiv.org/abs/2401.00448), each at what the performance model finds for a model of that shape on the chosen system: not a
-price per FLOP, so that a mixture's memory, its all-to-all and a small model's poor utilisation are paid for.
+price per FLOP, so that a mixture's memory, its all-to-all and a small model's poor utilisation are paid for. Where windows are
+given, context is chosen with them: loss is that in use, which a window that cuts requests raises.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -17,11 +19,12 @@ from gigaforge.catalog.schema import Model
 from gigaforge.codesign.models.answer import Choice, Curve, Target
 from gigaforge.codesign.models.laws import Law
 from gigaforge.codesign.models.running import ModelCosts
-from gigaforge.codesign.models.shapes import EXPANSIONS, shape
+from gigaforge.codesign.models.shapes import CONTEXT, EXPANSIONS, shape
+from gigaforge.codesign.models.windows import Window
 from gigaforge.errors import InputError, NoAnswerError
-from gigaforge.units import format_quantity
+from gigaforge.units import format_quantity, percent
 
-__all__ = ["MOST_TOKENS", "choose", "curve", "tokens_for_loss"]
+__all__ = ["MOST_CUT", "MOST_TOKENS", "choose", "curve", "tokens_for_loss"]
 
 Array = NDArray[np.float64]
 
@@ -30,6 +33,9 @@ _SIZES: Final = 9
 _FINE: Final = 1200
 _SLACK: Final = 0.01
 """A loss this far below the one asked for [nat/token] is not what was asked for."""
+MOST_CUT: Final = 0.01
+"""Share of requests that a context may cut (assumption). By loss alone shorter ones would do: a mean token loses little by a cut that
+ruins a question about the part cut off."""
 _SPAN: Final = 6.0
 """Sizes from a sixth power of e below to as far above the compute-optimal one: 400 times each way."""
 
@@ -40,7 +46,7 @@ MOST_RATIO: Final = 1e4
 """Training tokens per active parameter, up to which runs still followed a law (Sardana et al., section 5)."""
 
 
-def tokens_for_loss(law: Law, active: Array, loss: float, experts: float = 1.0) -> Array:
+def tokens_for_loss(law: Law, active: Array, loss: Array | float, experts: float = 1.0) -> Array:
     """Training tokens with which models of given sizes reach a loss; infinite where no amount does. Shape (size,)."""
     low, high = np.full(len(active), np.log(1e6)), np.full(len(active), np.log(1e20))
     reach = law.loss(active, np.exp(high), experts) <= loss
@@ -75,8 +81,9 @@ def curve(
     *,
     data_tokens: float = MOST_TOKENS,
     sizes: int = _SIZES,
+    window: Window | None = None,
 ) -> Curve | None:
-    """All models of one expansion that meet a target; None if none does.
+    """All models of one expansion (and one context) that meet a target; None if none does.
 
     Parameters
     ----------
@@ -94,16 +101,30 @@ def curve(
         Distinct training tokens that there are; and nobody trains on more than `MOST_RATIO` a parameter.
     sizes : int
         At which costs are asked.
+    window : Window, optional
+        What the context adds to loss and costs; default nothing.
 
     """
     coarse = _sizes(law, target, experts, sizes)
     first = _tokens(law, target, coarse, experts, None, serve_tokens)
-    asked = [costing(float(n), experts, float(min(max(d, 1e9), 1e16))) for n, d in zip(coarse, first, strict=True)]
+    trained = [float(min(max(d, 1e9), 1e16)) for d in first]
+    asked = [costing(float(n), experts, d) for n, d in zip(coarse, trained, strict=True)]
     fine = np.exp(np.linspace(np.log(coarse[0]), np.log(coarse[-1]), _FINE))
+    context, cut, penalty, compute = None, 0.0, np.zeros(len(fine)), np.ones(len(fine))
+    if window is not None:
+        models = [shape("window", float(n), experts, context=window.context) for n in coarse]
+        asked = [window.costs(m, d, c) for m, d, c in zip(models, trained, asked, strict=True)]
+        context, cut, penalty = window.context, window.cut, window.penalty(fine)
+        compute = _interpolate(coarse, [window.compute(m) for m in models], fine)
     train, serve = (_interpolate(coarse, [getattr(c, name) for c in asked], fine) for name in _USD)
     if serve_tokens == 0:
         serve = np.zeros(len(fine))
-    tokens = _tokens(law, target, fine, experts, train, serve_tokens, serve)
+    if target.kind == "loss":
+        tokens = tokens_for_loss(law, fine, target.value - penalty, experts)
+    else:
+        tokens = _tokens(law, target, fine, experts, train, serve_tokens, serve) / (
+            compute if target.kind == "flop" else 1.0
+        )
     most = np.minimum(data_tokens, MOST_RATIO * fine)
     if target.kind == "usd":
         tokens = np.minimum(tokens, most)  # what is left of the budget stays unspent
@@ -111,9 +132,12 @@ def curve(
     good = np.isfinite(tokens) & np.isfinite(train) & np.isfinite(serve) & (tokens > 0)
     if not good.any():
         return None
-    fine, tokens, train, serve = fine[good], tokens[good], train[good], serve[good]
+    fine, tokens, train, serve, penalty, compute = (a[good] for a in (fine, tokens, train, serve, penalty, compute))
     mfu = np.interp(np.log(fine), np.log(coarse), [c.mfu for c in asked])
-    return Curve(experts, fine, tokens, law.loss(fine, tokens, experts), train * tokens, serve * serve_tokens, mfu)
+    return Curve(
+        experts, fine, tokens, law.loss(fine, tokens, experts) + penalty, train * tokens, serve * serve_tokens, mfu,
+        6.0 * fine * tokens * compute, context, penalty, cut,
+    )  # fmt: skip
 
 
 _USD: Final = ("train_usd_per_token", "serve_usd_per_token")
@@ -179,6 +203,8 @@ def choose(
     data_tokens: float = MOST_TOKENS,
     name: str = "chosen",
     costing: Costing | None = None,
+    windows: Sequence[Window] = (),
+    most_cut: float = MOST_CUT,
 ) -> Choice:
     """The best model for a target.
 
@@ -200,6 +226,10 @@ def choose(
         Of the model.
     costing : callable, optional
         Own costs by size; default the performance model on `running`.
+    windows : sequence of Window
+        Contexts to choose among; none: context is left out of loss and costs.
+    most_cut : float
+        Share of requests that the chosen one may cut [1]; where all cut more, the longest is taken.
 
     Raises
     ------
@@ -216,17 +246,19 @@ def choose(
     tried = [e for e in expansions if law.mixtures or e == 1]
     if not tried:
         raise InputError(f"{law.label} knows dense models only; leave an expansion of 1 in", "expansions")
-    price = costing or (lambda n, e, d: running.costs(shape(name, n, e), d))
-    curves = [
-        c for e in tried if (c := curve(law, target, price, e, serve_tokens, data_tokens=data_tokens)) is not None
-    ]
+    windows = sorted(windows, key=lambda w: w.context)
+    # Windows share what a model costs before its context is counted.
+    price = functools.cache(costing or (lambda n, e, d: running.costs(shape(name, n, e), d)))
+    asked = functools.partial(curve, law, target, price, serve_tokens=serve_tokens, data_tokens=data_tokens)
+    allowed = [w for w in windows if w.cut <= most_cut] or list(windows[-1:])
+    curves = _curves(asked, tried, allowed, "usd" if target.kind == "loss" else "loss")
     if not curves:
         raise NoAnswerError(f"no model meets {target.words} on {running.name}", [_why_none(target, data_tokens)])
     by = "usd" if target.kind == "loss" else "loss"
     best = min(curves, key=lambda c: float(getattr(c, by).min()))
     i = int(np.argmin(getattr(best, by)))
     active, tokens = float(best.active[i]), float(best.tokens[i])
-    warnings = law.warnings(active, tokens, float(best.experts))
+    warnings = law.warnings(active, tokens, float(best.experts)) + _of_context(windows, best, active)
     held = _needs_more(law, target, best, data_tokens) if i == 0 else ""
     if tokens >= data_tokens * 0.99 or held == "data":
         there = format_quantity(data_tokens, "count")
@@ -249,16 +281,61 @@ def choose(
         active=active,
         total=float(law.total(active, best.experts)),
         tokens=tokens,
-        flop=6.0 * active * tokens,
+        flop=float(best.flop[i]),
         loss=float(best.loss[i]),
         train_usd=float(best.train_usd[i]),
         serve_usd=float(best.serve_usd[i]),
         serve_tokens=serve_tokens,
         mfu=float(best.mfu[i]),
-        model=shape(name, active, best.experts),
+        context_penalty=float(best.penalty[i]),
+        requests_cut=best.cut,
+        model=shape(name, active, best.experts, context=best.context or CONTEXT),
         warnings=warnings,
         curves=curves,
+        contexts=[
+            c
+            for w in windows
+            if (c := best if w.context == best.context else asked(experts=best.experts, window=w)) is not None
+        ],
     )
+
+
+def _curves(
+    asked: Callable[..., Curve | None], expansions: Sequence[int], windows: Sequence[Window], by: str
+) -> list[Curve]:
+    """All expansions with the shortest window, and with longer ones where these may be better.
+
+    A window that leaves requests whole costs no less than none and brings no more: where an expansion without any window is no
+    better than the best found, it need not be searched with that window.
+    """
+    first = windows[0] if windows else None
+    found = [c for e in expansions if (c := asked(experts=e, window=first)) is not None]
+    for window in windows[1:]:
+        for e in expansions:
+            least = min((float(getattr(c, by).min()) for c in found), default=np.inf)
+            bound = asked(experts=e) if window.whole else None
+            if window.whole and (bound is None or float(getattr(bound, by).min()) >= least):
+                continue
+            if (c := asked(experts=e, window=window)) is not None:
+                found.append(c)
+    return found
+
+
+def _of_context(windows: Sequence[Window], best: Curve, active: float) -> list[str]:
+    """What a reader must know of the context chosen."""
+    window = next((w for w in windows if w.context == best.context), None)
+    if window is None:
+        return []
+    out = window.warnings(active)
+    if best.cut > MOST_CUT:
+        out.append(
+            f"{percent(best.cut, 1)} of requests are cut to the context of {window.context:,} tokens: loss counts what their mean "
+            "token loses, not what a question about a part cut off does"
+        )
+    if len(windows) > 1 and window.context in (windows[0].context, windows[-1].context):
+        end = "shortest" if window.context == windows[0].context else "longest"
+        out.append(f"the context of {window.context:,} tokens is the {end} tried; the optimum may lie beyond")
+    return out
 
 
 def _why_none(target: Target, data_tokens: float) -> str:
@@ -277,5 +354,5 @@ def _needs_more(law: Law, target: Target, curve: Curve, data_tokens: float) -> s
     if target.kind != "loss":
         return ""
     smaller = np.array([curve.active[0] * np.exp(-(_SPAN * 1.5) / (_FINE - 1))])
-    needed = float(tokens_for_loss(law, smaller, target.value, float(curve.experts))[0])
+    needed = float(tokens_for_loss(law, smaller, target.value - float(curve.penalty[0]), float(curve.experts))[0])
     return "data" if needed > data_tokens else "ratio" if needed > MOST_RATIO * float(smaller[0]) else ""

@@ -27,6 +27,7 @@ __all__ = [
     "Place",
     "Service",
     "demand_tokens",
+    "input_spread",
     "lifetime_of",
     "served_by_none",
     "service_as_first",
@@ -39,6 +40,7 @@ _WEEKS_PER_QUARTER: Final = 365.25 / 7 / 4
 _TTFT_S: Final = 5.0
 """Time to first token where nothing in the scenario says (assumption)."""
 _CACHED_LIMIT: Final = 0.99
+_SPREAD: Final = "input-tokens-spread"
 
 
 class Place(NamedTuple):
@@ -166,14 +168,10 @@ class Lifetime:
     def costs(self, model: Model, tokens: float) -> ModelCosts:
         """Train a model on so many tokens, experiments included, and serve it; as `Running.costs`."""
         train, mfu, gang = self.training.train(model, tokens)
-        each = [(*running.serve(model), share) for running, share in self.serving]
-        return ModelCosts(
-            self.compute_multiple * train,
-            sum(share * usd for usd, _, share in each),
-            mfu,
-            gang,
-            max((size for _, size, _ in each), default=0),
-        )
+        served = [(share, *running.serve(model)) for running, share in self.serving]
+        each = tuple(share * usd for share, usd, _ in served)
+        replica = max((size for *_, size in served), default=0)
+        return ModelCosts(self.compute_multiple * train, sum(each), mfu, gang, replica, each)
 
     def refusals(self, model: Model) -> list[str]:
         """Workloads whose latencies a model does not meet on their system, in words."""
@@ -222,11 +220,17 @@ def _training(run: TrainingRun, catalog: Catalog, place: Place) -> Running:
     tpot = run.choose.tpot if run.choose else 0.05
     traffic = Traffic(2048, 512, ttft_s=_TTFT_S, tpot_s=tpot, percentile="mean")
     running = Running.on(
-        catalog, place.system, place.economics, traffic, rack_usd=place.rack_usd, seq_len=run.seq_len, utilisation=1.0
-    )
+        catalog, place.system, place.economics, traffic, rack_usd=place.rack_usd, seq_len=run.seq_len, utilisation=1.0,
+        spread=catalog.fact(_SPREAD).value,
+    )  # fmt: skip
     if run.precision in ("bf16", "fp8", "mxfp8", "nvfp4") and running.hardware.supports(run.precision):
         running = replace(running, train_precision=run.precision)
     return running
+
+
+def input_spread(workload: Serving, catalog: Catalog) -> float:
+    """Standard deviation of a workload's prompts over their mean: its own, else the catalogue's. [1]"""
+    return workload.input_spread if workload.input_spread is not None else catalog.fact(_SPREAD).value
 
 
 def _serving(service: Service, scenario: Scenario, catalog: Catalog, place: Place) -> Running:
@@ -244,6 +248,7 @@ def _serving(service: Service, scenario: Scenario, catalog: Catalog, place: Plac
         catalog, place.system, place.economics, traffic,
         rack_usd=place.rack_usd,
         label=workload.name,
+        spread=input_spread(workload, catalog),
         utilisation=min(workload.utilisation / peak_over_mean(workload, catalog), 1.0),
     )  # fmt: skip
     return (

@@ -12,16 +12,29 @@ from gigaforge.catalog import Catalog
 from gigaforge.codesign.hardware.economics import Economics
 from gigaforge.codesign.models.answer import Choice, Target
 from gigaforge.codesign.models.choose import choose
+from gigaforge.codesign.models.contexts import CONTEXTS, Requests
 from gigaforge.codesign.models.laws import Law, law
-from gigaforge.codesign.models.life import Place, lifetime_of, served_by_none, service_as_first, services_of
+from gigaforge.codesign.models.life import (
+    Lifetime,
+    Place,
+    input_spread,
+    lifetime_of,
+    served_by_none,
+    service_as_first,
+    services_of,
+)
+from gigaforge.codesign.models.windows import LifeWindow, window_of, windows_of
 from gigaforge.errors import InputError, NoAnswerError
-from gigaforge.scenario import Scenario
-from gigaforge.scenario.schema import TrainingRun
+from gigaforge.scenario import Scenario, interpolate, output_tokens
+from gigaforge.scenario.schema import Serving, TrainingRun
 from gigaforge.scenario.workloads import LEAST_RUN_TOKENS
 from gigaforge.units import format_quantity
 
 __all__ = ["Resolved", "economics_of", "resolve_models"]
 
+_WHOLE: Final = 0.995
+"""Prompts of which a context leaves so much are served as they are."""
+_LONG_SHARE: Final = "long-context-share-of-tokens"
 _NAME: Final = re.compile(r"^[a-z0-9][a-z0-9.\-]*$")
 
 
@@ -70,7 +83,28 @@ def resolve_models(scenario: Scenario, catalog: Catalog, economics: Economics | 
         else run.model_copy(update={"model": run.name, "tokens": choices[run.name].tokens, "choose": None})
         for run in scenario.training
     ]
-    return Resolved(scenario.model_copy(update={"training": runs}), replace(catalog, models=models), choices)
+    serving = [
+        _cut(workload, scenario, catalog, choices[workload.model].model.max_context)
+        if workload.model in choices
+        else workload
+        for workload in scenario.serving
+    ]
+    answered = scenario.model_copy(update={"training": runs, "serving": serving})
+    return Resolved(answered, replace(catalog, models=models), choices)
+
+
+def _cut(workload: Serving, scenario: Scenario, catalog: Catalog, context: int) -> Serving:
+    """A workload with prompts as the context of its chosen model leaves them; as it was where that is (nearly) whole."""
+    spread, quarters = input_spread(workload, catalog), scenario.quarters
+    prompts, answers = interpolate(workload.input_tokens, quarters), output_tokens(workload, quarters)
+    if answers.max() >= context:
+        return workload  # the scenario's own check names it
+    kept = np.array([Requests(p, a, spread).kept(context) for p, a in zip(prompts, answers, strict=True)])
+    if (kept >= _WHOLE * prompts).all():
+        return workload
+    return workload.model_copy(
+        update={"input_tokens": dict(zip(quarters, np.maximum(kept, 1.0).tolist(), strict=True))}
+    )
 
 
 def economics_of(scenario: Scenario, catalog: Catalog) -> Economics:
@@ -117,35 +151,57 @@ def _answer(run: TrainingRun, scenario: Scenario, catalog: Catalog, economics: E
     if demand and not life.serving:
         life = replace(life, serving=[(life.training, 1.0)])  # of requests that nobody states
     try:
+        target, windows = _target(run, by, catalog, life), _windows(run, catalog, life)
         choice = choose(
             by,
-            _target(run, by, catalog),
+            target,
             life,
             serve_tokens=demand,
             expansions=tuple(ask.expansions),
             data_tokens=ask.data,
             name=run.name,
+            windows=windows,
+            most_cut=ask.most_cut,
         )
     except InputError as problem:
         key = _KEYS.get(problem.where, problem.where)
+        key = "context" if key == "contexts" and ask.context is not None else key
         raise InputError(problem.problem, f"{where}.{key}" if key else where) from None
     except NoAnswerError as problem:
         raise NoAnswerError(f"{where}: {problem.problem}", problem.reasons) from None
     if choice.tokens * run.compute_multiple < LEAST_RUN_TOKENS:
         few, least = (format_quantity(t, "count") for t in (choice.tokens, LEAST_RUN_TOKENS))
         raise InputError(
-            f"{_target(run, by, catalog).words} chooses a model trained on {few} tokens, too few to plan racks for; ask for one of at least "
+            f"{target.words} chooses a model trained on {few} tokens, too few to plan racks for; ask for one of at least "
             f"{least} tokens, or leave the run out",
             f"{where}.{ask.target[0]}",
         )
     if not demand:
         choice = replace(choice, warnings=[served_by_none(run), *choice.warnings])
-    model = choice.model.model_copy(update={"label": f"{run.name} (chosen)", "max_context": ask.context})
+    given = {"max_context": ask.context} if ask.context and not windows else {}
+    model = choice.model.model_copy(update={"label": f"{run.name} (chosen)", **given})
     return replace(choice, model=model)
 
 
-def _target(run: TrainingRun, by: Law, catalog: Catalog) -> Target:
-    """The target in the law's terms; another model's loss is the law's own for its size and published tokens."""
+def _windows(run: TrainingRun, catalog: Catalog, life: Lifetime) -> list[LifeWindow]:
+    """The contexts that a run asks about; none where nothing is served, so that no request says what a context is worth."""
+    ask = run.choose
+    assert ask is not None
+    if not life.serving and ask.contexts is None:
+        return []
+    contexts = [ask.context] if ask.context is not None else ask.contexts or CONTEXTS
+    return windows_of(life, contexts, _long_share(run, catalog))
+
+
+def _long_share(run: TrainingRun, catalog: Catalog) -> float:
+    stated = run.choose.long_context_share if run.choose else None
+    return catalog.fact(_LONG_SHARE).value if stated is None else stated
+
+
+def _target(run: TrainingRun, by: Law, catalog: Catalog, life: Lifetime) -> Target:
+    """The target in the law's terms; another model's loss is the law's own for its size and published tokens, and what its own
+    context adds on the same requests.
+    """
     ask = run.choose
     assert ask is not None
     name, value = ask.target
@@ -158,7 +214,10 @@ def _target(run: TrainingRun, by: Law, catalog: Catalog) -> Target:
     experts = model.experts / model.experts_per_token if model.family == "moe" else 1.0
     if experts > 1 and not by.mixtures:
         raise InputError(f"{value!r} is a mixture, which {by.label} does not know; take law: joint-moe-2025", "like")
-    return Target("loss", float(by.loss(active.value, model.training_tokens.value, experts)))
+    loss = float(by.loss(active.value, model.training_tokens.value, experts))
+    if own := window_of(life, model, 0.0):
+        loss += float(own.penalty(active.value))
+    return Target("loss", loss)
 
 
 def _newest(run: TrainingRun, scenario: Scenario) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from gigaforge.catalog import Catalog
 from gigaforge.catalog.schema import Model
 from gigaforge.codesign.hardware.economics import Economics
+from gigaforge.codesign.models.contexts import Requests
 from gigaforge.errors import GigaforgeError, InputError
 from gigaforge.perf.hardware import Hardware, precision_family
 from gigaforge.perf.inference import Traffic
@@ -38,6 +39,8 @@ _SPACE: Final = SearchSpace.usual(
     recompute_shares=(0.5, 1.0),
     sharding=(1, 3),
 )
+_LONG_SPACE: Final = replace(_SPACE, context_parallel=(1, 2, 4, 8, 16, 32, 64))
+"""Llama 3 405B trained sequences of 131,072 tokens with 16 ranks each (https://arxiv.org/abs/2407.21783, table 4)."""
 _SERVING_NAMES: Final = {"fp4": "nvfp4"}
 
 
@@ -53,6 +56,8 @@ class ModelCosts:
         Of the training [1].
     train_accelerators, serve_accelerators : int
         Of the run; of one replica.
+    each_serve_usd_per_token : tuple of float
+        What `serve_usd_per_token` is the sum of, by workload [USD/token]; empty: one workload.
 
     """
 
@@ -61,6 +66,7 @@ class ModelCosts:
     mfu: float
     train_accelerators: int
     serve_accelerators: int
+    each_serve_usd_per_token: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,8 @@ class Running:
         Share of its serving capacity that demand uses over the day [1].
     label : str
         Whose requests, in words.
+    spread : float
+        Of the prompts' lengths: standard deviation over mean [1]; 0: all alike.
 
     """
 
@@ -97,6 +105,7 @@ class Running:
     serve_precision: str = "fp8"
     utilisation: float = 0.5
     label: str = "serving"
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.utilisation <= 1:
@@ -145,6 +154,16 @@ class Running:
         """The system."""
         return self.hardware.name
 
+    @property
+    def requests(self) -> Requests:
+        """How long the requests are that the model will serve."""
+        return Requests(self.traffic.input_len, self.traffic.output_len, self.spread)
+
+    def cut_to(self, window: float) -> Running:
+        """The same for a model whose window cuts the prompts."""
+        kept = max(self.requests.kept(window), 1.0)
+        return replace(self, traffic=replace(self.traffic, input_len=kept))
+
     def usd_per_s(self, power_w: float) -> float:
         """What a second of one accelerator costs, drawing so much IT power with its share of the system. [USD/s]"""
         h, e = self.hardware, self.economics
@@ -172,15 +191,40 @@ class Running:
         h, transformer = self.hardware, Transformer.from_catalog(model)
         peak = float(h.peak_flop_s[precision_family(self.train_precision)])
         flop = float(np.asarray(transformer.training_flops_per_token(float(self.seq_len)))) * tokens
-        domain, odd = h.nvlink_domain, h.nvlink_domain // (h.nvlink_domain & -h.nvlink_domain)
         wanted = flop / (peak * _FIRST_GUESS_MFU * _WINDOW_S)
-        gang = domain * 2 ** max(int(np.ceil(np.log2(max(wanted / domain, 1.0)))), 0)
-        batch = _BATCH_TOKENS * (max(tokens, 1e9) / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT / self.seq_len
-        while gang <= _LARGEST:
+        gang = h.nvlink_domain * 2 ** max(int(np.ceil(np.log2(max(wanted / h.nvlink_domain, 1.0)))), 0)
+        return self._train(transformer, tokens, self.seq_len, gang, _SPACE)
+
+    def train_long(self, model: Model, tokens: float, context: int, gang: int) -> tuple[float, float, int]:
+        """As `train`, of sequences as long as a context, on the accelerators of the run (more where it does not fit them).
+
+        Parameters
+        ----------
+        model : Model
+            Its architecture.
+        tokens : float
+            Of the whole training, which size the batch: DeepSeek-V3 kept its 63M tokens at 32K and at 128K
+            (https://arxiv.org/abs/2412.19437, section 4.3).
+        context : int
+            Length of a sequence [token].
+        gang : int
+            Accelerators of the run.
+
+        """
+        return self._train(Transformer.from_catalog(model), tokens, context, gang, _LONG_SPACE)
+
+    def _train(
+        self, transformer: Transformer, tokens: float, seq_len: int, gang: int, space: SearchSpace
+    ) -> tuple[float, float, int]:
+        """The best strategy on a gang, or on the first of its doublings that can run it."""
+        h = self.hardware
+        odd = h.nvlink_domain // (h.nvlink_domain & -h.nvlink_domain)
+        batch = _BATCH_TOKENS * (max(tokens, 1e9) / _BATCH_AT_TOKENS) ** _BATCH_EXPONENT / seq_len
+        while 0 < gang <= _LARGEST:
             sequences = odd * 2 ** max(round(np.log2(max(batch / odd, 1.0))), 0)
-            job = TrainingJob(gang, max(sequences, odd), self.seq_len, self.train_precision)
+            job = TrainingJob(gang, max(sequences, odd), seq_len, self.train_precision)
             try:
-                best = search_training(transformer, h, job, space=_SPACE, keep=1)
+                best = search_training(transformer, h, job, space=space, keep=1)
             except GigaforgeError:
                 best = None
             if best is not None and best.feasible[0]:

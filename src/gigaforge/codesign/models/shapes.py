@@ -18,7 +18,7 @@ import numpy as np
 from gigaforge.catalog.schema import Model
 from gigaforge.errors import InputError
 
-__all__ = ["EXPANSIONS", "shape"]
+__all__ = ["CONTEXT", "EXPANSIONS", "shape"]
 
 _HEAD: Final = 128
 _ASPECT: Final = 128.0
@@ -28,11 +28,13 @@ _WIDTHS: Final = np.concatenate([np.arange(1024, 4096, 512), np.arange(4096, 262
 _VOCAB: Final = 128256
 _USED: Final = 8
 """Experts for a token [2]_."""
+CONTEXT: Final = 131072
+"""Longest sequence where nothing says how long requests are [token]: what Llama 3 and DeepSeek-V3 hold."""
 EXPANSIONS: Final = (1, 2, 4, 8, 16, 32)
 """Experts held over experts used, as the joint law was fitted; eight are used, so 256 experts at most, as DeepSeek-V3 has."""
 
 
-def shape(name: str, active: float, experts: int = 1, *, context: int = 131072) -> Model:
+def shape(name: str, active: float, experts: int = 1, *, context: int = CONTEXT) -> Model:
     """An architecture with about so many active parameters.
 
     Parameters
