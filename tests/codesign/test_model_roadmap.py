@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,8 @@ from gigaforge.codesign.models import (
     tokens_for_loss,
 )
 from gigaforge.errors import InputError, NoAnswerError
-from gigaforge.perf.inference import Traffic
+from gigaforge.perf.inference import Traffic, search
+from gigaforge.perf.transformer import Transformer
 
 ECONOMICS = Economics.market(capital_per_year=0.28, watt_usd_per_year=1.6, joule_usd=2.5e-8)
 TRAFFIC = Traffic(2048, 512, ttft_s=3.0, tpot_s=0.05, percentile="mean")
@@ -189,6 +192,17 @@ def test_a_real_choice_runs_the_performance_model_and_overtrains_where_much_is_s
     assert count.active == pytest.approx(product.active, rel=0.06)
     assert any("was fitted" in w for w in product.warnings)
     assert "curves" not in product.to_dict()
+
+
+def test_kinds_are_served_in_one_precision_throughout() -> None:
+    """A mixture's attention is not dearer than a dense model's for the way that today's checkpoints were quantised."""
+    fp4 = replace(running(), serve_precision="fp4")
+    transformer = Transformer.from_catalog(shape("x", 40e9, 8))
+    best = search(transformer, fp4.hardware, TRAFFIC, precision="nvfp4", attention_precision="nvfp4").best()
+    rate = float(best.tokens_per_s_per_gpu[0]) * fp4.utilisation
+    assert fp4.serve(shape("x", 40e9, 8))[0] == pytest.approx(fp4.usd_per_s(float(best.system_power_w[0])) / rate)
+    shipped = search(transformer, fp4.hardware, TRAFFIC, precision="nvfp4").best()
+    assert best.tokens_per_s_per_gpu[0] > 1.05 * shipped.tokens_per_s_per_gpu[0]
 
 
 def test_a_loss_that_any_model_reaches_is_called_that() -> None:

@@ -21,6 +21,7 @@ from gigaforge.perf.inference.traffic import DATASETS
 from gigaforge.perf.parameters import load_parameters
 from gigaforge.perf.validation.inference import validate_inference
 from gigaforge.perf.validation.intervals import quantile_table
+from gigaforge.perf.validation.serving_layout import layout_of
 from gigaforge.perf.validation.serving_names import (
     Unpredictable,
     hardware_of,
@@ -319,6 +320,13 @@ def test_recipes_say_how_a_benchmark_was_launched() -> None:
     assert recipe_of({**run, "concurrency": 4.0}).admission_steps == 5.0, "polls more often at little load"
     assert recipe_of({**run, "software": "trtllm", "date": "2025-12-15"}).chunk_tokens == 1024.0 + 64.0
     assert recipe_of({**run, "source": "own"}) == Recipe()
+
+
+def test_mixtures_of_tables_that_print_tensor_parallelism_only_ran_spread() -> None:
+    row = {"source": "NVIDIA TensorRT-LLM perf-overview v1.0", "tp": 8.0, "dp_attention": "n"}
+    assert layout_of(row, 8.0, moe=True) == (8.0, 8.0, 8.0, 1.0, 1.0), "enable_attention_dp and --ep of its commands"
+    assert layout_of(row, 8.0, moe=False) == (8.0, 1.0, 1.0, 1.0, 1.0)
+    assert layout_of({**row, "source": "own"}, 8.0, moe=True) == (8.0, 1.0, 1.0, 1.0, 1.0)
 
 
 def test_separate_pools_are_read_as_their_published_configuration_sets_them() -> None:

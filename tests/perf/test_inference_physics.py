@@ -404,6 +404,23 @@ def test_a_prompt_on_one_attention_rank_takes_the_time_of_its_rank() -> None:
     assert split.ttft_s[0] > 1.5 * whole.ttft_s[0]
 
 
+def test_a_mixture_has_the_cache_and_at_will_the_attention_that_a_dense_model_has() -> None:
+    dense, moe = served("llama-3-70b"), served("deepseek-v3")
+
+    def rates(shape: object, machine: object, precision: str, **more: str) -> object:
+        return Engine.of(shape, machine, precision=precision, **more).machine.rates  # type: ignore[arg-type]
+
+    for machine in (h100(), gb200()):
+        assert rates(moe, machine, "fp8").kv_element == rates(dense, machine, "fp8").kv_element == 1.0  # type: ignore[attr-defined]
+    assert rates(moe, h100(), "fp8", software="vllm").kv_element == 2.0, (
+        "as Hopper's recipes of vLLM and SGLang keep it"
+    )  # type: ignore[attr-defined]
+    assert rates(moe, gb200(), "nvfp4").linear_weight == 2.0, "as its checkpoint ships"  # type: ignore[attr-defined]
+    alike = rates(moe, gb200(), "nvfp4", attention_precision="nvfp4")
+    for name in ("linear_weight", "peak_linear", "linear_eta_c", "kv_element"):
+        assert getattr(alike, name) == getattr(rates(dense, gb200(), "nvfp4"), name)
+
+
 def test_a_power_cap_counts_when_a_rate_is_sized() -> None:
     def ask(cap: float | None, mode: str) -> ServingResults:
         traffic = Traffic(2000, 500, tpot_s=0.05, rate=20.0)

@@ -238,7 +238,10 @@ class Running:
         transformer = Transformer.from_catalog(model)
         precision = _SERVING_NAMES.get(self.serve_precision, self.serve_precision)
         try:
-            best = search_serving(transformer, self.hardware, self.traffic, precision=precision).best()
+            # Today's fp4 mixtures keep their attention in bf16 and dense models do not: how they were quantised, not what they are.
+            best = search_serving(
+                transformer, self.hardware, self.traffic, precision=precision, attention_precision=precision
+            ).best()
         except GigaforgeError:
             return float("inf"), 0
         if not len(best):

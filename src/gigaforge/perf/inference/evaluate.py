@@ -15,7 +15,7 @@ from gigaforge.perf.inference.effects import Effects, Group
 from gigaforge.perf.inference.known import canonical_model
 from gigaforge.perf.inference.memory import Parts
 from gigaforge.perf.inference.operate import Machine, Operation, Requests, operate
-from gigaforge.perf.inference.rates import PrecisionPlan, Rates
+from gigaforge.perf.inference.rates import PrecisionPlan, Rates, usual_cache
 from gigaforge.perf.inference.results import ServingConfigurations, ServingResults
 from gigaforge.perf.inference.shapes import Shapes
 from gigaforge.perf.inference.steady import CHUNK_TOKENS, Drafting, Phase
@@ -52,6 +52,7 @@ class Engine:
         *,
         precision: str = "fp8",
         kv_precision: str | None = None,
+        attention_precision: str | None = None,
         software: str = "trtllm",
         speculation: Speculation | None = None,
         parameters: Mapping[str, Any] | None = None,
@@ -75,7 +76,9 @@ class Engine:
         moe = bool(np.any(np.asarray(transformer.moe_layers) > 0))
         if precision == "fp8" and np.any(np.asarray(transformer.experts) > _BLOCK_SCALED):
             precision = "fp8_block"
-        plan = PrecisionPlan.of(precision, moe=moe, kv=kv_precision)
+            attention_precision = precision if attention_precision == "fp8" else attention_precision
+        cache = kv_precision or usual_cache(precision, software, hardware)
+        plan = PrecisionPlan.of(precision, moe=moe, kv=cache, linears=attention_precision)
         rates = Rates.of(hardware, plan)
         group = Group(software, hardware.generation, precision, canonical_model(transformer.name))
         drafting = Drafting()
@@ -147,6 +150,7 @@ def evaluate(
     *,
     precision: str = "fp8",
     kv_precision: str | None = None,
+    attention_precision: str | None = None,
     software: str = "trtllm",
     speculation: Speculation | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -166,6 +170,8 @@ def evaluate(
         Of the weights: ``"bf16"``, ``"fp8"``, ``"fp8_block"``, ``"mxfp4"``, ``"nvfp4"``, ...
     kv_precision : str, optional
         ``"bf16"`` or ``"fp8"``; default as serving stacks choose.
+    attention_precision : str, optional
+        Of the attention projections and the head; default as checkpoints ship: that of the weights, bf16 in fp4 mixtures.
     software : str
         ``"trtllm"``, ``"vllm"``, ``"sglang"``, or any other name for an unknown one.
     speculation : Speculation, optional
@@ -189,6 +195,7 @@ def evaluate(
         hardware,
         precision=precision,
         kv_precision=kv_precision,
+        attention_precision=attention_precision,
         software=software,
         speculation=speculation,
         parameters=parameters,

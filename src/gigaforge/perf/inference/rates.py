@@ -14,7 +14,7 @@ from gigaforge.perf.kernels import PRECISIONS, Precision, compute_precision
 from gigaforge.perf.parameters import constants, has_constants
 from gigaforge.perf.power import bandwidth_factor, clock_factor
 
-__all__ = ["PrecisionPlan", "Rates"]
+__all__ = ["PrecisionPlan", "Rates", "usual_cache"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,22 @@ class PrecisionPlan:
     kv: str
 
     @classmethod
-    def of(cls, precision: str, *, moe: bool, kv: str | None = None) -> Self:
-        """What serving stacks do with a checkpoint: fp4 mixtures keep attention in bf16; fp4 implies an fp8 cache."""
+    def of(cls, precision: str, *, moe: bool, kv: str | None = None, linears: str | None = None) -> Self:
+        """What serving stacks do with a checkpoint, where nothing else is said: fp4 mixtures keep attention in bf16 (NVIDIA's
+        DeepSeek-R1-NVFP4 and GLM-4.7-NVFP4), dense models do not; fp4 implies an fp8 cache.
+        """
         cache = kv or ("fp8" if precision in ("nvfp4", "fp8") else "bf16")
-        linears = "bf16" if moe and precision in ("nvfp4", "mxfp4", "int4") else precision
-        return cls(precision, linears, cache)
+        kept = "bf16" if moe and precision in ("nvfp4", "mxfp4", "int4") else precision
+        return cls(precision, linears or kept, cache)
+
+
+def usual_cache(precision: str, software: str, hardware: Hardware) -> str | None:
+    """Cache that runs have where nothing says: fp8 with fp4 and plain fp8 weights; with block-scaled fp8 weights too under
+    TensorRT-LLM and on chips with fp4 arithmetic, as InferenceX's scripts launch DeepSeek-R1
+    (https://github.com/SemiAnalysisAI/InferenceX, benchmarks/dsr1_fp8_*); else none to speak of, which means bf16.
+    """
+    block = precision == "fp8_block" and (software.startswith(("trtllm", "mlperf")) or "fp4" in hardware.peak_flop_s)
+    return "fp8" if block or precision in ("fp8", "nvfp4") else None
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def search(
     accelerators: int | None = None,
     precision: str = "fp8",
     kv_precision: str | None = None,
+    attention_precision: str | None = None,
     software: str = "trtllm",
     modes: tuple[str, ...] = ("aggregated", "disaggregated"),
     speculation: Speculation | None = None,
@@ -54,7 +55,7 @@ def search(
         How many there are in all; default one system, or with ``traffic.rate`` as many as it takes.
     modes : tuple of str
         ``"aggregated"``, ``"disaggregated"``.
-    precision, kv_precision, software, speculation, parameters, power_cap_w, chunk_tokens
+    precision, kv_precision, attention_precision, software, speculation, parameters, power_cap_w, chunk_tokens
         As `gigaforge.perf.inference.evaluate`.
 
     Returns
@@ -84,6 +85,7 @@ def search(
         hardware,
         precision=precision,
         kv_precision=kv_precision,
+        attention_precision=attention_precision,
         software=software,
         speculation=speculation,
         parameters=parameters,

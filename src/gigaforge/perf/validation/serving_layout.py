@@ -10,6 +10,7 @@ from typing import Any, Final
 from gigaforge.perf.validation.serving_cells import number, text
 from gigaforge.perf.validation.serving_names import Unpredictable
 from gigaforge.perf.validation.serving_pools import POOLS
+from gigaforge.perf.validation.serving_recipes import spreads_mixtures
 
 __all__ = ["accelerators_of", "check_degrees", "layout_of"]
 
@@ -54,4 +55,6 @@ def layout_of(row: Mapping[str, Any], gpus: float, *, moe: bool) -> tuple[float,
         return gpus, gpus / pp, min(ep, gpus / pp), pp, 1.0
     tp = min(number(row, "tp", gpus / pp), gpus / pp)
     replica = max(tp * pp, 1.0)
+    if moe and spreads_mixtures(text(row, "source")):
+        return replica, tp, tp, pp, max(gpus / replica, 1.0)
     return replica, 1.0, min(ep, tp), pp, max(gpus / replica, 1.0)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gigaforge.perf.hardware import Hardware
+from gigaforge.perf.inference.rates import usual_cache
 from gigaforge.perf.inference.traffic import Dataset, dataset_of
 from gigaforge.perf.validation.serving_cells import number, text
 from gigaforge.perf.validation.serving_names import Unpredictable
@@ -16,7 +17,7 @@ __all__ = ["cache_precision", "lengths_of", "load_of"]
 
 
 def cache_precision(printed: str, precision: str, software: str, machine: Hardware) -> str | None:
-    """Cache precision: as printed; fp8 with fp4 weights, with plain fp8 weights, and on chips with fp4 arithmetic.
+    """Cache precision: as printed, else as usual.
 
     Published recipes pass an fp8 cache with fp8 mixtures on Blackwell and keep bf16 on Hopper; where neither is printed, the
     runs themselves say so: with bf16 the printed requests would not fit, and the queue that follows was not measured.
@@ -28,11 +29,7 @@ def cache_precision(printed: str, precision: str, software: str, machine: Hardwa
         return "fp8"
     if "16" in text:
         return "bf16"
-    if precision in ("fp8", "nvfp4"):
-        return "fp8"
-    if precision == "fp8_block" and (software.startswith(("trtllm", "mlperf")) or "fp4" in machine.peak_flop_s):
-        return "fp8"
-    return None
+    return usual_cache(precision, software, machine)
 
 
 _SCENARIO: Final = re.compile(r"\b(offline|server|interactive)\b", re.IGNORECASE)

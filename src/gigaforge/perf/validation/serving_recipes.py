@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from gigaforge.perf.inference.steady import CHUNK_TOKENS
 
-__all__ = ["Recipe", "recipe_of"]
+__all__ = ["Recipe", "recipe_of", "spreads_mixtures"]
 
 
 class Recipe(NamedTuple):
@@ -66,6 +66,11 @@ def recipe_of(run: Mapping[str, Any]) -> Recipe:
     # A poll comes at any moment of its interval; a batch that waits for company waits until its time is up.
     steps = 0.5 * said.get("polled_steps", 0.0) + said.get("batching_steps", 0.0)
     return Recipe(said.get("length_share", 1.0), chunk, steps, said.get("tensor_parallel", 0.0))
+
+
+def spreads_mixtures(source: str) -> bool:
+    """Whether a source ran its mixtures with data-parallel attention and spread experts on the ranks that it prints as ``tp``."""
+    return any("mixtures_spread" in e and re.search(e["source"], source.lower()) for e in _entries())
 
 
 def _fits(entry: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
