@@ -161,7 +161,7 @@ def _ask(
     choice = asked(Target("loss", loss))
     out.choices[run.name] = replace(choice, warnings=[*_mind(run, services, life, entry), *choice.warnings])
     if runs:
-        out.at_named_usd[run.name] = asked(Target("usd", float(train + serve)))
+        out.at_named_usd[run.name] = asked(Target("usd", float(train + serve)), compare=False)
 
 
 def _mind(run: TrainingRun, services: Sequence[Service], life: Lifetime, named: Model) -> list[str]:

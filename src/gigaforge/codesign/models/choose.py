@@ -205,6 +205,7 @@ def choose(
     costing: Costing | None = None,
     windows: Sequence[Window] = (),
     most_cut: float = MOST_CUT,
+    compare: bool = True,
 ) -> Choice:
     """The best model for a target.
 
@@ -230,6 +231,8 @@ def choose(
         Contexts to choose among; none: context is left out of loss and costs.
     most_cut : float
         Share of requests that the chosen one may cut [1]; where all cut more, the longest is taken.
+    compare : bool
+        Whether the chosen expansion is asked with every context, for `Choice.by_context`.
 
     Raises
     ------
@@ -294,7 +297,7 @@ def choose(
         curves=curves,
         contexts=[
             c
-            for w in windows
+            for w in (windows if compare else ())
             if (c := best if w.context == best.context else asked(experts=best.experts, window=w)) is not None
         ],
     )

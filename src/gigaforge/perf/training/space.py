@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
+from math import isqrt
 from typing import Any, Final, Self
 
 import numpy as np
@@ -68,13 +70,10 @@ class Grid:
         return TrainingStrategies(**full)
 
 
-def _divisors(n: int) -> list[int]:
-    return [d for d in range(1, n + 1) if n % d == 0] if n < 100_000 else _divisors_by_root(n)
-
-
-def _divisors_by_root(n: int) -> list[int]:
-    small = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
-    return sorted({*small, *(n // d for d in small)})
+@lru_cache(maxsize=4096)  # of few numbers, asked for by every combination of degrees
+def _divisors(n: int) -> tuple[int, ...]:
+    small = [d for d in range(1, isqrt(n) + 1) if n % d == 0]
+    return tuple(sorted({*small, *(n // d for d in small)}))
 
 
 def _allowed(values: Sequence[int], allowed: tuple[int, ...]) -> list[int]:
@@ -90,14 +89,20 @@ def _tensor_degrees(t: Transformer, job: TrainingJob, space: SearchSpace) -> lis
 def pipelines(t: Transformer, space: SearchSpace, within: int) -> list[tuple[int, int]]:
     """Stages and chunks per stage into which the blocks divide (embedding and head may count as blocks)."""
     layers = int(t.layers)
-    out = []
-    for pp in _allowed([p for p in _divisors(within) if p <= layers], space.pipeline_parallel):
-        for vpp in _allowed(list(range(1, layers // pp + 1)) if pp > 1 else [1], space.virtual_pipeline or ()):
-            first, middle, last = (float(x) for x in stage_blocks(layers, pp, vpp))
-            whole = first + last + middle * (pp - 2) if pp > 1 else last
-            if whole == layers and (vpp == 1 or layers % (pp * vpp) == 0 or (layers + 2) % (pp * vpp) == 0):
-                out.append((pp, vpp))
-    return out
+    return [
+        (pp, vpp)
+        for pp in _allowed([p for p in _divisors(within) if p <= layers], space.pipeline_parallel)
+        for vpp in _allowed(list(range(1, layers // pp + 1)) if pp > 1 else [1], space.virtual_pipeline or ())
+        if _divides(layers, pp, vpp)
+    ]
+
+
+@lru_cache(maxsize=65536)
+def _divides(layers: int, pp: int, vpp: int) -> bool:
+    """Whether the blocks divide into so many stages and chunks."""
+    first, middle, last = (float(x) for x in stage_blocks(layers, pp, vpp))
+    whole = first + last + middle * (pp - 2) if pp > 1 else last
+    return whole == layers and (vpp == 1 or layers % (pp * vpp) == 0 or (layers + 2) % (pp * vpp) == 0)
 
 
 def _experts(t: Transformer, space: SearchSpace, ranks: int, tp: int) -> list[tuple[int, int]]:
