@@ -7,12 +7,11 @@ same points evaluated one design at a time (a naive version) in the same run.
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import time
 from concurrent.futures import Executor
 
 import numpy as np
+from usage import own_usage
 
 from gigaforge.catalog import load_catalog
 from gigaforge.codesign.hardware import Designs, Economics, ServingWork, TrainingWork, Work, joint_search, technology
@@ -45,15 +44,9 @@ def grid(count: int, seed: int = 0) -> Designs:
     return Designs.of(**numbers, power_w=1600.0, nvlink_domain=72.0)
 
 
-def _own(_: int) -> tuple[int, float, int]:
-    time.sleep(0.02)  # so that no worker answers for another
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return os.getpid(), used.ru_utime + used.ru_stime, 1024 * used.ru_maxrss
-
-
 def used_by(executor: Executor, workers: int) -> tuple[float, int]:
     """Processor time of this process and its workers [s], which a loaded machine does not stretch; their most memory [byte]."""
-    each = {pid: (cpu, peak) for pid, cpu, peak in (_own(0), *executor.map(_own, range(16 * workers)))}
+    each = {pid: (cpu, peak) for pid, cpu, peak in (own_usage(0), *executor.map(own_usage, range(16 * workers)))}
     return sum(cpu for cpu, _ in each.values()), sum(peak for _, peak in each.values())
 
 

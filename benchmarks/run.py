@@ -10,7 +10,7 @@ from pathlib import Path
 def main() -> None:
     here = Path(__file__).parent
     for script in sorted(here.glob("*.py")):
-        if script.name not in ("run.py", "__init__.py"):
+        if script.name not in ("run.py", "usage.py"):
             print(f"\n== {script.stem} ==", flush=True)
             subprocess.run([sys.executable, str(script)], check=True)
 
