@@ -155,6 +155,20 @@ def test_a_design_says_what_its_power_limit_leaves_and_what_other_domains_would_
     assert not any("domain" in line for line in limits_met(BASE, narrow, held))
 
 
+def test_a_stack_at_its_fullest_or_fastest_is_told_as_a_limit() -> None:
+    question = Question(TECHNOLOGY, [training()], [1e15], ECONOMICS)
+    (least, _), (_, fastest) = TECHNOLOGY.stack_bytes, TECHNOLOGY.stack_bytes_s
+    thin = BASE.change(hbm_bytes=4 * least, hbm_bandwidth_bytes_s=4 * fastest)
+    told = limits_met(thin, Scorer(question).score(thin, enforce=False), question)
+    assert f"capacity of an HBM stack at its least ({least / 1e9:g} GB)" in told
+    assert f"bandwidth of an HBM stack at its most ({fastest / 1e12:g} TB/s)" in told
+    middle = BASE.change(hbm_bytes=3.5 * TECHNOLOGY.stack_bytes[1], hbm_bandwidth_bytes_s=3.5 * fastest)
+    assert not any(
+        "of an HBM stack" in line
+        for line in limits_met(middle, Scorer(question).score(middle, enforce=False), question)
+    )
+
+
 def test_two_objectives_give_a_front() -> None:
     question = Question(TECHNOLOGY, [decode()], [1e15], ECONOMICS, Limits({"nvlink_domain": (8.0, 8.0)}))
     found = evolve(question, objective="both", population=48, generations=12)

@@ -45,7 +45,7 @@ ABOUT: dict[str, Any] = {
     ],
 }
 NEXT: dict[str, Any] = {
-    "technology": "n3-hbm4", "prices": "a plan", "reference": {"design": DESIGN, "words": "today's"},
+    "technology": "n3-hbm4", "prices": "a plan", "reference": {"system": "rack-a", "design": DESIGN, "words": "today's"},
     "general": {"design": DESIGN, "words": "the next", "relative_cost": 0.6, "relative_cost_interval": [0.48, 0.78], "at_limit": ["heat"]} | ABOUT,
     "special": {"decode": {"design": DESIGN, "words": "for decode", "relative_cost": 0.5} | ABOUT}, "specialised_relative_cost": 0.57,
     "saved": 0.05, "noise": 0.001,

@@ -202,10 +202,11 @@ def hardware_roadmap(
     built = reference.technology if reference else None
     if search and reference and built:
         try:
-            answer = next_generation(
+            found_next = next_generation(
                 Question(target, *_mix(problem, prices, catalog), economics(problem, prices, busiest), allowed),
                 design_of(reference.hardware), built, pareto=pareto, executor=executor, tell=tell,
             )  # fmt: skip
+            answer = replace(found_next, reference_name=busiest)
         except NoAnswerError as problem_found:
             warnings.append(str(problem_found))
     elif search:

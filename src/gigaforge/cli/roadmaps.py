@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gigaforge.cli.options import quantity
 from gigaforge.errors import InputError
+from gigaforge.units import percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -166,28 +167,40 @@ def _say(console: Console, text: str, first: str = "  ", rest: str = "  ") -> No
 
 
 def _print_next(found: dict[str, Any], console: Console) -> None:
-    from gigaforge.codesign.hardware.explained import domain_words, power_words
-
     general, under = found["general"], " " * 12
     low, high = general["relative_cost_interval"]
     console.print(f"[bold]Next generation[/bold] in {found['technology']}, at {found['prices']}:", highlight=False)
     _say(console, general["words"], "  general   ", under)
-    cost, interval = f"{100 * general['relative_cost']:.0f} %", f"({100 * low:.0f}-{100 * high:.0f} %)"
-    _say(console, f"the plan's work at {cost} of its cost on {found['reference']['words']} {interval}", under, under)
+    cost, reference = percent(general["relative_cost"]), found["reference"]
+    _say(
+        console,
+        f"the plan's work at {cost} of its cost on {reference['system']} ({reference['words']}), {percent(low)} to {percent(high)} as the "
+        "cost model's figures range",
+        under,
+        under,
+    )
+    _print_about(general, console, under)
     for name, one in found["special"].items():
-        _say(console, one["words"], f"  {name:9} ", under)
+        same = one["design"] == general["design"]
+        _say(console, "the general design" if same else one["words"], f"  {name:9} ", under)
+        if not same:
+            _print_about(one, console, under)
     if found["special"]:
-        saved, noise = f"{100 * found['saved']:.1f} %", f"{100 * found['noise']:.1f} %"
-        _say(console, f"a design for each phase saves {saved} more (noise of the search {noise})", under, under)
-    for limit in general["at_limit"]:
-        _say(console, f"at its limit: {limit}", under, under)
-    for name, one in {"general": general, **found["special"]}.items():
-        about = [
-            power_words(one.get("at_power_limit")),
-            domain_words(one.get("nvlink_domains") or [], one["design"]["nvlink_domain"]),
-        ]
-        if any(about):
-            _say(console, " ".join(filter(None, about)), f"  {name:9} ", under)
+        saved, noise = percent(found["saved"], 1), percent(found["noise"], 1)
+        _say(console, f"A design for each phase saves {saved} more (noise of the search {noise}).")
+
+
+def _print_about(one: dict[str, Any], console: Console, under: str) -> None:
+    """What holds a design, and why its power and its NVLink domain are what they are."""
+    from gigaforge.codesign.hardware.explained import domain_words, limit_words, power_words
+
+    about = [
+        limit_words(one.get("at_limit") or []),
+        power_words(one.get("at_power_limit")),
+        domain_words(one.get("nvlink_domains") or [], one["design"]["nvlink_domain"]),
+    ]
+    if any(about):
+        _say(console, " ".join(filter(None, about)), under, under)
 
 
 def _print_models(choices: dict[str, Any], console: Console) -> None:

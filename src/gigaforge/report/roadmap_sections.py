@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gigaforge.codesign.hardware.capacity import capacity_words, named, plateaus
-from gigaforge.codesign.hardware.explained import domain_words, power_words
+from gigaforge.codesign.hardware.explained import domain_words, limit_words, power_words
 from gigaforge.report.codesign_sections import numbers
 from gigaforge.report.context_words import context_sentence, context_table
 from gigaforge.report.figures import Figure
@@ -68,7 +68,7 @@ def hardware_parts(roadmaps: Mapping[str, Any], label: Callable[[str], str]) -> 
             lead.append(f"{label(r['system'])}: {' '.join(capacity_words(r['steps'], r['today']))}")
             tables.append(_capacity_table(r, label))
     if answer:
-        lead += _next_words(answer)
+        lead += _next_words(answer, label)
         tables += [_design_table(answer), _domain_table(answer)]
         bars = [r for r in answer["by_work"] if r["relative_cost"] is not None]
         if len({r["design"] for r in bars}) > 1:
@@ -149,20 +149,25 @@ def _nearest(answer: Mapping[str, Any]) -> float:
     return float(min(answer["pareto"], key=lambda p: p["relative_cost"])["relative_joules"])
 
 
-def _next_words(answer: Mapping[str, Any]) -> list[str]:
-    general = answer["general"]
+def _next_words(answer: Mapping[str, Any], label: Callable[[str], str]) -> list[str]:
+    general, system = answer["general"], answer["reference"].get("system")
+    today = f"today's main platform{f', {label(system)}' if system else ''}"
     low, high = (100 * end for end in general["relative_cost_interval"])
     out = [
         (
             f"In {answer['technology']}, the plan asks for {general['words']}. It does the plan's work at "
-            f"{100 * general['relative_cost']:.0f} % of what it costs on today's main platform ({low:.0f} to {high:.0f} % as the cost model's "
+            f"{100 * general['relative_cost']:.0f} % of what it costs on {today} ({low:.0f} to {high:.0f} % as the cost model's "
             "figures range)."
         )
     ]
-    if general["at_limit"]:
-        out.append(f"It stands at its limit in: {', '.join(general['at_limit'])}.")
+    out.append(limit_words(general["at_limit"]))
     out.append(power_words(general.get("at_power_limit")))
     out.append(domain_words(general.get("nvlink_domains") or [], general["design"]["nvlink_domain"]))
+    for name, one in answer["special"].items():
+        if one["design"] != general["design"] and one.get("at_limit"):
+            out.append(
+                f"For {name} alone: {limit_words(one['at_limit'])[0].lower()}{limit_words(one['at_limit'])[1:]}"
+            )
     return [line for line in out if line]
 
 

@@ -270,6 +270,17 @@ def limits_met(designs: Designs, scores: Scores, question: Question) -> tuple[st
         elif name != "power_w" and row[name] <= low * (1 + _SIMILAR):
             out.append(f"{PARAMETERS[name][0]} at its least")
     c = scores.costs
+    for what, each, (low, high), unit in (
+        ("capacity", row["hbm_bytes"] / c.stacks[0], t.stack_bytes, "GB"),
+        ("bandwidth", row["hbm_bandwidth_bytes_s"] / c.stacks[0], t.stack_bytes_s, "TB/s"),
+    ):
+        scale = 1e9 if unit == "GB" else 1e12
+        if each >= high * (1 - _SIMILAR):
+            out.append(f"{what} of an HBM stack at its most ({high / scale:g} {unit})")
+        elif each <= low * (1 + _SIMILAR):
+            out.append(f"{what} of an HBM stack at its least ({low / scale:g} {unit})")
+    if c.stacks[0] >= t.stacks_max:
+        out.append(f"HBM stacks at their most ({t.stacks_max})")
     if c.die_mm2[0] >= t.die_mm2_max * (1 - _SIMILAR) and c.dies[0] >= t.dies_max:
         out.append("silicon: the reticle limit of every die")
     if c.power_w[0] >= c.die_mm2[0] * c.dies[0] * t.watts_per_mm2_max * (1 - _SIMILAR):

@@ -12,7 +12,7 @@ from gigaforge.codesign.hardware.design import Designs
 from gigaforge.codesign.hardware.score import Question, Scorer
 from gigaforge.perf.power import clock_factor
 
-__all__ = ["at_power_limit", "domain_words", "other_domains", "power_words"]
+__all__ = ["at_power_limit", "domain_words", "limit_words", "other_domains", "power_words"]
 
 _FULL: Final = 0.98
 """Limit over full draw from which a limit holds nothing back that is worth a word."""
@@ -41,14 +41,19 @@ def at_power_limit(question: Question, design: Designs, costs: Costs) -> dict[st
     }
 
 
+def limit_words(limits: Sequence[str]) -> str:
+    """Where a design stands at a limit, as a sentence; empty where at none."""
+    return f"At its limit: {', '.join(limits)}." if limits else ""
+
+
 def power_words(found: Mapping[str, float] | None) -> str:
     """The limit, the full draw and what is left of the rate, as a sentence; empty where that is not known or nothing is held back."""
     if found is None or found["limit_w"] >= _FULL * found["full_power_w"]:
         return ""
     return (
         f"All its units at once would draw {found['full_power_w']:,.0f} W; within {found['limit_w']:,.0f} W the clock then falls to "
-        f"{100 * found['clock']:.0f} %, {found['bf16_flop_s'] / 1e12:,.0f} TFLOP/s bf16. The plan would buy units that work by turns "
-        "(HBM in decode, arithmetic in prefill and training) rather than power for all of them."
+        f"{100 * found['clock']:.0f} %, {found['bf16_flop_s'] / 1e12:,.0f} TFLOP/s bf16. Units of which some "
+        "rest while others work are cheaper here than power for all of them."
     )
 
 

@@ -67,6 +67,8 @@ class NextGeneration:
         that saves no more than this saves nothing that can be told.
     domains : mapping of "general" or phase to list of dict
         Each design over the other NVLink domains (`gigaforge.codesign.hardware.explained.other_domains`).
+    reference_name : str
+        The reference's system, for words.
 
     """
 
@@ -82,6 +84,7 @@ class NextGeneration:
     interval: tuple[float, float]
     noise: float
     domains: Mapping[str, list[dict[str, float | None]]]
+    reference_name: str = ""
 
     @property
     def relative_usd(self) -> float:
@@ -104,7 +107,11 @@ class NextGeneration:
         out: dict[str, Any] = {
             "technology": self.question.technology.name,
             "prices": self.question.economics.source,
-            "reference": {"design": self.reference.row(0), "words": self.reference.words(0)},
+            "reference": {
+                "system": self.reference_name,
+                "design": self.reference.row(0),
+                "words": self.reference.words(0),
+            },
             "general": self._described("general", self.general, self.reference_usd)
             | {"relative_cost_interval": [self.relative_usd * f for f in self.interval]},
             "special": {
