@@ -31,6 +31,7 @@ __all__ = [
 
 DAYS_PER_QUARTER = SECONDS_PER_QUARTER / 86400.0
 _LATE = 1e-6  # relative slack under which a sum of rounded figures counts as reached
+_NEARLY = 0.97  # share of its nameplate that a plan without caps holds, racks that are retired or not at work aside
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def headlines(plan: PlanView) -> list[Headline]:
 
 def sentences(plan: PlanView) -> list[str]:
     """The story: power, dates, money, work."""
-    return [s for s in (_power_sentence(plan), _dates_sentence(plan), _equity_sentence(plan), _work_sentence(plan),
+    return [s for s in (_power_sentence(plan), _held_sentence(plan), _dates_sentence(plan), _equity_sentence(plan), _work_sentence(plan),
                         _training_sentence(plan), _money_sentence(plan)) if s]  # fmt: skip
 
 
@@ -159,6 +160,22 @@ def _power_sentence(plan: PlanView) -> str:
     missing = format_at_least(goal - best, "power")
     return (
         f"The plan deploys {power(best)} of {plan.basis} power by {when}, {where}: {missing} short of {power(goal)}."
+    )
+
+
+def _held_sentence(plan: PlanView) -> str:
+    """What racks under power caps hold of what counts as deployed; nothing where they hold nearly all of it."""
+    when = (plan.commitment_w and reached(plan, plan.commitment_w)) or _peak(plan)[1]
+    there = plan.table("deployment", "quarter", "it_power_w", "facility_power_w", "nameplate_w")
+    there = there[there["quarter"] == when]
+    if "nameplate_w" not in there or there["it_power_w"].sum() > _NEARLY * there["nameplate_w"].sum():
+        return ""
+    sites = plan.table("sites", "quarter", "energised_w")
+    energised = sites.loc[sites["quarter"] == when, "energised_w"].sum()
+    held = there["it_power_w" if plan.basis == "IT" else "facility_power_w"].sum()
+    return (
+        f"Deployed is the nameplate accepted: in {when} the racks that stand hold {power(held)} of {plan.basis} power at most, under the "
+        f"caps that they run at, where {power(energised)} of grid power is energised."
     )
 
 
