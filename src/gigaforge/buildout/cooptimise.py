@@ -106,11 +106,13 @@ def cooptimise(
     Raises
     ------
     InputError
-        The scenario names what the catalogue does not have; nothing to run; a workload that no system can run.
+        Fewer than one cap; the scenario names what the catalogue does not have; nothing to run; a workload that no system can run.
     NoAnswerError
         No plan satisfies the scenario.
 
     """
+    if caps < 1:
+        raise InputError(f"{caps}; at least one power cap per system is needed", "caps")
     tell = watch or (lambda _: None)
     catalog = catalog or load_catalog()
     options = options or SolverOptions(time_limit_s=_TIME_LIMIT_S)

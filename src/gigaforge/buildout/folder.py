@@ -79,8 +79,11 @@ def check_destination(target: Path) -> None:
     if target.exists() and not (target.is_dir() and (_is_plan(target) or not any(target.iterdir()))):
         raise InputError("exists and is not a plan folder; choose another place with --out", str(target))
     parent = next(p for p in target.absolute().parents if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError("cannot be written there; choose another place with --out", str(target))
+    try:
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".gigaforge-"):
+            pass  # rights alone do not tell: some file systems take no files from anyone
+    except OSError:
+        raise InputError("cannot be written there; choose another place with --out", str(target)) from None
 
 
 def _is_plan(folder: Path) -> bool:

@@ -54,7 +54,10 @@ def codesign(
     ] = "n2-hbm4e",
     limit: Annotated[
         list[str] | None,
-        typer.Option("--limit", help="Range of the next accelerator, e.g. 'power=..1500 W', 'hbm=200 GB..600 GB'"),
+        typer.Option(
+            "--limit",
+            help="Range of the next accelerator, e.g. 'power=..1500 W', 'hbm=200 GB..600 GB'; 'domain=72' holds it there",
+        ),
     ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also search designs between cost and energy")] = False,
     catalog: CatalogOption = None,
@@ -75,6 +78,11 @@ def codesign(
         raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
     if time_limit_s <= 0:
         raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
+    for option, given in (("--limit", limit), ("--pareto", pareto)):
+        if given and not roadmaps:
+            raise InputError(
+                "asks about the next accelerator, which --no-roadmaps leaves out; drop one of them", option
+            )
     limits = limits_from(limit, technology)
     chosen = load_scenario(scenario)
     if objective is not None:
@@ -129,7 +137,7 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
     from rich.markup import escape
     from rich.table import Table
 
-    from gigaforge.units import format_quantity
+    from gigaforge.units import format_quantity, percent
 
     def usd(value: float) -> str:
         return format_quantity(value, "money")
@@ -147,6 +155,12 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         f"{100 * answer['bound_gap']:.2f} % above. One after the other, none is worth more than {usd(answer['sequential_bound'])}.",
         highlight=False,
     )
+    if answer["gain"] is not None and answer["gain"] <= 2 * answer["solver_gap"]:
+        console.print(
+            f"[yellow]Mind[/yellow]      The difference is no more than twice the {percent(answer['solver_gap'], 2)} that either plan may be from "
+            "its best, so it proves nothing: ask for a smaller --gap.",
+            highlight=False,
+        )
     rounds = Table(box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("Round", "Points", "Relaxed plan", "At most", "Gap", "Come back"):
         rounds.add_column(name, justify="right")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gigaforge.cli.options import quantity
 from gigaforge.errors import InputError
-from gigaforge.units import percent
+from gigaforge.units import format_quantity, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +51,10 @@ def limits_from(texts: list[str] | None, built_in: str) -> Limits:
             raise InputError(f"{text!r}; {name} is limited twice", "--limit")
         given.add(name)
         if name == "package":
-            most["package_usd"] = quantity(span.strip().removeprefix("..").strip(), "money", f"--limit {text}")
+            from_usd, dots, to_usd = (part.strip() for part in span.partition(".."))
+            if dots and from_usd:
+                raise InputError(f"{text!r}; a package has a most alone: 'package=..$12K'", "--limit")
+            most["package_usd"] = quantity(to_usd or from_usd, "money", f"--limit {text}")
             continue
         if name not in _NAMES or not span.replace(".", "").strip():
             raise InputError(
@@ -62,6 +65,12 @@ def limits_from(texts: list[str] | None, built_in: str) -> Limits:
         least, largest = known[parameter]
         a = quantity(low, dimension, f"--limit {text}") if low else least
         b = quantity(high, dimension, f"--limit {text}") if high else (largest if dots else a)
+        if (not low and b < least) or (dots and not high and a > largest):
+            c, d = (format_quantity(v, dimension) for v in (least, largest))
+            raise InputError(
+                f"leaves nothing of the cost model's validity in {built_in}, {c} to {d}; take another technology or range",
+                f"--limit {text!r}",
+            )
         try:
             Limits({parameter: (a, b)}).within(technology(built_in))
         except InputError as wrong:

@@ -37,7 +37,8 @@ def codesign_parts(plan: PlanView) -> Parts:
         figures.append(
             Figure("paid-with", "What tokens are paid with", chase_words(rows), paid_with(rows, plan.quarters),
                    numbers(rows, _PAID), "Shares of the value of each quarter's work, at the relaxed plan's prices. On the bill a rack "
-                   "costs its price over its life with interest and upkeep, a watt its lease or building, staff and energy.")
+                   "costs its price over its life with interest and upkeep, a watt its lease or building, staff and energy. "
+                   "The dark tick is where capital would end if each part cost what its bill says.")
         )  # fmt: skip
     rows = found.get("chased_by_site") or []
     if rows:
@@ -51,7 +52,16 @@ def codesign_parts(plan: PlanView) -> Parts:
         )  # fmt: skip
     prices = prices_over_time(plan.summary.get("shadow_prices") or {}, plan.quarters)
     if prices is not None:
-        figures.append(Figure("prices-over-time", "Prices over time", "", prices, price_numbers(plan)))
+        figures.append(
+            Figure(
+                "prices-over-time",
+                "Prices over time",
+                "",
+                prices,
+                price_numbers(plan),
+                "Of the dearest site, line and workload in each quarter; what one more in that quarter alone adds.",
+            )
+        )
     rows = found.get("chosen") or []
     if rows:
         figures.append(
@@ -70,7 +80,7 @@ def codesign_parts(plan: PlanView) -> Parts:
                    platform_frontiers(rows), numbers(rows, _FRONTIER), note)
         )  # fmt: skip
     tables = [_round_table(found), *_way_table(found), *_event_tables(found), *point_tables(plan)]
-    return _gain_words(found), list(found.get("reasons") or []), figures, tables
+    return [*_gain_words(found), *_worth_words(found, plan)], list(found.get("reasons") or []), figures, tables
 
 
 _PAID = {"quarter": "Quarter", "capital": "Capital", "power": "Power held", "energy": "Energy", "bill": "Power on the bill",
@@ -118,6 +128,22 @@ def _gain_words(found: Mapping[str, Any]) -> list[str]:
         f"ended {100 * found['price_gap']:.2f} % below that."
     )
     return [first, second]
+
+
+def _worth_words(found: Mapping[str, Any], plan: PlanView) -> list[str]:
+    """Why a plan's worth is not its net present value, where that is sought."""
+    npv = plan.summary.get("npv_usd")
+    if (
+        plan.summary.get("objective") != "npv"
+        or npv is None
+        or abs(found["cooptimised_value"] - npv) < 1e-3 * abs(npv)
+    ):
+        return []
+    told = (
+        f"Worth is what the scenario's objective counts: here the net present value of {money(npv)}, and {money(found['cooptimised_value'] - npv)} "
+        "for tranches in hand, less what late milestones and unserved tokens are priced at."
+    )
+    return [told]
 
 
 def chase_words(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -206,13 +232,13 @@ def _event_tables(found: Mapping[str, Any]) -> list[Table]:
         return []
     rows = [
         [e["quarter"], e["what"], "cannot be paid" if e["kept"] is None else money(e["kept"]), money(e["replanned"]),
-         money(e["redesigned"]), f"{e['points']:,}", money(e["mw_usd"]), money(e["rack_usd"])]
+         money(e["redesigned"] - e["replanned"]), f"{e['points']:,}", money(e["mw_usd"]), money(e["rack_usd"])]
         for e in events
     ]  # fmt: skip
     note = (
         "Relaxed plans. Each row knows what ships or starts by then and takes the quarter's prices of tokens, racks and energy to stay, "
         "with all earlier purchases fixed: the plan as it stood, at the new prices; planned again with the points it had and the fastest "
-        "on what is new; designed again with all points. The plan as it stood has not taken on what is new: where a run has come into "
+        "on what is new; and what designing again with all points adds. The plan as it stood has not taken on what is new: where a run has come into "
         "sight it need not train it, nor pay for what that takes, so planning again can be worth less. The last two columns are prices of the new design in that quarter: of a megawatt held for racks at the dearest site, of a rack more."
     )
     head = [
@@ -220,7 +246,7 @@ def _event_tables(found: Mapping[str, Any]) -> list[Table]:
         "News",
         "As it stood",
         "Planned again",
-        "Designed again",
+        "Designing adds",
         "Points",
         "A MW held",
         "A rack more",

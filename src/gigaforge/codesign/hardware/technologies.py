@@ -37,7 +37,7 @@ _GB, _TB_S, _GB_S, _TFLOP_S = 1e9, 1e12, 1e9, 1e12
 
 def _markup(value: float, low: float, high: float, which: str) -> Estimate:
     return e(value, low, high, f"assumption: street price over the bill of materials of {which}; low is a 75 % gross "
-             "margin's (https://nvidianews.nvidia.com), high the dearest listing")  # fmt: skip
+             "margin's (https://nvidianews.nvidia.com/news/nvidia-announces-financial-results-for-fourth-quarter-and-fiscal-2025), high the dearest listing")  # fmt: skip
 
 
 N7_HBM2E: Final = Technology(
@@ -130,7 +130,7 @@ N4P_HBM3E: Final = replace(
     host_usd=e(6000.0, 4000.0, 9000.0, "assumption: GB200 NVL72's $3.2M less 72 packages and switches"),
     scale_up_usd_per_byte_s=e(2.8 / _GB_S, 1.5 / _GB_S, 4.0 / _GB_S,
                               "assumption: nine switch trays of $20k and the cable cartridge for 72 x 0.9 TB/s"),
-    cooling_usd_per_w=e(0.42, 0.3, 0.8, "https://epium.com"),
+    cooling_usd_per_w=e(0.42, 0.3, 0.8, "https://epium.com/news/nvidia-gb300-blackwell-ultra-nvl72-liquid-cooling-costs-nearly-usd-50000"),
     host_w=e(280.0, 200.0, 400.0, "assumption: GB200 NVL72's 120-132 kW less 72 x 1.2 kW and switches"),
     scale_up_bytes_s=(0.1 * _TB_S, 1.8 * _TB_S), scale_out_bytes_s=(12 * _GB_S, 200 * _GB_S),
     bf16_flop_s=(400 * _TFLOP_S, 4000 * _TFLOP_S), power_w=(400.0, 1600.0),
