@@ -302,7 +302,7 @@ def test_a_gap_that_stays_open_is_told_before_anything_else(standing: Plan) -> N
 CONTRADICTIONS = [
     (lambda t: edited(t, "accepted_w", 1e9), r"MW accepted, where the racks added so far \(rows? .*\) make"),
     (lambda t: t.assign(accepted_w=np.where(t["quarter"] == "2026-Q4", 0.0, t["accepted_w"])), r"0.0 MW accepted so far, where it was [\d.]+ MW by 2026-Q3 \(row \d"),
-    (lambda t: t.rename(columns={"accepted_w": "acepted_w"}), r"has a column 'acepted_w', which means nothing here; is 'accepted_w' meant\?"),
+    (lambda t: t.rename(columns={"accepted_w": "acepted_w"}), r"has a column 'acepted_w', which means nothing here; did you mean 'accepted_w'\?"),
     (lambda _: pd.DataFrame([["2026-Q3", "north", "rack-a", 10, 30], ["2026-Q3", "cloud", "rack-a", 8, 0]], columns=["quarter", "site", "system", "racks_added", "racks_delivered"]), r"2026-Q3 a at cloud: 8 racks .* where racks_delivered of the same rows at cloud has only 0"),
     (lambda t: edited(t, "racks_online", 5), r"racks online, where all racks added so far less those retired make"),
     (lambda t: edited(t, "racks_retired", 1e5), r"100,000 racks retired, where [\d,]+ were online"),

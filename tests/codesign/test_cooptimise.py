@@ -180,3 +180,21 @@ def test_objectives_without_prices_are_refused() -> None:
     nothing = load_scenario(Path("scenarios/single-site.yaml")).model_copy(update={"serving": []})
     with pytest.raises(InputError, match="nothing to co-design"):
         cooptimise(nothing)
+    with pytest.raises(InputError, match="caps: 0; at least one power cap"):
+        cooptimise(nothing, caps=0)
+
+
+def test_what_a_command_would_ignore_or_lose_is_refused_at_once() -> None:
+    from typer.testing import CliRunner
+
+    from gigaforge.cli import _register_all
+
+    _register_all()
+    for more, message in (
+        (["--no-roadmaps", "--pareto"], "--pareto: asks about the next accelerator, which --no-roadmaps leaves out"),
+        (["--no-roadmaps", "--limit", "power=..1500 W"], "--limit: asks about the next accelerator"),
+        (["--out", "/proc/plan"], "/proc/plan: cannot be written there; choose another place with --out"),
+    ):
+        result = CliRunner().invoke(app, ["codesign", "scenarios/single-site.yaml", *more])
+        assert result.exit_code != 0
+        assert message in str(result.exception or result.output), result.output

@@ -100,6 +100,14 @@ def test_more_of_anything_never_raises_the_loss(name: str, active: float, tokens
     assert here > one.floor
 
 
+@pytest.mark.parametrize("name", sorted(LAWS))
+def test_what_is_no_size_has_no_loss(name: str) -> None:
+    for sizes, what in (((-1e9, 1e10), "active parameters"), ((1e9, 0.0), "training tokens"), ((1e9, 1e10, 0.5), "expansion"),
+                        ((1e9, float("nan")), "training tokens")):  # fmt: skip
+        with pytest.raises(InputError, match=what):
+            law(name).loss(*sizes)
+
+
 def test_mixtures_beat_dense_models_of_the_same_compute() -> None:
     for name in ("joint-moe-2025", "sparsity-2025"):
         one = law(name)
@@ -231,8 +239,13 @@ def test_targets_that_no_model_meets_are_explained() -> None:
         choose(law("joint-moe-2025"), Target("loss", 1.9), running(), costing=per_flop(1e-18, 1e-18), data_tokens=1e9)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="a positive number"):
         Target("loss", -1.0)
-    with pytest.raises(InputError, match="leave an expansion of 1 in"):
-        choose(law("chinchilla-2024"), Target("loss", 2.0), running(), expansions=(8,))
+    for few in ((8,), (1, 8)):
+        with pytest.raises(InputError, match=r"knows dense models only; give \[1\] alone"):
+            choose(law("chinchilla-2024"), Target("loss", 2.0), running(), expansions=few)
+    with pytest.raises(InputError, match="expansions: none is given"):
+        choose(law("joint-moe-2025"), Target("loss", 2.0), running(), expansions=())
+    with pytest.raises(NoAnswerError, match=r"a loss of 1\.3636 (?s:.)*below 1\.3637"):
+        choose(law("joint-moe-2025"), Target("loss", 1.3636), running())
     with pytest.raises(InputError, match="tokens to serve"):
         choose(law("chinchilla-2024"), Target("loss", 2.0), running(), serve_tokens=-1.0)
 

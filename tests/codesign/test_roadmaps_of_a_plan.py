@@ -211,6 +211,8 @@ def test_limits_are_read_with_units_and_refused_by_name() -> None:
         ("hbm=300 GB..9000 GB", "leaves the cost model's validity in n3-hbm4"),
         ("memory=1 GB", "NAME=LOW..HIGH"),
         ("power=many", "--limit power=many"),
+        ("power=..10 W", "leaves nothing of the cost model's validity in n3-hbm4, "),
+        ("package=$5K..$12K", r"a package has a most alone: 'package=..\$12K'"),
         ("hbm=..", "NAME=LOW..HIGH"),
         ("domain=60..71", "no NVLink domain from 60 to 71 exists in n3-hbm4; there are 8, "),
         ("package=$1", r"no package can be made for \$1 in n3-hbm4: the least in these ranges costs \$"),

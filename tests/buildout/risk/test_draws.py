@@ -150,7 +150,7 @@ def test_a_figure_stated_twice_and_a_correlation_of_nothing_are_refused() -> Non
     [
         ([(0, 1, 0.5), (1, 0, -0.5)], r"sites.\*.delay with platforms.a.supply 0.5 contradicts platforms.a.supply with .* -0.5"),
         ([(1, 1, 0.5)], r"platforms.a.supply with itself 0.5: a figure goes with itself entirely"),
-        ([(0, 2, 0.5)], r"'platforms.a.suply' is not among .*did you mean 'platforms.a.supply'\? they are sites.\*.delay, platforms"),
+        ([(0, 2, 0.5)], r"'platforms.a.suply' is not among .*did you mean 'platforms.a.supply'\? \(they are sites.\*.delay, platforms"),
     ],
 )  # fmt: skip
 def test_correlations_that_contradict_each_other_are_refused_before_any_work(

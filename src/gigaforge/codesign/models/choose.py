@@ -150,8 +150,8 @@ def _sizes(law: Law, target: Target, experts: int, count: int) -> Array:
         tokens = tokens_for_loss(law, every, target.value, experts)
         if not np.isfinite(tokens).any():
             raise NoAnswerError(
-                f"no model of {law.label} reaches a loss of {target.value:.4g} with an expansion of {experts}",
-                [f"no size and no amount of data goes below {law.floor:.4g}; ask for a higher loss"],
+                f"no model of {law.label} reaches a loss of {target.value:.8g} with an expansion of {experts}",
+                [f"no size and no amount of data goes below {law.floor:.8g}; ask for a higher loss"],
             )
         middle = every[np.argmin(np.where(np.isfinite(tokens), every * tokens, np.inf))]
     else:
@@ -212,7 +212,7 @@ def choose(
     Parameters
     ----------
     law : Law
-        A law that knows mixtures compares all expansions; another one compares dense models.
+        Of the loss.
     target : Target
         Least cost at a loss, or least loss at a cost or at a compute.
     running : Running or Lifetime
@@ -220,7 +220,7 @@ def choose(
     serve_tokens : float
         Answer tokens served over the model's life.
     expansions : sequence of int
-        Experts held over experts used.
+        Experts held over experts used; default all, of which a law that knows no mixtures is asked the dense one.
     data_tokens : float
         Distinct training tokens that there are.
     name : str
@@ -246,9 +246,13 @@ def choose(
         raise InputError(f"{data_tokens!r} training tokens; more than zero are needed", "data_tokens")
     if not (np.isfinite(serve_tokens) and serve_tokens >= 0):
         raise InputError(f"{serve_tokens!r} tokens to serve; at least zero is expected", "serve_tokens")
+    if not len(expansions):
+        raise InputError("none is given; 1 is a dense model", "expansions")
     tried = [e for e in expansions if law.mixtures or e == 1]
-    if not tried:
-        raise InputError(f"{law.label} knows dense models only; leave an expansion of 1 in", "expansions")
+    if len(tried) < len(expansions) and expansions is not EXPANSIONS:
+        raise InputError(
+            f"{law.label} knows dense models only; give [1] alone, or take the law joint-moe-2025", "expansions"
+        )
     windows = sorted(windows, key=lambda w: w.context)
     # Windows share what a model costs before its context is counted.
     price = functools.cache(costing or (lambda n, e, d: running.costs(shape(name, n, e), d)))

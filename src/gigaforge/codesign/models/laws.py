@@ -71,7 +71,6 @@ class Law(ABC):
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     mixtures: bool = False
 
-    @abstractmethod
     def loss(self, active: Numbers, tokens: Numbers, experts: Numbers = 1.0, granularity: Numbers = 1.0) -> Array:
         """Loss of models. [nat/token]
 
@@ -84,7 +83,29 @@ class Law(ABC):
         experts, granularity : array
             Expansion and granularity of a mixture.
 
+        Raises
+        ------
+        InputError
+            Sizes, tokens or a granularity not above zero, an expansion below one, or what the law does not model at all.
+
         """
+        n, d, e, g = (np.asarray(x, dtype=float) for x in (active, tokens, experts, granularity))
+        for name, values, least in (
+            ("active", n, 0.0),
+            ("tokens", d, 0.0),
+            ("experts", e, 1.0),
+            ("granularity", g, 0.0),
+        ):
+            if not np.all((values >= 1.0) if least else (values > 0.0)):
+                raise InputError(
+                    f"{_WORDS[name]} of {np.min(values):g}; {'at least one' if least else 'more than zero'} is needed",
+                    name,
+                )
+        return self._loss(n, d, e, g)
+
+    @abstractmethod
+    def _loss(self, active: Array, tokens: Array, experts: Array, granularity: Array) -> Array:
+        """As `loss`, of arrays that are sizes."""
 
     def total(self, active: Numbers, experts: Numbers = 1.0) -> Array:
         """All parameters of a mixture: its feed-forward part, two thirds of a block, is held `experts` times."""
@@ -138,17 +159,11 @@ class Power(Law):
     b: float = 0.0
     beta: float = 0.0
 
-    def loss(  # granularity does not enter
-        self,
-        active: Numbers,
-        tokens: Numbers,
-        experts: Numbers = 1.0,
-        granularity: Numbers = 1.0,  # noqa: ARG002
-    ) -> Array:
-        """As `Law.loss`; `InputError` for a mixture, which this law does not know."""
-        if np.any(np.asarray(experts) > 1):
+    def _loss(self, active: Array, tokens: Array, experts: Array, granularity: Array) -> Array:  # noqa: ARG002 (does not enter)
+        """`InputError` for a mixture, which this law does not know."""
+        if np.any(experts > 1):
             raise InputError(f"{self.label} knows dense models only; for mixtures take joint-moe-2025", "experts")
-        n, d = np.asarray(active, dtype=float), np.asarray(tokens, dtype=float)
+        n, d = active, tokens
         return np.asarray(self.e + self.a * n**-self.alpha + self.b * d**-self.beta)
 
     @property
@@ -171,15 +186,8 @@ class JointMixture(Law):
         """Ê: the expansion, with a start above one and a ceiling ([7]_, [4]_)."""
         return _saturated(experts, 2.0732, 290.4521)
 
-    def loss(  # granularity does not enter
-        self,
-        active: Numbers,
-        tokens: Numbers,
-        experts: Numbers = 1.0,
-        granularity: Numbers = 1.0,  # noqa: ARG002
-    ) -> Array:
-        """As `Law.loss`."""
-        n, d = np.asarray(active, dtype=float), np.asarray(tokens, dtype=float)
+    def _loss(self, active: Array, tokens: Array, experts: Array, granularity: Array) -> Array:  # noqa: ARG002 (does not enter)
+        n, d = active, tokens
         e = self.effective(experts)
         log = np.log(e)
         size = 35.91 * e**-0.2285 * n ** (-0.1889 + 0.0098 * log)
@@ -203,18 +211,22 @@ class FineGrained(Law):
         return np.asarray(np.asarray(active) * (8.0 * np.asarray(experts) + 4.0) / 12.0)
 
     def loss(self, active: Numbers, tokens: Numbers, experts: Numbers = 64.0, granularity: Numbers = 1.0) -> Array:
-        """As `Law.loss`; `InputError` for an expansion other than 1 (the dense fit) and 64."""
-        e = np.unique(np.asarray(experts, dtype=float))
+        """As `Law.loss`, of mixtures where nothing else is said."""
+        return super().loss(active, tokens, experts, granularity)
+
+    def _loss(self, active: Array, tokens: Array, experts: Array, granularity: Array) -> Array:
+        """`InputError` for an expansion other than 1 (the dense fit) and 64."""
+        e = np.unique(experts)
         if not set(e.tolist()) <= {1.0, self.expansion}:
             raise InputError(
                 f"{self.label} was fitted at an expansion of 64 only (and dense), not {', '.join(f'{x:g}' for x in e)}; give "
                 "expansions: [1, 64]",
                 "experts",
             )
-        n, d, g = (np.asarray(x, dtype=float) for x in (active, tokens, granularity))
+        n, d, g = active, tokens, granularity
         dense = 0.47 + 16.3 * n**-0.126 + 26.7 * d**-0.127
         mixed = 0.47 + (2.1 * g**-0.58 + 18.1) * self.total(n, self.expansion) ** -0.115 + 30.8 * d**-0.147
-        return np.asarray(np.where(np.asarray(experts) > 1, mixed, dense))
+        return np.asarray(np.where(experts > 1, mixed, dense))
 
     @property
     def floor(self) -> float:
@@ -229,16 +241,10 @@ class Sparsity(Law):
     N counts all parameters. Held-out sparsity of 0.98 has R² 0.68: mind it at large expansions.
     """
 
-    def loss(  # granularity does not enter
-        self,
-        active: Numbers,
-        tokens: Numbers,
-        experts: Numbers = 1.0,
-        granularity: Numbers = 1.0,  # noqa: ARG002
-    ) -> Array:
-        """As `Law.loss`; 1 - S is one over the expansion."""
-        n, d = self.total(active, experts), np.asarray(tokens, dtype=float)
-        used = 1.0 / np.asarray(experts, dtype=float)
+    def _loss(self, active: Array, tokens: Array, experts: Array, granularity: Array) -> Array:  # noqa: ARG002 (does not enter)
+        """1 - S is one over the expansion."""
+        n, d = self.total(active, experts), tokens
+        used = 1.0 / experts
         size = 16612.50 * n**-0.5962 + 17.26 * used**-0.1603 * n**-0.1595
         return np.asarray(size + 5455.67 * d**-0.3954 + 0.4598 * used**0.1666 + 0.94)
 
@@ -252,19 +258,13 @@ class Sparsity(Law):
 class Routed(Law):
     """``log L = a log N + b log Ê + c log N log Ê + d`` at 130B tokens, logarithms to base 10, N the dense model's size [7]_."""
 
-    def loss(  # granularity does not enter
-        self,
-        active: Numbers,
-        tokens: Numbers,
-        experts: Numbers = 1.0,
-        granularity: Numbers = 1.0,  # noqa: ARG002
-    ) -> Array:
-        """As `Law.loss`; `InputError` for tokens other than the 130B of its runs."""
-        if np.any(np.abs(np.asarray(tokens) / 130e9 - 1) > 0.01):
+    def _loss(self, active: Array, tokens: Array, experts: Array, granularity: Array) -> Array:  # noqa: ARG002 (does not enter)
+        """`InputError` for tokens other than the 130B of its runs."""
+        if np.any(np.abs(tokens / 130e9 - 1) > 0.01):
             raise InputError(
                 f"{self.label} holds for 130B training tokens only; for others take joint-moe-2025", "tokens"
             )
-        n = np.log10(np.asarray(active, dtype=float))
+        n = np.log10(active)
         e = np.log10(_saturated(experts, 1.847, 314.478))
         return np.asarray(10 ** (-0.082 * n - 0.108 * e + 0.009 * n * e + 1.104))
 

@@ -23,6 +23,7 @@ from gigaforge.codesign.models.life import (
     service_as_first,
     services_of,
 )
+from gigaforge.codesign.models.shapes import EXPANSIONS
 from gigaforge.codesign.models.windows import LifeWindow, window_of, windows_of
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.scenario import Scenario, interpolate, output_tokens
@@ -157,7 +158,7 @@ def _answer(run: TrainingRun, scenario: Scenario, catalog: Catalog, economics: E
             target,
             life,
             serve_tokens=demand,
-            expansions=tuple(ask.expansions),
+            expansions=tuple(ask.expansions) if "expansions" in ask.model_fields_set else EXPANSIONS,
             data_tokens=ask.data,
             name=run.name,
             windows=windows,
