@@ -119,7 +119,8 @@ def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title
     field = "usd" if same_loss else "loss"
     frame["model"] = ["dense" if e == 1 else f"{e} x experts" for e in frame["experts"]]
     kinds = list(dict.fromkeys(frame["model"]))
-    colours = ramp(kinds) if len(kinds) > 1 else {kinds[0]: accent("accent")}
+    mixtures = [k for k in kinds if k != "dense"]
+    colours = {"dense": accent("ink"), **ramp(["", *mixtures])}  # the palest of the ramp is too pale for a line
     tooltip = [
         alt.Tooltip("model:N", title="Model"),
         alt.Tooltip("active:Q", format=".3~s", title="Active parameters"),
@@ -156,7 +157,7 @@ def iso_loss(choice: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], title
     })  # fmt: skip
     mark = alt.Chart(best).encode(x="active:Q", y=f"{field}:Q")
     point = mark.mark_point(filled=True, size=110, color=accent("bad"), shape="diamond")
-    text = mark.mark_text(dy=-16, fontWeight="bold").encode(text="label:N")
+    text = mark.mark_text(dy=18, fontWeight="bold").encode(text="label:N")  # below: the curves rise from it
     layers = [lines, point, text, *_named(choice, frame, same_loss=same_loss)]
     asked = f"at a loss of {choice['loss']:.3f}" if same_loss else "at one budget"
     heading = (

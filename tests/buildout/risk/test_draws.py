@@ -123,7 +123,7 @@ def test_correlations_that_cannot_be_name_the_pair() -> None:
     ("what", "message"),
     [
         ("sites.nroth.delay", r"did you mean 'sites\.north\.delay'\?"),
-        ("weather", r"known kinds: .*operations\.failures"),
+        ("weather", r"Known kinds: .*operations\.failures"),
         ("platforms.*.colour", "no figure that can be uncertain"),
     ],
 )
