@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gigaforge.cli.options import CatalogOption, JsonOption, catalog_from, quantity
+from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, catalog_from, search_limits
 from gigaforge.cli.roadmaps import add_roadmaps, limits_from, print_roadmaps
 from gigaforge.errors import InputError
 
@@ -60,6 +60,7 @@ def codesign(
         ),
     ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also search designs between cost and energy")] = False,
+    settings: SetOption = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,24 +71,19 @@ def codesign(
 
     Example: gigaforge codesign scenarios/single-site.yaml --out plans/co
     """
-    from gigaforge.scenario import check_against, load_scenario, with_objective
+    from gigaforge.scenario import check_against, load_scenario, scenario_files, with_objective
 
-    gap_share = quantity(gap, "fraction", "--gap")
-    time_limit_s = quantity(time_limit, "duration", "--time-limit")
-    if not 0 <= gap_share < 1:
-        raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
-    if time_limit_s <= 0:
-        raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
+    gap_share, time_limit_s = search_limits(gap, time_limit)
     for option, given in (("--limit", limit), ("--pareto", pareto)):
         if given and not roadmaps:
             raise InputError(
                 "asks about the next accelerator, which --no-roadmaps leaves out; drop one of them", option
             )
     limits = limits_from(limit, technology)
-    chosen = load_scenario(scenario)
+    figures = catalog_from(catalog)
+    chosen = load_scenario(scenario, settings or (), figures)
     if objective is not None:
         chosen = with_objective(chosen, objective)
-    figures = catalog_from(catalog)
     check_against(chosen, figures, str(scenario))
 
     from rich.console import Console
@@ -107,7 +103,8 @@ def codesign(
     def keep() -> None:
         if out is not None:
             plan = result.plan
-            plan.summary["inputs"] = input_hashes([scenario, *(catalog or [])])
+            plan.summary["inputs"] = input_hashes([*scenario_files(scenario), *(catalog or [])])
+            plan.summary["settings"] = settings or []
             write_plan_folder(
                 plan, out, {"report.html": lambda path: write_report((plan.summary, plan.tables), path)}
             )

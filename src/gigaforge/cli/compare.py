@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, catalog_from, quantity
+from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, catalog_from, search_limits
 from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,14 +49,7 @@ def compare(
 
     Example: gigaforge compare scenarios/alliance-10gw.yaml scenarios/terms/*.yaml
     """
-    options = {
-        "gap": quantity(gap, "fraction", "--gap"),
-        "time_limit_s": quantity(time_limit, "duration", "--time-limit"),
-    }
-    if not 0 <= options["gap"] < 1:
-        raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
-    if options["time_limit_s"] <= 0:
-        raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
+    options = dict(zip(("gap", "time_limit_s"), search_limits(gap, time_limit), strict=True))
     if len(what) < 2 and not settings:
         raise InputError("one plan alone cannot be compared; name another, or change it with --set", str(what[0]))
     figures = catalog_from(catalog)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gigaforge.catalog import Catalog
 
-__all__ = ["CatalogOption", "JsonOption", "SetOption", "actuals_from", "catalog_from", "quantity"]
+__all__ = ["CatalogOption", "JsonOption", "SetOption", "actuals_from", "catalog_from", "quantity", "search_limits"]
 
 CatalogOption = Annotated[
     list[Path] | None,
@@ -42,6 +42,16 @@ def quantity(text: str, dimension: str, option: str) -> float:
         return parse_quantity(text, dimension)
     except ValueError as problem:
         raise InputError(str(problem), option) from None
+
+
+def search_limits(gap: str, time_limit: str) -> tuple[float, float]:
+    """Read ``--gap`` and ``--time-limit``: a share and seconds; `InputError` names the option."""
+    share, seconds = quantity(gap, "fraction", "--gap"), quantity(time_limit, "duration", "--time-limit")
+    if not 0 <= share < 1:
+        raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
+    if seconds <= 0:
+        raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
+    return share, seconds
 
 
 def actuals_from(source: str) -> pd.DataFrame:

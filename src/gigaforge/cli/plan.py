@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, actuals_from, catalog_from, quantity
+from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, actuals_from, catalog_from, search_limits
 from gigaforge.errors import InputError
 from gigaforge.units import percent
 
@@ -69,12 +69,7 @@ def plan(
     """
     from gigaforge.scenario import check_against, load_scenario, scenario_files, with_objective
 
-    gap_share = quantity(gap, "fraction", "--gap")
-    time_limit_s = quantity(time_limit, "duration", "--time-limit")
-    if not 0 <= gap_share < 1:
-        raise InputError(f"{gap!r} is not between 0 and 100 %", "--gap")
-    if time_limit_s <= 0:
-        raise InputError(f"{time_limit!r} is not above zero; for example '2 min'", "--time-limit")
+    gap_share, time_limit_s = search_limits(gap, time_limit)
     figures = catalog_from(catalog)
     chosen = load_scenario(scenario, settings or (), figures)
     if objective is not None:
