@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from gigaforge.buildout.annual import annual_cost, capital_recovery, implied_rate
 from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.circular import traced
-from gigaforge.buildout.explain import shadow_prices
 from gigaforge.buildout.instalments import instalments
 from gigaforge.buildout.parties import measures
 from gigaforge.buildout.plan import Plan
 from gigaforge.buildout.planner import plan
 from gigaforge.buildout.problem import problem_from
 from gigaforge.buildout.programme import build
+from gigaforge.buildout.shadow_prices import shadow_prices
 from gigaforge.buildout.solver import SolverOptions, relax
 from gigaforge.buildout.tax import depreciation, tax_due
 from gigaforge.buildout.tranches import due_tranches, unmet_terms
@@ -163,16 +163,18 @@ def test_a_dollar_of_cash_is_worth_something_only_where_the_purse_runs_empty() -
     poor = problem_from(
         scenario(**SHORT, finance={"discount_rate": "10 %", "opening_cash": "$0.1B"}), catalog(), points()
     )
-    relaxed = relax(build(poor, tight=False).model)
-    prices = np.array(shadow_prices(poor, relaxed)["cash"])
+    programme = build(poor, tight=False)
+    relaxed = relax(programme.model)
+    prices = np.array(shadow_prices(programme, relaxed)["cash"])
     assert prices.max() > 0.01
     np.testing.assert_allclose(prices, np.abs(relaxed.duals["finance|cash"].values), atol=1e-6)
     rich = problem_from(
         scenario(**SHORT, finance=finance(opening_cash="$60B", interest_on_cash="4 %")), catalog(), points()
     )
-    relaxed = relax(build(rich, tight=False).model)
+    programme = build(rich, tight=False)
+    relaxed = relax(programme.model)
     assert np.abs(relaxed.duals["finance|cash"].values).max() > 0.01
-    assert max(shadow_prices(rich, relaxed)["cash"]) == 0
+    assert max(shadow_prices(programme, relaxed)["cash"]) == 0
 
 
 TERMS = [

@@ -15,7 +15,8 @@ from gigaforge.report import theme
 from gigaforge.report.figures import plan_figures
 from gigaforge.report.money import capital_charge_usd, token_costs
 from gigaforge.report.report_tables import parties_table, tranche_table, yearly_table
-from gigaforge.report.story import headline, headlines, power, scarcities, sentences
+from gigaforge.report.scarcities import scarcities
+from gigaforge.report.story import headline, headlines, power, sentences
 from gigaforge.report.view import REST, PlanView, label_of
 from tests.report import plans
 

@@ -21,6 +21,7 @@ from gigaforge.buildout.pricing import Index, restrict
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import USD
 from gigaforge.buildout.redesign import redesign
+from gigaforge.buildout.slopes import Slopes
 from gigaforge.buildout.solver import SolverOptions
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.candidates import Candidates, find_candidates
@@ -57,6 +58,8 @@ class CoDesign:
         What the search found.
     coordination : Coordination
         The exchange of prices and points.
+    slopes : Slopes
+        The relaxed plan at the end of it, in the solver: what small changes add is asked of it.
     catalog : Catalog
         With the models that the scenario asked for.
 
@@ -68,6 +71,7 @@ class CoDesign:
     problem: Problem
     candidates: Candidates
     coordination: Coordination
+    slopes: Slopes
     catalog: Catalog
 
 
@@ -145,7 +149,8 @@ def cooptimise(
     plan.tables["candidates"] = candidate_table(problem, catalog, {str(k): float(v) for k, v in work.items()})
     tell(Stage("asking what would change the plan"))
     summary = _summary(candidates, exchange, sequential, plan)
-    summary["sensitivity"] = marginals(exchange.problem, options).to_dict()
+    found, slopes = marginals(exchange.problem, options)
+    summary["sensitivity"] = found.to_dict()
     summary["chased_by_site"] = chased(exchange.problem, exchange.relaxation, problem)
     summary["chased"] = by_quarter(summary["chased_by_site"])
     tell(Stage("asking where the gain comes from"))
@@ -169,7 +174,7 @@ def cooptimise(
     plan.summary["codesign"] = summary
     if resolved.choices:
         summary["model_choices"] = {run: choice.to_dict() for run, choice in resolved.choices.items()}
-    return CoDesign(summary, plan, sequential, problem, candidates, exchange, catalog)
+    return CoDesign(summary, plan, sequential, problem, candidates, exchange, slopes, catalog)
 
 
 def _fastest(problem: Problem, candidates: Candidates) -> tuple[Index, Index]:

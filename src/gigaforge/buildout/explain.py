@@ -1,4 +1,4 @@
-"""Why the plan is as it is: shadow prices by name, and shortfalls in sentences."""
+"""Why the plan is as it is: scarcities and shortfalls in sentences."""
 
 from __future__ import annotations
 
@@ -10,49 +10,12 @@ from numpy.typing import NDArray
 
 from gigaforge.buildout.decisions import Decisions
 from gigaforge.buildout.problem import Array, Problem
-from gigaforge.buildout.programme import GW, PETA, USD
 from gigaforge.buildout.scarcity import Scarcity, listed, what_happened
-from gigaforge.buildout.solver import Relaxation
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import step
 from gigaforge.units import format_at_least, format_at_most, format_quantity
 
-__all__ = ["milestones", "sentences", "shadow_prices"]
-
-
-def shadow_prices(problem: Problem, relaxation: Relaxation) -> dict[str, Any]:
-    """What one more unit of each scarce thing would add to the plan's value today.
-
-    From the duals of the relaxed programme (racks divisible), in present-value dollars.
-
-    Returns
-    -------
-    dict
-        ``power``: site -> USD per MW-quarter of energised facility power, by quarter; ``supply``: line -> USD per
-        system; ``cash``: USD today that an extra USD in the quarter would let the plan do (0 while cash is not scarce;
-        what it would earn lying idle is not counted); ``demand``: workload -> USD per output token of demand.
-
-    """
-    p, duals, count = problem, relaxation.duals, len(problem.quarters)
-    unit = USD if p.scenario.objective in ("npv", "cost") else 1.0
-
-    def of(name: str) -> Array:
-        dual = duals.get(name)
-        return np.zeros(count) if dual is None else np.abs(np.asarray(dual.values, dtype=float)).reshape(-1)
-
-    # An empty purse is a bound of cash: what it costs in a quarter, a dollar more in any earlier one would have saved.
-    bound = relaxation.reduced.get("cash")
-    purse = of("finance|cash")
-    if bound is not None:
-        purse = np.cumsum(np.abs(np.asarray(bound, dtype=float)).reshape(-1)[::-1])[::-1]
-    return {
-        "power": {s: (of(f"sites.{s}.power|energised") * unit / GW * 1e6).tolist() for s in p.sites},
-        "supply": {
-            line: (of(f"platforms.{line}.supply|supply") * unit / p.scenario.block).tolist() for line in p.lines
-        },
-        "cash": (purse * unit / USD).tolist(),
-        "demand": {w: (of(f"serving.{w}.demand|demand") * unit / PETA).tolist() for w in p.workloads},
-    }
+__all__ = ["milestones", "sentences"]
 
 
 def milestones(
@@ -263,11 +226,11 @@ def _scarce(problem: Problem, prices: dict[str, Any]) -> list[str]:
     over = problem.past.quarters if problem.past else 0
     out = []
     power = {s: np.asarray(v)[over:] for s, v in prices["power"].items()}
-    if power and (best := max(power, key=lambda s: power[s].max())) and power[best].max() > 1e4:
-        t = int(np.argmax(power[best]))
+    if power and (best := max(power, key=lambda s: power[s].sum())) and power[best].sum() > 1e4:
+        t = int(np.argmax(power[best] > 1e-3 * power[best].sum()))  # before it a MW adds nothing
         out.append(
-            f"Power is worth most at {best}: one more MW in {problem.quarters[over + t]} adds "
-            f"{format_quantity(float(power[best][t]), 'money')} to the plan."
+            f"Power is worth most at {best}: one more MW from {problem.quarters[over + t]} on adds "
+            f"{format_quantity(float(power[best][t:].sum()), 'money')} to the plan."
         )
     supply = {s: np.asarray(v)[over:] for s, v in prices["supply"].items()}
     if supply and (best := max(supply, key=lambda s: supply[s].max())) and supply[best].max() > 1e3:

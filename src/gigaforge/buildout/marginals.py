@@ -1,31 +1,59 @@
 """What would change the plan: how its value moves with power, supply, cash, demand, and each platform's speed and watts.
 
-All from one relaxed plan by the envelope theorem: what a small change of a coefficient adds is the price of its row times the
-quantity that uses it (Fiacco, "Introduction to Sensitivity and Stability Analysis in Nonlinear Programming", 1983, chapter 3).
-The prices of rows also say how far they hold.
+Each change is put to the relaxed plan, which is solved again: a little of it to either side for the two one-sided derivatives, and
+the whole of it. Prices of single limits say how far they hold too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from gigaforge.buildout.pricing import PointPrices, point_prices
+from gigaforge.buildout.changes import Changes
 from gigaforge.buildout.problem import Array, Problem, step_once
-from gigaforge.buildout.programme import GW, PETA, USD, build
+from gigaforge.buildout.programme import PETA, USD, build
+from gigaforge.buildout.slopes import Change, Slopes
 from gigaforge.buildout.solver import Relaxation, SolverOptions, relax
-from gigaforge.quarters import SECONDS_PER_QUARTER
+from gigaforge.errors import GigaforgeError
 from gigaforge.scenario import step
 
-__all__ = ["Marginal", "Marginals", "marginals"]
+__all__ = ["Effect", "Marginal", "Marginals", "marginals"]
+
+_NEAR: Final = 0.1
+"""Of a MW, a rack, a million dollars: what is gone to either side for a derivative,"""
+_NEAR_PERCENT: Final = 0.01
+"""and of 1 %. Both are small against any plan, and large against what the solver takes for nothing."""
+_LISTED: Final = 24
+"""Single limits of each kind, the dearest."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change does to the relaxed plan's value [USD].
+
+    Attributes
+    ----------
+    more, less : float
+        One-sided derivatives per whole change: what a little of it adds, and what a little of its opposite costs; they differ
+        where the optimum has a kink. `less` is infinite where no plan is left.
+    adds, costs : float
+        What the whole change adds and its opposite costs.
+
+    """
+
+    more: float
+    less: float
+    adds: float
+    costs: float
 
 
 @dataclass(frozen=True)
 class Marginal:
-    """The price of one limit in one quarter, and how far it holds.
+    """The price of one limit in one quarter alone, and how far it holds.
 
     Attributes
     ----------
@@ -34,9 +62,12 @@ class Marginal:
     unit : str
         Of the limit: "MW", "rack", "USD", "token".
     usd : float
-        Present value of one more unit [USD].
+        Present value of a unit within the range in which this price holds [USD].
+    more, less : float
+        What a little more adds and a little less costs, per unit [USD]. Where today's limit is an end of the range, one of them is
+        another price.
     now, low, high : float
-        The limit, and the range in which the price holds, others unchanged; None without an end.
+        The limit (supply in whole blocks), and the range in which `usd` holds, others unchanged; None without an end.
 
     """
 
@@ -45,6 +76,8 @@ class Marginal:
     quarter: str
     unit: str
     usd: float
+    more: float
+    less: float
     now: float
     low: float | None
     high: float | None
@@ -52,155 +85,171 @@ class Marginal:
 
 @dataclass(frozen=True)
 class Marginals:
-    """Derivatives of the relaxed plan's value [USD].
+    """What small changes do to the relaxed plan's value [USD].
 
     Attributes
     ----------
     power : dict
-        Site to USD per further MW in every quarter.
+        Site to the effect of a further MW in every quarter in which it has any.
     supply : dict
-        Line to USD per further rack in every quarter of its supply.
-    cash : float
-        USD per further dollar at the start.
+        Line to the effect of a further rack in every quarter of its supply.
+    cash : Effect
+        Of a further million dollars at the start.
     demand : dict
-        Workload to USD per 1 % more demand in every quarter.
+        Workload to the effect of 1 % more demand in every quarter.
     speed : dict
-        System to USD per 1 % more tokens of all its points.
+        System to the effect of 1 % more tokens of all its points.
     watts : dict
-        System to USD per 1 % less power held and burnt, nameplate, caps and draw alike.
+        System to the effect of 1 % less power held and burnt, nameplate, caps and draw alike.
     counted : dict
-        System to USD per 1 % more power that each rack counts towards the commitment.
+        System to the effect of 1 % more power that each rack counts towards the commitment.
     rows : list of Marginal
-        Single limits, dearest first.
+        Single limits, the dearest of each kind.
 
     """
 
-    power: dict[str, float]
-    supply: dict[str, float]
-    cash: float
-    demand: dict[str, float]
-    speed: dict[str, float]
-    watts: dict[str, float]
-    counted: dict[str, float]
+    power: dict[str, Effect]
+    supply: dict[str, Effect]
+    cash: Effect
+    demand: dict[str, Effect]
+    speed: dict[str, Effect]
+    watts: dict[str, Effect]
+    counted: dict[str, Effect]
     rows: list[Marginal]
 
-    def to_dict(self, rows: int = 24) -> dict[str, Any]:
-        """Plain values for JSON, with so many single limits of each kind."""
-        kinds = dict.fromkeys(r.kind for r in self.rows)
-        kept = [r for kind in kinds for r in [r for r in self.rows if r.kind == kind][:rows]]
-        plain = {k: _whole_zero(v) for k, v in vars(self).items() if k != "rows"}
-        return {**plain, "rows": [asdict(r) for r in kept]}
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: derivatives by kind (of cash per dollar), and ``less``, ``adds``, ``costs`` shaped like them."""
+        kinds = {k: v for k, v in vars(self).items() if k not in ("rows", "cash")}
+
+        def of(part: str) -> dict[str, Any]:
+            plain = {k: {n: _plain(getattr(e, part)) for n, e in v.items()} for k, v in kinds.items()}
+            cash = _plain(getattr(self.cash, part))
+            return {**plain, "cash": None if cash is None else cash / 1e6}
+
+        rows = [{k: _plain(v) if isinstance(v, float) else v for k, v in asdict(r).items()} for r in self.rows]
+        return {**of("more"), **{part: of(part) for part in ("less", "adds", "costs")}, "rows": rows}
 
 
-def marginals(problem: Problem, options: SolverOptions | None = None) -> Marginals:
-    """Differentiate the relaxed plan of a problem.
+def marginals(problem: Problem, options: SolverOptions | None = None) -> tuple[Marginals, Slopes]:
+    """Ask the relaxed plan of a problem what small changes do to it.
 
-    Variables are bounded by named limits alone here, so that no price hides in a bound.
+    Returns
+    -------
+    Marginals
+    Slopes
+        The relaxed plan in the solver, for further questions. Variables are bounded by named limits alone there, so that every
+        limit moves with its statement.
+
+    Raises
+    ------
+    GigaforgeError
+        No plan satisfies the problem, or the solver ran out of time.
+
     """
     p = problem
-    relaxation = relax(build(p, tight=False).model, options, ranging=True)
-    prices = point_prices(p, relaxation)
-    spent = (
-        np.array([w.shortfall_penalty for w in p.scenario.serving])[:, None] * p.discount / USD
-    )  # per token, as dual
-    demand = _rows(relaxation, [f"serving.{w}.demand|demand" for w in p.workloads], len(p.quarters)) / PETA
-    wanted = (demand - spent.reshape(demand.shape)) * p.demand if p.workloads else np.zeros((0, len(p.quarters)))
-    power = _rows(relaxation, [f"sites.{s}.power|energised" for s in p.sites], len(p.quarters))
-    supply = _rows(relaxation, [f"platforms.{n}.supply|supply" for n in p.lines], len(p.quarters))
+    programme = build(p, tight=False)
+    relaxation = relax(programme.model, options, ranging=True)
+    if not relaxation.feasible:
+        raise GigaforgeError(
+            f"{p.scenario.name}: no plan satisfies this scenario, so no change of it is worth anything"
+        )
+    slopes = Slopes(p, programme, relaxation, options)
+    c = Changes(slopes)
+
+    def effect(change: Change, little: float = _NEAR_PERCENT) -> Effect:
+        near, whole = slopes.slope(change, little), slopes.slope(change, 1.0)
+        return Effect(near.more * USD, near.less * USD, whole.more * USD, whole.less * USD)
+
     return Marginals(
-        power=dict(zip(p.sites, (power.sum(axis=1) * USD / GW * 1e6).tolist(), strict=True)),
-        supply=dict(
-            zip(p.lines, ((supply * (p.supply > 0)).sum(axis=1) * USD / p.scenario.block).tolist(), strict=True)
-        ),
-        cash=float(_rows(relaxation, ["finance|cash"], len(p.quarters))[0, 0]),
-        demand=dict(zip(p.workloads, (0.01 * USD * wanted.sum(axis=1)).tolist(), strict=True)),
-        speed=dict(zip(p.systems, (0.01 * USD * _speed(p, relaxation, prices)).tolist(), strict=True)),
-        watts=dict(zip(p.systems, (-0.01 * USD * _watts(p, relaxation, prices)).tolist(), strict=True)),
-        counted=dict(zip(p.systems, (0.01 * USD * _counted(p, relaxation)).tolist(), strict=True)),
-        rows=_single(p, relaxation),
-    )
+        power={s: effect(c.power(s), _NEAR) for s in p.sites},
+        supply={n: effect(c.supply(n), _NEAR) for n in p.lines},
+        cash=effect(c.cash(), _NEAR),
+        demand={w: effect(c.demand(w, 0.01 * p.demand[i])) for i, w in enumerate(p.workloads)},
+        speed={s: effect(c.tokens(s)) for s in p.systems},
+        watts={s: effect(c.watts(s)) for s in p.systems},
+        counted={s: effect(c.counted(s)) for s in p.systems},
+        rows=_single(p, relaxation, slopes, c),
+    ), slopes
 
 
-def _rows(relaxation: Relaxation, names: list[str], count: int) -> Array:
-    duals = [relaxation.duals.get(n) for n in names]
-    return np.array([np.zeros(count) if d is None else np.asarray(d.values, dtype=float).reshape(-1) for d in duals])
+@dataclass(frozen=True)
+class _Limits:
+    """The limits of one name, a quarter each; `scale` is of a unit of the rule's right-hand side in `unit`."""
+
+    kind: str
+    name: str
+    rule: str
+    unit: str
+    scale: float
+    now: Array
+
+    def change(self, c: Changes, t: int, units: float) -> Change:
+        """So many units more in one quarter."""
+        if self.kind == "power":
+            return _times(c.energised(self.name, t), units)
+        if self.kind == "supply":
+            return _times(c.supply(self.name, t), units)
+        if self.kind == "cash":
+            return _times(c.cash(t), units / 1e6)
+        return c.demand(self.name, units * (np.arange(len(self.now)) == t))
 
 
-def _serve(relaxation: Relaxation) -> Array:
-    return np.asarray(relaxation.values["serve"].transpose("site", "point", "quarter").values, dtype=float)
+def _limits(p: Problem) -> Iterator[_Limits]:
+    """Every limit of the scenario."""
+    block = float(p.scenario.block)
+    for i, s in enumerate(p.sites):
+        yield _Limits("power", s, f"sites.{s}.power|energised", "MW", 1e3, p.energised_w[i] / 1e6)
+    for i, n in enumerate(p.lines):
+        yield _Limits("supply", n, f"platforms.{n}.supply|supply", "rack", block, p.supply[i] // block * block)
+    for i, w in enumerate(p.workloads):
+        yield _Limits("demand", w, f"serving.{w}.demand|demand", "token", PETA, p.demand[i])
+    yield _Limits("cash", "cash", "finance|cash", "USD", USD, np.full(len(p.quarters), np.nan))
 
 
-def _train(relaxation: Relaxation) -> Array:
-    return np.asarray(relaxation.values["train"].transpose("job", "site", "quarter").values, dtype=float)
-
-
-def _speed(p: Problem, relaxation: Relaxation, prices: PointPrices) -> Array:
-    """Value of a relative increase of every point's tokens, by system."""
-    out, block = np.zeros(len(p.systems)), float(p.scenario.block)
-    if p.workloads:
-        worth = prices.tokens[p.point_workload] * p.point_tokens * block / PETA
-        np.add.at(out, p.point_system, np.einsum("spt,pt->p", _serve(relaxation), worth))
-    if p.runs:
-        worth = prices.work[p.train_run, :, p.train_system] * (p.train_rate * block / PETA)[:, None]
-        np.add.at(out, p.train_system, np.einsum("jst,js->j", _train(relaxation), worth))
+def _single(p: Problem, relaxation: Relaxation, slopes: Slopes, c: Changes) -> list[Marginal]:
+    """The dearest limits with a price, dearest first within their kind."""
+    priced: dict[str, list[tuple[float, _Limits, int, float]]] = {}
+    over = p.past.quarters if p.past else 0
+    for limit in _limits(p):
+        if limit.rule not in relaxation.duals:
+            continue
+        dual = np.asarray(relaxation.duals[limit.rule].values, dtype=float).reshape(-1)
+        for t in np.flatnonzero(dual > 1e-9 * max(dual.max(initial=0.0), 1e-9)):
+            usd = float(dual[t]) * USD / limit.scale
+            known = limit.kind == "cash" or limit.now[t] > 0  # what a quarter has none of is no limit to have more of
+            if t >= over and known:
+                size = 1.0 if limit.kind == "cash" else max(float(limit.now[t]), 1.0)
+                priced.setdefault(limit.kind, []).append((usd * size, limit, int(t), usd))
+    out = []
+    for kind in sorted(priced):
+        for _, limit, when, usd in sorted(priced[kind], key=lambda row: -row[0])[:_LISTED]:
+            out.append(_row(p, relaxation, slopes, c, limit, when, usd))
     return out
 
 
-def _watts(p: Problem, relaxation: Relaxation, prices: PointPrices) -> Array:
-    """Value of a relative increase of all power that a system's racks hold and burn, by system (negative)."""
-    block = float(p.scenario.block)
-    online = np.asarray(relaxation.values["online"].transpose("site", "system", "quarter").values, dtype=float)
-    price = p.energy_usd_per_j * p.pue_quarter * SECONDS_PER_QUARTER * block / USD * prices.dollar  # (S, T) per W
-    room = prices.power * (p.pue_peak * block / GW)[:, None]  # (S, T) per W
-    out = -np.einsum("skt,st,k->k", online, room, p.rack_it_w)
-    out = out - np.einsum("skt,st,k->k", online, price, p.rack_idle_w)
-    if p.workloads:
-        k, serve = p.point_system, _serve(relaxation)
-        spare, extra = p.rack_it_w[k] - p.point_held_w, p.point_power_w - p.rack_idle_w[k]
-        np.add.at(out, k, np.einsum("spt,st,p->p", serve, room, spare))
-        np.subtract.at(
-            out, k, np.einsum("spt,st,p,sp->p", serve, price, extra, p.serving_price_factor[:, p.point_workload])
-        )
-    if p.runs:
-        k, train = p.train_system, _train(relaxation)
-        np.add.at(out, k, np.einsum("jst,st,j->j", train, room, p.rack_it_w[k] - p.train_held_w))
-        np.subtract.at(out, k, np.einsum("jst,st,j->j", train, price, p.train_power_w - p.rack_idle_w[k]))
-    return np.asarray(out)
+def _row(
+    p: Problem, relaxation: Relaxation, slopes: Slopes, c: Changes, limit: _Limits, t: int, usd: float
+) -> Marginal:
+    """One limit's prices and range."""
+    low, high = (
+        float(np.asarray(r.values, dtype=float).reshape(-1)[t]) * limit.scale for r in relaxation.ranges[limit.rule]
+    )
+    # Cash has no limit of its own: its range is of dollars more or fewer in the quarter.
+    now, shift = (0.0, _fixed(p, t)) if limit.kind == "cash" else (float(limit.now[t]), 0.0)
+    units = {"demand": 1e-4 * now, "cash": 1e5}.get(limit.kind, _NEAR)
+    change = limit.change(c, t, units)
+    found = slopes.slope(change, 1.0)
+    # What more demand costs as such, unserved, is no part of the dual.
+    wanted = 0.0 if change.cost is None else -float(change.cost.sum()) * USD / units
+    return Marginal(
+        limit.kind, limit.name, str(p.quarters[t]), limit.unit, usd - wanted, found.more * USD / units,
+        found.less * USD / units, now, _end(low - shift), _end(high - shift),
+    )  # fmt: skip
 
 
-def _counted(p: Problem, relaxation: Relaxation) -> Array:
-    """Value of a relative increase of what a system's racks count as deployed, by system."""
-    added = np.asarray(relaxation.values["added"].transpose("site", "system", "quarter").values, dtype=float)
-    deployed = relaxation.duals["|deployed"].values  # of "deployed - installed = -backlog"
-    return np.asarray(np.einsum("t,skt,sk->k", deployed, added, p.deployed_w_per_rack) * float(p.scenario.block) / GW)
-
-
-def _single(p: Problem, relaxation: Relaxation) -> list[Marginal]:
-    """Every limit of the scenario with a price, dearest first within its kind."""
-    block = float(p.scenario.block)
-    kinds = [
-        *(
-            ("power", s, f"sites.{s}.power|energised", "MW", 1e3, p.energised_w[i] / 1e6)
-            for i, s in enumerate(p.sites)
-        ),
-        *(("supply", n, f"platforms.{n}.supply|supply", "rack", block, p.supply[i]) for i, n in enumerate(p.lines)),
-        *(("demand", w, f"serving.{w}.demand|demand", "token", PETA, p.demand[i]) for i, w in enumerate(p.workloads)),
-        ("cash", "cash", "finance|cash", "USD", USD, np.full(len(p.quarters), np.nan)),
-    ]
-    out = []
-    for kind, name, row, unit, scale, now in kinds:
-        if row not in relaxation.duals:
-            continue
-        dual = np.asarray(relaxation.duals[row].values, dtype=float).reshape(-1)
-        low, high = (np.asarray(r.values, dtype=float).reshape(-1) * scale for r in relaxation.ranges[row])
-        for t in np.flatnonzero(dual > 1e-9 * max(dual.max(initial=0.0), 1e-9)):
-            usd = float(dual[t]) * USD / scale
-            # Cash has no limit of its own: its range is of dollars more or fewer in the quarter.
-            at, shift = (0.0, _fixed(p, int(t))) if kind == "cash" else (float(now[t]), 0.0)
-            out.append(
-                Marginal(kind, name, str(p.quarters[t]), unit, usd, at, _end(low[t] - shift), _end(high[t] - shift))
-            )
-    return sorted(out, key=lambda m: (m.kind, -m.usd * max(m.now, 1.0)))
+def _times(change: Change, units: float) -> Change:
+    assert change.rhs is not None
+    return Change(change.rhs * units)
 
 
 def _fixed(p: Problem, t: int) -> float:
@@ -210,9 +259,9 @@ def _fixed(p: Problem, t: int) -> float:
     return float((total - step(f.dividends, p.quarters))[t] + (f.opening_cash if t == 0 else 0.0))
 
 
-def _whole_zero(value: Any) -> Any:
-    """The same without negative zeros."""
-    return {k: v + 0.0 for k, v in value.items()} if isinstance(value, dict) else value + 0.0
+def _plain(value: float) -> float | None:
+    """For JSON: no negative zero; None where no plan is left."""
+    return value + 0.0 if math.isfinite(value) else None
 
 
 def _end(value: float) -> float | None:

@@ -16,7 +16,7 @@ from gigaforge.buildout.check import check_plan
 from gigaforge.buildout.conflict import explain_conflict
 from gigaforge.buildout.crosscheck import cross_checks
 from gigaforge.buildout.demand_basis import demand_basis
-from gigaforge.buildout.explain import milestones, sentences, shadow_prices
+from gigaforge.buildout.explain import milestones, sentences
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, premises_of, problem_from
 from gigaforge.buildout.programme import Programme, build
@@ -24,6 +24,7 @@ from gigaforge.buildout.provenance import assumptions, labels, places, sources_u
 from gigaforge.buildout.reasons import reasons
 from gigaforge.buildout.replan import check_standing, start_from
 from gigaforge.buildout.search import search
+from gigaforge.buildout.shadow_prices import shadow_prices
 from gigaforge.buildout.solver import Progress, Solution, SolverOptions, relax, solve
 from gigaforge.catalog import Catalog, load_catalog
 from gigaforge.codesign.models import Choice
@@ -172,7 +173,7 @@ def plan_problem(
     broken = [f"{c.rule}: {c.broken[0]}" for c in checks if not c.passed]
     if broken:
         raise GigaforgeError("the plan found breaks its own rules (please report this): " + "; ".join(broken))
-    prices = shadow_prices(problem, relaxation)
+    prices = shadow_prices(programme, relaxation, options)
     balance_usd = np.asarray(result.summary["cash_usd"])
     s = result.summary
     open_usd = s["bound"] - s["objective_value"] if scenario.objective in ("npv", "cost") else 0.0

@@ -10,15 +10,18 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.buildout.changes import Changes
 from gigaforge.buildout.pricing import point_prices
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import PETA, USD
+from gigaforge.buildout.slopes import Slopes
 from gigaforge.buildout.solver import Relaxation
 from gigaforge.catalog import Catalog
 from gigaforge.codesign.caps import capped_hardware
 from gigaforge.codesign.hardware import (
     Economics,
     Limits,
+    Measured,
     Platform,
     Question,
     Sensitivity,
@@ -37,7 +40,7 @@ from gigaforge.perf.transformer import Transformer
 from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving, TrainingRun
 
-__all__ = ["HardwareRoadmap", "economics", "hardware_roadmap", "plan_prices"]
+__all__ = ["HardwareRoadmap", "economics", "hardware_roadmap", "measured_by", "plan_prices"]
 
 _NEXT: Final = "n2-hbm4e"
 _SERVING_PRECISION: Final = {"fp4": "nvfp4"}
@@ -128,6 +131,25 @@ def _work_done(
     return used, made, token
 
 
+_NEAR: Final = 1e-4
+"""Relative change of a platform's yields that is near enough for a derivative."""
+_NEAR_W: Final = 1.0
+
+
+def measured_by(slopes: Slopes) -> Measured:
+    """Let a relaxed plan answer what changes of a platform's yields and watts add to it."""
+    changes = Changes(slopes)
+
+    def yields(system: str, shares: Mapping[str, float]) -> float:
+        most = max((abs(share) for share in shares.values()), default=0.0)
+        if not most:
+            return 0.0
+        percent = changes.tokens(system, {w: share / most for w, share in shares.items()})
+        return 100 * slopes.more(percent, 100 * _NEAR) * most * USD
+
+    return Measured(yields, lambda system: slopes.more(changes.drawn(system), _NEAR_W) * USD)
+
+
 @dataclass(frozen=True)
 class HardwareRoadmap:
     """Sensitivities at shipped platforms, and the next generation."""
@@ -155,6 +177,7 @@ def hardware_roadmap(
     limits: Limits | None = None,
     pareto: bool = False,
     search: bool = True,
+    slopes: Slopes | None = None,
     executor: Executor | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> HardwareRoadmap:
@@ -172,6 +195,8 @@ def hardware_roadmap(
         Also search the front between dollars and joules.
     search : bool
         False leaves the next generation out.
+    slopes : Slopes
+        The same plan in the solver, which sensitivities are asked of; default its prices.
     executor : Executor, optional
         Where to search designs; default in this process.
     tell : callable
@@ -196,7 +221,8 @@ def hardware_roadmap(
     tell("sensitivities of the plan to its platforms")
     works = _whole_works(problem, prices, catalog)
     costed = {s: p for s, p in platforms.items() if p is not None}
-    found = sensitivities(prices, costed, works, executor=executor, tell=tell)
+    measured = None if slopes is None else measured_by(slopes)
+    found = sensitivities(prices, costed, works, measured=measured, executor=executor, tell=tell)
     answer = None
     reference = platforms[busiest]
     built = reference.technology if reference else None

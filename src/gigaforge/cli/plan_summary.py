@@ -35,7 +35,8 @@ def print_summary(
         Where the plan stands; its last line names the report when given.
 
     """
-    from gigaforge.report.story import chosen_models, headline, scarcities, sentences
+    from gigaforge.report.scarcities import scarcities
+    from gigaforge.report.story import chosen_models, headline, sentences
     from gigaforge.report.view import PlanView
 
     plan = PlanView(dict(summary), dict(tables))

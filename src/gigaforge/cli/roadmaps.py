@@ -102,7 +102,7 @@ def add_roadmaps(
     with open_executor() as executor:
         hardware = hardware_roadmap(
             exchange.problem, exchange.relaxation, result.catalog, built_in=built_in, limits=limits, pareto=pareto,
-            executor=executor, tell=tell,
+            slopes=result.slopes, executor=executor, tell=tell,
         )  # fmt: skip
     models = model_roadmap(exchange.problem, exchange.relaxation, result.catalog, tell=tell)
     answer["hardware"] = hardware.to_dict()

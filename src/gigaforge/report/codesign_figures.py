@@ -151,8 +151,8 @@ def prices_over_time(prices: Mapping[str, Any], quarters: Sequence[str]) -> them
     Parameters
     ----------
     prices : mapping
-        ``summary["shadow_prices"]``: power [USD per MW-quarter], supply [USD per rack], demand [USD per output token],
-        cash [USD per USD].
+        ``summary["shadow_prices"]``: power [USD per MW that comes in the quarter and not in the next], supply [USD per
+        rack], demand [USD per output token], cash [USD per USD].
     quarters : sequence of str
         All quarters of the plan.
 
@@ -190,8 +190,8 @@ def prices_over_time(prices: Mapping[str, Any], quarters: Sequence[str]) -> them
     if not made:
         return None
     said = (
-        "What one more unit in that quarter alone of the dearest site's grid power, the dearest line's supply, the dearest workload's "
-        "demand and of cash adds to the plan."
+        "What one more unit in that quarter alone of the dearest line's supply, the dearest workload's demand and of cash adds to the "
+        "plan; of the dearest site's grid power, what a megawatt adds by coming in that quarter and not in the next."
     )
     return theme.finish(alt.vconcat(*made), "Prices over time", said, height=None, width=None)
 

@@ -20,7 +20,7 @@ from gigaforge.report.report_tables import Table
 from gigaforge.report.story import money
 from gigaforge.report.view import PlanView
 
-__all__ = ["change_parts", "chase_words", "codesign_parts", "numbers", "price_numbers"]
+__all__ = ["Parts", "chase_words", "codesign_parts", "numbers", "price_numbers"]
 
 Parts = tuple[list[str], list[str], list[Figure], list[Table]]
 """Leading sentences, listed statements, figures, tables."""
@@ -59,7 +59,8 @@ def codesign_parts(plan: PlanView) -> Parts:
                 "",
                 prices,
                 price_numbers(plan),
-                "Of the dearest site, line and workload in each quarter; what one more in that quarter alone adds.",
+                "Of the dearest site, line and workload in each quarter: what one more in that quarter alone adds; of power, what a MW "
+                "adds by coming in that quarter and not in the next.",
             )
         )
     rows = found.get("chosen") or []
@@ -182,7 +183,7 @@ def _site_words(rows: Sequence[Mapping[str, Any]], plan: PlanView, more: Mapping
     if usd is None:
         return held
     return (
-        f"{held} One more megawatt of grid power there in every quarter adds {money(usd)} to the plan in all: its worth less its bill "
+        f"{held} One more megawatt of grid power there in every quarter that has any adds {money(usd)} to the plan in all: its worth less its bill "
         "over every quarter from its first, since what is once leased or built is paid for to the end, also when it is worth less."
     )
 
@@ -270,81 +271,3 @@ def _way_table(found: Mapping[str, Any]) -> list[Table]:
         note = "Relaxed plans, so that the differences are not the solver's. On the bill tokens per dollar need no plan: prices add the rest."
         out.append(Table("Gain over other ways", ["Way", "Worth", "Prices add"], rows, wide=(0,), note=note))
     return out
-
-
-def change_parts(plan: PlanView) -> Parts:
-    """What stands under "What would change the plan"; empty without sensitivities."""
-    found: Mapping[str, Any] = ((plan.summary.get("codesign") or {}).get("sensitivity")) or {}
-    if not found:
-        return [], [], [], []
-    rows: list[tuple[float, list[Any]]] = []
-    for site, usd in (found.get("power") or {}).items():
-        rows.append((usd, ["One more MW of grid power in every quarter", plan.label(site), money(usd)]))
-    for line, usd in (found.get("supply") or {}).items():
-        rows.append((usd, ["One more rack in every quarter of supply", plan.label(line), money(usd)]))
-    for work, usd in (found.get("demand") or {}).items():
-        rows.append((usd, ["1 % more demand in every quarter", plan.label(work), money(usd)]))
-    for system, usd in (found.get("speed") or {}).items():
-        rows.append((usd, ["1 % more tokens at the same power", plan.label(system), money(usd)]))
-    for system, usd in (found.get("watts") or {}).items():
-        rows.append((usd, ["1 % less power held and burnt at the same tokens", plan.label(system), money(usd)]))
-    for system, usd in (found.get("counted") or {}).items():
-        rows.append((usd, ["1 % more nameplate counted as deployed by each rack", plan.label(system), money(usd)]))
-    cash = float(found.get("cash") or 0.0)
-    rows.append((1e6 * cash, ["A million dollars more at the start", "", money(1e6 * cash)]))
-    kept = [r for usd, r in sorted(rows, key=lambda r: -r[0]) if usd > 1e3]
-    note = (
-        "Derivatives of the relaxed plan: what small changes add to its value today, after what they cost (grid power: its lease or "
-        "building, from the first quarter in which it is used to the end)."
-    )
-    tables = (
-        [Table("Small changes and what they add", ["Change", "Where", "Worth"], kept, wide=(0, 1), note=note)]
-        if kept
-        else []
-    )
-    return [], [], [], [*tables, *_limit_tables(plan, found.get("rows") or [])]
-
-
-_LIMITS = {"power": "Grid power", "supply": "Supply", "cash": "Cash"}
-
-
-def _limit_tables(plan: PlanView, rows: list[Mapping[str, Any]]) -> list[Table]:
-    """Single limits, the dearest of each kind, with the range in which their price holds."""
-    out = []
-    kinds: dict[str, list[Mapping[str, Any]]] = {}
-    for r in rows:
-        kinds.setdefault(r["kind"], []).append(r)
-    for kind, words in _LIMITS.items():
-        for r in [r for r in kinds.get(kind, []) if _holds(r)][:6]:
-            out += [
-                [r["quarter"], words, plan.label(r["name"]) if kind != "cash" else "", money(r["usd"]),
-                 r["unit"], _amount(r["low"], kind), _amount(r["high"], kind), _today(r, kind)]
-            ]  # fmt: skip
-    if not out:
-        return []
-    head = ["Quarter", "Limit", "Where", "The last one is worth", "Unit", "Holds from", "to", "Today"]
-    note = (
-        "The range is of this limit alone, everything else unchanged; for cash, of dollars more or fewer in that quarter. "
-        "Where today's limit is the end of the range (marked), the last unit is worth so much and the next one another price: above the "
-        "range less, or nothing. Limits whose price changes on both sides are left out."
-    )
-    return [Table("Prices of single limits, and how far they hold", head, out, wide=(0, 1, 2, 4), note=note)]
-
-
-def _holds(row: Mapping[str, Any]) -> bool:
-    low, high = row["low"], row["high"]
-    return low is None or high is None or high - low > 1e-3 * max(abs(low), abs(high))
-
-
-def _today(row: Mapping[str, Any], kind: str) -> str:
-    """Where the limit stands, marked where its price ends there; cash has no limit of its own."""
-    if kind == "cash":
-        return ""
-    now, high = row["now"], row["high"]
-    return _amount(now, kind) + (", the end" if high is not None and now >= high * (1 - 1e-6) else "")
-
-
-def _amount(value: float | None, kind: str) -> str:
-    if value is None:
-        return "no end"
-    return money(value) if kind == "cash" else f"{value:,.1f}" if kind == "power" else f"{value:,.0f}"

@@ -149,11 +149,16 @@ def _work(plan: PlanView) -> list[_Made]:
     ]  # fmt: skip
 
 
+_GAINS = ": what the objective gains from one more in that quarter"
+_POWER = (
+    "Energised facility power: what the objective gains from one more MW by its coming in that quarter and not in the next; the sum "
+    "from a quarter on is what a MW from then on adds"
+)
 _SCARCE = [
-    ("power", "Value of one more megawatt", "$M per MW and quarter", 1e6, "Energised facility power"),
-    ("supply", "Value of one more rack", "$M per rack", 1e6, "Systems that the supplier can deliver"),
-    ("cash", "Value of one more dollar", "$ per $", 1.0, "Cash, beyond the dollar itself"),
-    ("demand", "Value of more demand", "$ per M output tokens", 1e-6, "Tokens that customers ask for"),
+    ("power", "Value of one more megawatt", "$M per MW", 1e6, _POWER),
+    ("supply", "Value of one more rack", "$M per rack", 1e6, f"Systems that the supplier can deliver{_GAINS}"),
+    ("cash", "Value of one more dollar", "$ per $", 1.0, f"Cash, beyond the dollar itself{_GAINS}"),
+    ("demand", "Value of more demand", "$ per M output tokens", 1e-6, f"Tokens that customers ask for{_GAINS}"),
 ]
 
 
@@ -162,6 +167,6 @@ def _scarcity(plan: PlanView) -> list[_Made]:
     for kind, title, unit, scale, what in _SCARCE:
         frame = (plan.shadow(kind) / scale).rename(columns=plan.label)
         chart = shadow_heatmap(plan, kind, title, unit, scale)
-        note = f"{what}: what the objective gains from one more unit, {unit}; darker is more."
+        note = f"{what}; {unit}, darker is more."
         out.append((f"shadow-{kind}", title, chart, frame, note))
     return out

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 
 from gigaforge.report import money_tables as accounts
 from gigaforge.report import report_tables as tables
-from gigaforge.report.codesign_sections import change_parts, codesign_parts
+from gigaforge.report.change_tables import change_parts
+from gigaforge.report.codesign_sections import codesign_parts
 from gigaforge.report.context_words import context_tables
 from gigaforge.report.figures import Figure, plan_figures
 from gigaforge.report.report_tables import Link, Table
 from gigaforge.report.roadmap_sections import hardware_parts, model_parts
-from gigaforge.report.story import chosen_models, scarcities, sentences
+from gigaforge.report.scarcities import scarcities
+from gigaforge.report.story import chosen_models, sentences
 from gigaforge.report.view import PlanView
 
 __all__ = ["Section", "plan_sections"]
@@ -163,7 +165,8 @@ def _terms(plan: PlanView) -> list[tuple[str, str]]:
          f"the book value of systems and buildings at the end, discounted to the first quarter. Equity is not income. "
          f"All sums are {dollars} dollars.")),
         ("Value of one more unit", ("the shadow price of a limit: what the objective would gain from one more megawatt, "
-         "rack, dollar or token, everything else unchanged. It holds for small changes only, and comes from the plan "
+         "rack, dollar or token, everything else unchanged. A megawatt stays once it is there, so its price in a quarter is what it "
+         "gains by coming in that quarter and not in the next. It holds for small changes only, and comes from the plan "
          "with whole-rack decisions relaxed.")),
         ("Gap", "how far the plan's objective may be from the best possible, as proved by the solver." + close),
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from gigaforge.units import format_at_least, format_at_most, format_quantity
 
 __all__ = [
     "Headline",
+    "cents",
     "chosen_models",
     "headline",
     "headlines",
@@ -24,7 +25,6 @@ __all__ = [
     "money",
     "power",
     "rate_of_return",
-    "scarcities",
     "sentences",
     "takeaways",
 ]
@@ -346,14 +346,15 @@ def _cost_takeaway(plan: PlanView) -> str:
         return ""
     first, last = costs.iloc[0], costs.iloc[-1]
     if len(costs) == 1:
-        return f"A million output tokens costs {_cents(last['cost'])} and earns {_cents(last['price'])}."
+        return f"A million output tokens costs {cents(last['cost'])} and earns {cents(last['price'])}."
     return (
-        f"A million output tokens costs {_cents(first['cost'])} in {first['quarter']} and {_cents(last['cost'])} in "
-        f"{last['quarter']}, when it earns {_cents(last['price'])}."
+        f"A million output tokens costs {cents(first['cost'])} in {first['quarter']} and {cents(last['cost'])} in "
+        f"{last['quarter']}, when it earns {cents(last['price'])}."
     )
 
 
-def _cents(usd: float) -> str:
+def cents(usd: float) -> str:
+    """A small price, in cents or below."""
     return f"${usd:,.2f}" if usd >= 0.1 else f"${usd:.2g}"
 
 
@@ -363,27 +364,6 @@ def _share_takeaway(plan: PlanView) -> str:
     shares = sums["tokens_served"] / sums["tokens_demanded"]
     parts = [f"{plan.label(str(name))} {_percent(float(share))}" for name, share in shares.items()]
     return f"Served over the horizon: {', '.join(parts)}." if parts else ""
-
-
-def scarcities(plan: PlanView, count: int = 3) -> list[str]:
-    """The constraints whose relief is worth most, in words, most valuable first.
-
-    Prices of different kinds are not comparable by the unit, so the best of each kind comes first.
-    """
-    words: dict[str, Callable[[str, float, str], str]] = {
-        "power": lambda n, v, q: f"one more megawatt at {n} is worth {money(v)} a quarter in {q}",
-        "supply": lambda n, v, q: f"one more rack of {n} is worth {money(v)} in {q}",
-        "cash": lambda _, v, q: f"one more dollar of cash is worth ${v:,.2f} beyond itself in {q}",
-        "demand": lambda n, v, q: f"a million more output tokens of {n} demand are worth {_cents(v * 1e6)} in {q}",
-    }
-    ranked: list[tuple[int, float, str]] = []
-    for kind, say in words.items():
-        frame = plan.shadow(kind)
-        tops = sorted(((float(frame[c].max()), str(frame[c].idxmax()), c) for c in frame.columns), reverse=True)
-        found = [(v, q, c) for v, q, c in tops if v > 1e-9]
-        ranked += [(place, -v, say(plan.label(c), v, q)) for place, (v, q, c) in enumerate(found)]
-    order = sorted(range(len(ranked)), key=lambda i: (ranked[i][0], i))
-    return [ranked[i][2] for i in order[:count]]
 
 
 def model_words(choice: Mapping[str, Any]) -> str:

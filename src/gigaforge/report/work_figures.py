@@ -166,7 +166,7 @@ def shadow_heatmap(plan: PlanView, kind: str, title: str, unit: str, scale: floa
     plan : PlanView
         The plan.
     kind : str
-        "power" [USD per MW and quarter], "supply" [USD per rack], "demand" [USD per token], "cash" [USD per USD].
+        "power" [USD per MW that comes in the quarter and not in the next], "supply" [USD per rack], "demand" [USD per token], "cash" [USD per USD].
     title, unit : str
         Heading, and the unit shown.
     scale : float
@@ -189,7 +189,7 @@ def shadow_heatmap(plan: PlanView, kind: str, title: str, unit: str, scale: floa
             x=theme.quarter_x(plan.quarters, padding=0.0),
             y=alt.Y("name:N", title=None, sort=[plan.label(r) for r in rows],
                     axis=alt.Axis(labelLimit=130, titleAlign="left")),
-            opacity=alt.Opacity("value:Q", scale=alt.Scale(type="sqrt", domain=[0, top], range=[0.04, 1.0]),
+            opacity=alt.Opacity("value:Q", scale=alt.Scale(type="sqrt", domain=[0, top], range=[0.04, 1.0], clamp=True),
                                 legend=alt.Legend(title=unit, values=_legend_values(top), format=".2~r", offset=8)),
             tooltip=[
                 alt.Tooltip("name:N", title="Constraint"),

@@ -79,11 +79,13 @@ class Stated:
     ----------
     problem : Problem
         What is to be decided.
+    programme : Programme, optional
+        As stated already; default with every limit as a rule of its own.
 
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self._programme = build(problem, tight=False)
+    def __init__(self, problem: Problem, programme: Programme | None = None) -> None:
+        self._programme = programme or build(problem, tight=False)
         self._m: Any = self._programme.model.matrices
 
     def needed(self) -> Kept:

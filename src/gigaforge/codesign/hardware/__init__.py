@@ -10,14 +10,14 @@ from gigaforge.codesign.hardware.evolve import Evolution, evolve
 from gigaforge.codesign.hardware.joint import JointResult, joint_search
 from gigaforge.codesign.hardware.past import Retrodiction, question_of_2020, retrodict
 from gigaforge.codesign.hardware.score import Limits, Question, Scorer, Scores
-from gigaforge.codesign.hardware.sensitivity import Platform, Sensitivity, elasticities, sensitivities
+from gigaforge.codesign.hardware.sensitivity import Measured, Platform, Sensitivity, elasticities, sensitivities
 from gigaforge.codesign.hardware.technologies import TECHNOLOGIES, technology
 from gigaforge.codesign.hardware.technology import Estimate, Technology
 from gigaforge.codesign.hardware.work import ServingWork, TrainingWork, Work
 
 __all__ = [
     "PARAMETERS", "TECHNOLOGIES", "CapacityStep", "Costs", "Designs", "Economics", "Estimate", "Evolution", "JointResult", "Limits",
-    "Platform", "Question", "Retrodiction", "Scorer", "Scores", "Sensitivity", "ServingWork", "Technology", "TrainingWork",
+    "Measured", "Platform", "Question", "Retrodiction", "Scorer", "Scores", "Sensitivity", "ServingWork", "Technology", "TrainingWork",
     "Work", "cost", "design_of", "elasticities", "evolve", "joint_search", "question_of_2020", "retrodict", "sensitivities",
     "technology",
 ]  # fmt: skip

@@ -1,8 +1,9 @@
 """What one more gigabyte, terabyte per second or watt in every accelerator of a platform is worth to the plan.
 
-By the envelope theorem a small change of an accelerator changes the plan's value by the price of what it yields and draws
-times the quantities in use; the yield's response is found by running each work again, at its best layout and batch, on the
-platform with that number a little lower and a little higher. Capacity of HBM, which acts in steps, is asked stack by stack too
+The yield's response is found by running each work again, at its best layout and batch, on the platform with that number a little
+lower and a little higher. What that is worth is asked of the plan where there is one to ask (`Measured`); else it is the price of what
+the platform yields and draws times the quantities in use (the envelope theorem), which is right where the prices are the only right
+ones. Capacity of HBM, which acts in steps, is asked stack by stack too
 (`gigaforge.codesign.hardware.capacity`).
 """
 
@@ -28,7 +29,7 @@ from gigaforge.executor import SerialExecutor, map_ordered
 from gigaforge.perf.hardware import Hardware
 from gigaforge.quarters import SECONDS_PER_QUARTER
 
-__all__ = ["UNITS", "Platform", "Sensitivity", "elasticities", "sensitivities"]
+__all__ = ["UNITS", "Measured", "Platform", "Sensitivity", "elasticities", "sensitivities"]
 
 Array = NDArray[np.float64]
 
@@ -67,6 +68,24 @@ class Platform:
     hardware: Hardware
     cap_w: float | None = None
     technology: Technology | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A plan that can be asked what small changes of a platform add to its value.
+
+    Attributes
+    ----------
+    yields : callable (system, {workload: share}) -> float
+        Derivative [USD] with the yields of a system's works, each growing in proportion to its share; all of them by 100 % with
+        shares of 1.
+    watt : callable (system) -> float
+        USD for each W less that a rack holds and burns, idle or at work.
+
+    """
+
+    yields: Callable[[str, Mapping[str, float]], float]
+    watt: Callable[[str], float]
 
 
 @dataclass(frozen=True)
@@ -206,6 +225,7 @@ def sensitivities(
     works: Mapping[str, Work],
     *,
     error: tuple[float, float] = (0.8, 1.25),
+    measured: Measured | None = None,
     executor: Executor | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Sensitivity]:
@@ -221,6 +241,8 @@ def sensitivities(
         What each workload of the plan asks of an accelerator; runs that ask the same may share one.
     error : (float, float)
         80 % interval of yields, as factors.
+    measured : Measured, optional
+        The plan itself; default its prices.
     executor : Executor, optional
         Where to run the works again; default in this process.
     tell : callable
@@ -243,10 +265,13 @@ def sensitivities(
         mine = {w: work for (w, s), work in used.items() if s == system}
         if not mine:
             continue
-        worth = {w: _worth(prices, w, system, work, platform) for w, work in mine.items()}
+        if measured is None:
+            worth = {w: _worth(prices, w, system, work, platform) for w, work in mine.items()}
+        else:
+            worth = {w: measured.yields(system, {w: 1.0}) for w in mine}
         slope = {w: slopes[work.name, system] for w, work in mine.items()}
         accelerators = _accelerators(prices, system, platform.hardware)
-        rows = [_one(prices, system, platform, p, worth, slope, accelerators, error) for p in UNITS]
+        rows = [_one(prices, system, platform, p, worth, slope, accelerators, error, measured) for p in UNITS]
         steps = capacity_steps(
             _capacities(platform), {w: capacities[work.name, system] for w, work in mine.items()}, worth,
             float(platform.hardware.hbm_bytes), accelerators,
@@ -289,14 +314,17 @@ def _one(
     slope: Mapping[str, Mapping[str, float]],
     accelerators: float,
     error: tuple[float, float],
+    measured: Measured | None,
 ) -> Sensitivity:
     _, unit, size = UNITS[parameter]
     h = platform.hardware
     if parameter == "power_drawn_w":
-        online = prices.racks_online.get(system, np.zeros(len(prices.quarters)))
-        usd = float(np.sum(online * prices.watt_usd[system])) * h.accelerators
-        share = prices.joule_usd[system] * SECONDS_PER_QUARTER * online * h.accelerators
-        usd += float(np.sum(share))
+        if measured is None:
+            online = prices.racks_online.get(system, np.zeros(len(prices.quarters)))
+            watt = prices.watt_usd[system] + prices.joule_usd[system] * SECONDS_PER_QUARTER
+            usd = float(np.sum(online * watt)) * h.accelerators
+        else:
+            usd = measured.watt(system) * h.accelerators
         limit = platform.cap_w or float(h.power_limit_w)
         return Sensitivity(system, parameter, unit, limit, usd, usd, usd, usd / accelerators, {}, 0.0)
     if parameter == "power_limit_w":
@@ -306,7 +334,8 @@ def _one(
     else:
         today = float(getattr(h, parameter))
     own = {w: slope[w][parameter] for w in slope}
-    usd = sum(worth[w] * own[w] for w in worth) * size / today
+    relative = sum(worth[w] * own[w] for w in worth) if measured is None else measured.yields(system, own)
+    usd = relative * size / today
     ends = sorted((usd * error[0], usd * error[1]))
     return Sensitivity(
         system,
