@@ -249,6 +249,7 @@ def test_what_an_accelerator_is_worth_is_asked_of_the_plan(late: Asked) -> None:
 def test_the_page_tells_both_sides_and_the_whole_change(late: Asked) -> None:
     _, found, _ = late
     plain = found.to_dict()
+    assert plain["supply"]["b"] == plain["costs"]["supply"]["b"] == 0.0, "no rounding is told as money"
     assert set(plain["less"]) == {"power", "supply", "cash", "demand", "speed", "watts", "counted"}
     assert plain["cash"] == pytest.approx(found.cash.more / 1e6)
     plain["less"]["power"]["south"] = 2 * plain["power"]["south"]

@@ -24,6 +24,7 @@ __all__ = ["Change", "Slope", "Slopes"]
 # As for re-plans of a risk study: a neighbour's basis is nearly right, and what is set up for a long search costs more than it saves.
 _WARM: Final = {"simplex_dual_edge_weight_strategy": 1, "dual_simplex_cost_perturbation_multiplier": 0.0}
 _MANY: Final = 1e6  # blocks
+_ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,16 @@ class Slopes:
 
     def slope(self, change: Change, units: float) -> Slope:
         """What a change does, going so many units to either side; the fewer, the nearer to a derivative."""
-        more, less = (self._value(change, sign * units) for sign in (1.0, -1.0))
-        return Slope((more - self.value) / units, (self.value - less) / units)
+        return Slope(self.more(change, units), -self._gain(change, -units) / units)
 
     def more(self, change: Change, units: float) -> float:
         """What a unit more of a change adds, going so many units."""
-        return (self._value(change, units) - self.value) / units
+        return self._gain(change, units) / units
+
+    def _gain(self, change: Change, units: float) -> float:
+        """What so many units add in all; nothing where it is no more than the rounding of two sums."""
+        gain = self._value(change, units) - self.value
+        return gain if abs(gain) > _ROUNDING * max(abs(self.value), 1.0) else 0.0
 
     def difference(self, changed: Problem) -> Change:
         """What makes the programme that of another problem, which differs in coefficients alone."""
