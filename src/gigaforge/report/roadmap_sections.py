@@ -279,11 +279,10 @@ def model_question(run: str, choice: Mapping[str, Any]) -> str:
     use = (
         f"serves {served} from {life['first']} to {life['last']}" if served else "serves no workload of the scenario"
     )
-    size = (
-        f" ({counted(own['active'])} of {counted(own['total'])} parameters, {counted(own['tokens'])} tokens)"
-        if own
-        else ""
-    )
+    size = ""
+    if own:
+        context = f", a context of {own['context']:,}" if own.get("context") else ""
+        size = f" ({counted(own['active'])} of {counted(own['total'])} parameters, {counted(own['tokens'])} tokens{context})"
     if not own or own["usd"] is None:
         return f"{run}{size} {use}; it cannot be run as asked." if own else f"{run} {use}."
     parts = (
