@@ -193,6 +193,11 @@ def test_what_a_command_would_ignore_or_lose_is_refused_at_once() -> None:
     for more, message in (
         (["--no-roadmaps", "--pareto"], "--pareto: asks about the next accelerator, which --no-roadmaps leaves out"),
         (["--no-roadmaps", "--limit", "power=..1500 W"], "--limit: asks about the next accelerator"),
+        (
+            ["--no-roadmaps", "--law", "leverage-2025"],
+            "--law: asks about the next model, which --no-roadmaps leaves out",
+        ),
+        (["--law", "leverage"], "--law: unknown scaling law 'leverage'; did you mean 'leverage-2025'?"),
         (["--out", "/proc/plan"], "/proc/plan: cannot be written there; choose another place with --out"),
     ):
         result = CliRunner().invoke(app, ["codesign", "scenarios/single-site.yaml", *more])

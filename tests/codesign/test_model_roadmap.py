@@ -88,15 +88,17 @@ def test_the_fine_grained_law_gives_its_papers_table_2(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    name=st.sampled_from(["chinchilla-2022", "chinchilla-2024", "joint-moe-2025", "sparsity-2025"]),
+    name=st.sampled_from(["chinchilla-2022", "chinchilla-2024", "joint-moe-2025", "sparsity-2025", "leverage-2025"]),
     active=st.floats(1e8, 1e13),
     tokens=st.floats(1e9, 1e15),
+    expansion=st.sampled_from([1, 2, 8, 32]),
 )
-def test_more_of_anything_never_raises_the_loss(name: str, active: float, tokens: float) -> None:
+def test_more_of_anything_never_raises_the_loss(name: str, active: float, tokens: float, expansion: int) -> None:
     one = law(name)
-    here = float(one.loss(active, tokens))
-    assert float(one.loss(active * 1.5, tokens)) < here
-    assert float(one.loss(active, tokens * 1.5)) < here
+    experts = float(expansion) if one.mixtures else 1.0
+    here = float(one.loss(active, tokens, experts, 9.0))
+    assert float(one.loss(active * 1.5, tokens, experts, 9.0)) < here
+    assert float(one.loss(active, tokens * 1.5, experts, 9.0)) < here
     assert here > one.floor
 
 

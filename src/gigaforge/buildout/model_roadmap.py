@@ -30,15 +30,17 @@ from gigaforge.codesign.models import (
     windows_of,
 )
 from gigaforge.codesign.models.life import Place, Service, lifetime_of, served_by_none, services_of
+from gigaforge.codesign.models.shapes import granularity_of
 from gigaforge.codesign.prices import Prices
 from gigaforge.errors import GigaforgeError
 from gigaforge.perf.transformer import Transformer
 from gigaforge.scenario import Scenario
 from gigaforge.scenario.schema import TrainingRun
 
-__all__ = ["ModelRoadmap", "model_roadmap"]
+__all__ = ["MODEL_LAW", "ModelRoadmap", "model_roadmap"]
 
-_MODEL_LAW: Final = "joint-moe-2025"
+MODEL_LAW: Final = "joint-moe-2025"
+"""Unless another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def model_roadmap(
     relaxation: Relaxation,
     catalog: Catalog,
     *,
-    by: str = _MODEL_LAW,
+    by: str = MODEL_LAW,
     tell: Callable[[str], None] = lambda _: None,
 ) -> ModelRoadmap:
     """For each model trained: what one as good would cost over its life, and how good one as dear would be.
@@ -148,7 +150,8 @@ def _ask(
     asked = partial(choose, rule, running=life, serve_tokens=demand, name=run.name,
                     data_tokens=max(MOST_TOKENS, run.tokens), windows=windows)  # fmt: skip
     out.lives[run.name] = _life_words(run, scenario, services, where)
-    own, loss = life.costs(entry, run.tokens), float(rule.loss(active, run.tokens, experts))
+    own = life.costs(entry, run.tokens)
+    loss = float(rule.loss(active, run.tokens, experts, granularity_of(entry)))
     if window := window_of(life, entry, share):
         own, loss = window.costs(entry, run.tokens, own), loss + float(window.penalty(active))
     train, serve = own.train_usd_per_token * run.tokens, own.serve_usd_per_token * demand if demand else 0.0

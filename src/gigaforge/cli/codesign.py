@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gigaforge.cli.options import CatalogOption, JsonOption, SetOption, catalog_from, search_limits
-from gigaforge.cli.roadmaps import add_roadmaps, limits_from, print_roadmaps
+from gigaforge.cli.roadmaps import add_roadmaps, check_law, limits_from, print_roadmaps
 from gigaforge.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ def codesign(
     ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also search designs between cost and energy")] = False,
     settings: SetOption = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--law", help="Scaling law by which the next model is chosen, e.g. leverage-2025"),
+    ] = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,6 +83,8 @@ def codesign(
             raise InputError(
                 "asks about the next accelerator, which --no-roadmaps leaves out; drop one of them", option
             )
+    if by is not None:
+        check_law(by, roadmaps=roadmaps)
     limits = limits_from(limit, technology)
     figures = catalog_from(catalog)
     chosen = load_scenario(scenario, settings or (), figures)
@@ -120,6 +126,7 @@ def codesign(
                 built_in=technology,
                 limits=limits,
                 pareto=pareto,
+                by=by,
                 tell=lambda what: watch(Stage(what)),
             )
             keep()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gigaforge.buildout.cooptimise import CoDesign
     from gigaforge.codesign.hardware import Limits
 
-__all__ = ["add_roadmaps", "limits_from", "print_roadmaps"]
+__all__ = ["add_roadmaps", "check_law", "limits_from", "print_roadmaps"]
 
 _NAMES = {
     "flops": ("bf16_flop_s", "flop_rate"),
@@ -84,6 +84,18 @@ def limits_from(texts: list[str] | None, built_in: str) -> Limits:
     return together
 
 
+def check_law(name: str, *, roadmaps: bool) -> None:
+    """Refuse a scaling law that there is not, or that nothing asks for, before a plan is searched for minutes."""
+    from gigaforge.codesign.models import law
+
+    if not roadmaps:
+        raise InputError("asks about the next model, which --no-roadmaps leaves out; drop one of them", "--law")
+    try:
+        law(name)
+    except InputError as wrong:
+        raise InputError(wrong.problem, "--law") from None
+
+
 def add_roadmaps(
     result: CoDesign,
     answer: dict[str, Any],
@@ -91,10 +103,11 @@ def add_roadmaps(
     built_in: str,
     limits: Limits,
     pareto: bool,
+    by: str | None,
     tell: Callable[[str], None],
 ) -> None:
-    """Ask both roadmaps at the co-optimised plan's prices; their answers become keys of the JSON."""
-    from gigaforge.buildout.model_roadmap import model_roadmap
+    """Ask both roadmaps at the co-optimised plan's prices, models by one scaling law; their answers become keys of the JSON."""
+    from gigaforge.buildout.model_roadmap import MODEL_LAW, model_roadmap
     from gigaforge.buildout.roadmaps import hardware_roadmap
     from gigaforge.executor import open_executor
 
@@ -104,7 +117,7 @@ def add_roadmaps(
             exchange.problem, exchange.relaxation, result.catalog, built_in=built_in, limits=limits, pareto=pareto,
             slopes=result.slopes, executor=executor, tell=tell,
         )  # fmt: skip
-    models = model_roadmap(exchange.problem, exchange.relaxation, result.catalog, tell=tell)
+    models = model_roadmap(exchange.problem, exchange.relaxation, result.catalog, by=by or MODEL_LAW, tell=tell)
     answer["hardware"] = hardware.to_dict()
     answer["models"] = models.to_dict()
     answer["sensitivity"]["accelerators"] = {

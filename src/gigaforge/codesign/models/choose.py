@@ -19,7 +19,7 @@ from gigaforge.catalog.schema import Model
 from gigaforge.codesign.models.answer import Choice, Curve, Target
 from gigaforge.codesign.models.laws import Law
 from gigaforge.codesign.models.running import ModelCosts
-from gigaforge.codesign.models.shapes import CONTEXT, EXPANSIONS, shape
+from gigaforge.codesign.models.shapes import CONTEXT, EXPANSIONS, shape, shaped_granularity
 from gigaforge.codesign.models.windows import Window
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.units import format_quantity, percent
@@ -47,12 +47,13 @@ MOST_RATIO: Final = 1e4
 
 
 def tokens_for_loss(law: Law, active: Array, loss: Array | float, experts: float = 1.0) -> Array:
-    """Training tokens with which models of given sizes reach a loss; infinite where no amount does. Shape (size,)."""
+    """Training tokens with which shaped models of given sizes reach a loss; infinite where no amount does. Shape (size,)."""
+    fine = shaped_granularity(experts)
     low, high = np.full(len(active), np.log(1e6)), np.full(len(active), np.log(1e20))
-    reach = law.loss(active, np.exp(high), experts) <= loss
+    reach = law.loss(active, np.exp(high), experts, fine) <= loss
     for _ in range(80):
         middle = 0.5 * (low + high)
-        there = law.loss(active, np.exp(middle), experts) <= loss
+        there = law.loss(active, np.exp(middle), experts, fine) <= loss
         low, high = np.where(there, low, middle), np.where(there, middle, high)
     return np.where(reach, np.exp(high), np.inf)
 
@@ -134,8 +135,9 @@ def curve(
         return None
     fine, tokens, train, serve, penalty, compute = (a[good] for a in (fine, tokens, train, serve, penalty, compute))
     mfu = np.interp(np.log(fine), np.log(coarse), [c.mfu for c in asked])
+    loss = law.loss(fine, tokens, experts, shaped_granularity(experts)) + penalty
     return Curve(
-        experts, fine, tokens, law.loss(fine, tokens, experts) + penalty, train * tokens, serve * serve_tokens, mfu,
+        experts, fine, tokens, loss, train * tokens, serve * serve_tokens, mfu,
         6.0 * fine * tokens * compute, context, penalty, cut,
     )  # fmt: skip
 
@@ -157,7 +159,8 @@ def _sizes(law: Law, target: Target, experts: int, count: int) -> Array:
     else:
         # A dollar buys about 1e18 FLOP (H100 at $2 an hour and 40 % of 989 TFLOP/s: 7e17).
         flop = target.value if target.kind == "flop" else target.value * 1e18
-        middle = every[np.argmin(law.loss(every, np.maximum(flop / (6.0 * every), 1e3), experts))]
+        loss = law.loss(every, np.maximum(flop / (6.0 * every), 1e3), experts, shaped_granularity(experts))
+        middle = every[np.argmin(loss)]
     low, high = np.clip([middle * np.exp(-_SPAN), middle * np.exp(_SPAN / 2)], every[0], every[-1])
     return np.exp(np.linspace(np.log(low), np.log(max(high, low * 2)), count))
 
@@ -265,7 +268,9 @@ def choose(
     best = min(curves, key=lambda c: float(getattr(c, by).min()))
     i = int(np.argmin(getattr(best, by)))
     active, tokens = float(best.active[i]), float(best.tokens[i])
-    warnings = law.warnings(active, tokens, float(best.experts)) + _of_context(windows, best, active)
+    warnings = law.warnings(active, tokens, float(best.experts), shaped_granularity(best.experts)) + _of_context(
+        windows, best, active
+    )
     held = _needs_more(law, target, best, data_tokens) if i == 0 else ""
     if tokens >= data_tokens * 0.99 or held == "data":
         there = format_quantity(data_tokens, "count")

@@ -15,6 +15,7 @@ References
 .. [7] A. Clark et al., Unified Scaling Laws for Routed Language Models (2022), https://arxiv.org/abs/2202.01169, eq. 1, table 3.
 .. [8] N. Sardana et al., Beyond Chinchilla-Optimal (2023), https://arxiv.org/abs/2401.00448: the cost of inference enters the
    optimum; laws hold qualitatively up to 10,000 tokens a parameter, but flatten.
+.. [9] C. Tian et al., Towards Greater Leverage (2025), https://arxiv.org/abs/2507.17702, equation 13, table 2; see `leverage`.
 
 """
 
@@ -28,6 +29,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.codesign.models.leverage import Leverage
 from gigaforge.errors import InputError, did_you_mean
 from gigaforge.units import format_quantity
 
@@ -269,6 +271,32 @@ class Routed(Law):
         return np.asarray(10 ** (-0.082 * n - 0.108 * e + 0.009 * n * e + 1.104))
 
 
+@dataclass(frozen=True)
+class Leveraged(Law):
+    """A mixture is as good as a dense model of `leverage` times its active parameters on the same tokens [9]_.
+
+    So the paper reads its leverage (section 3: a ratio of model scales under fixed data) and checks it. It gives no loss: that is a
+    dense law's, of another corpus (assumption).
+    """
+
+    dense: Law = field(kw_only=True)
+    leverage: Leverage = field(default_factory=Leverage, kw_only=True)
+
+    def _loss(self, active: Array, tokens: Array, experts: Array, granularity: Array) -> Array:
+        return self.dense.loss(active * self.leverage(experts, granularity, 6.0 * active * tokens), tokens)
+
+    @property
+    def floor(self) -> float:
+        """The dense law's."""
+        return self.dense.floor
+
+    def warnings(self, active: float, tokens: float, experts: float = 1.0, granularity: float = 1.0) -> list[str]:
+        """As `Law.warnings`; of a dense model those of the dense law."""
+        if experts <= 1:
+            return self.dense.warnings(active, tokens)
+        return super().warnings(active, tokens, experts, granularity)
+
+
 def _saturated(experts: Numbers, start: float, most: float) -> Array:
     """1/Ê = 1/(E - 1 + 1/(1/E_start - 1/E_max)) + 1/E_max ([7]_, section 4.2)."""
     rise = np.asarray(experts, dtype=float) - 1.0 + 1.0 / (1.0 / start - 1.0 / most)
@@ -287,6 +315,11 @@ _CHINCHILLA_RANGE: Final = {
     "ratio": (0.04, 341.0),
 }
 
+_CHINCHILLA: Final = Power(
+    "chinchilla-2024", "Besiroglu et al. 2024 (Chinchilla corrected)", "https://arxiv.org/abs/2404.10102",
+    _CHINCHILLA_RANGE, e=1.8172, a=482.01, alpha=0.3478, b=2085.43, beta=0.3658,
+)  # fmt: skip
+
 LAWS: Final[dict[str, Law]] = {
     one.name: one
     for one in (
@@ -294,10 +327,7 @@ LAWS: Final[dict[str, Law]] = {
             "chinchilla-2022", "Hoffmann et al. 2022", "https://arxiv.org/abs/2203.15556", _CHINCHILLA_RANGE,
             e=1.6934, a=406.4, alpha=0.3392, b=410.7, beta=0.2849,
         ),
-        Power(
-            "chinchilla-2024", "Besiroglu et al. 2024 (Chinchilla corrected)", "https://arxiv.org/abs/2404.10102",
-            _CHINCHILLA_RANGE, e=1.8172, a=482.01, alpha=0.3478, b=2085.43, beta=0.3658,
-        ),
+        _CHINCHILLA,
         JointMixture(
             "joint-moe-2025", "Ludziejewski et al. 2025 (joint mixture law)", "https://arxiv.org/abs/2502.05172",
             {"active": (7.9e7, 2.7e9), "total": (7.9e7, 5e9), "tokens": (5e8, 8e10), "ratio": (0.36, 75.0), "experts": (1, 32)},
@@ -314,6 +344,14 @@ LAWS: Final[dict[str, Law]] = {
         Routed(
             "routed-2022", "Clark et al. 2022 (routed models)", "https://arxiv.org/abs/2202.01169",
             {"active": (1.5e7, 1.3e9), "experts": (1, 512)}, mixtures=True,
+        ),
+        Leveraged(
+            "leverage-2025", "Tian et al. 2025 (efficiency leverage)", "https://arxiv.org/abs/2507.17702",
+            {
+                "active": (1.2e7, 4.1e8), "total": (1.2e7, 2.8e10), "tokens": _CHINCHILLA_RANGE["tokens"], "flop": (1e18, 6e20),
+                "experts": (1, 128), "granularity": (3.5, 28),
+            },
+            mixtures=True, dense=_CHINCHILLA,
         ),
     )
 }  # fmt: skip

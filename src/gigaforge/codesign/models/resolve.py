@@ -23,7 +23,7 @@ from gigaforge.codesign.models.life import (
     service_as_first,
     services_of,
 )
-from gigaforge.codesign.models.shapes import EXPANSIONS
+from gigaforge.codesign.models.shapes import EXPANSIONS, granularity_of
 from gigaforge.codesign.models.windows import LifeWindow, window_of, windows_of
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.scenario import Scenario, interpolate, output_tokens
@@ -215,7 +215,7 @@ def _target(run: TrainingRun, by: Law, catalog: Catalog, life: Lifetime) -> Targ
     experts = model.experts / model.experts_per_token if model.family == "moe" else 1.0
     if experts > 1 and not by.mixtures:
         raise InputError(f"{value!r} is a mixture, which {by.label} does not know; take law: joint-moe-2025", "like")
-    loss = float(by.loss(active.value, model.training_tokens.value, experts))
+    loss = float(by.loss(active.value, model.training_tokens.value, experts, granularity_of(model)))
     if own := window_of(life, model, 0.0):
         loss += float(own.penalty(active.value))
     return Target("loss", loss)

@@ -18,7 +18,7 @@ import numpy as np
 from gigaforge.catalog.schema import Model
 from gigaforge.errors import InputError
 
-__all__ = ["CONTEXT", "EXPANSIONS", "shape"]
+__all__ = ["CONTEXT", "DENSE_WIDTHS", "EXPANSIONS", "granularity_of", "shape", "shaped_granularity"]
 
 _HEAD: Final = 128
 _ASPECT: Final = 128.0
@@ -28,6 +28,8 @@ _WIDTHS: Final = np.concatenate([np.arange(1024, 4096, 512), np.arange(4096, 262
 _VOCAB: Final = 128256
 _USED: Final = 8
 """Experts for a token [2]_."""
+DENSE_WIDTHS: Final = 3.5
+"""Width of a dense block's feed-forward part over that of the model [1]."""
 CONTEXT: Final = 131072
 """Longest sequence where nothing says how long requests are [token]: what Llama 3 and DeepSeek-V3 hold."""
 EXPANSIONS: Final = (1, 2, 4, 8, 16, 32)
@@ -77,6 +79,16 @@ def shape(name: str, active: float, experts: int = 1, *, context: int = CONTEXT)
     )  # fmt: skip
 
 
+def shaped_granularity(experts: float) -> float:
+    """How many experts of a shaped mixture make up a dense block's width: those at work, the shared one among them; 1 if dense."""
+    return float(_USED + 1) if experts > 1 else 1.0
+
+
+def granularity_of(model: Model) -> float:
+    """The same of a catalogue model: `DENSE_WIDTHS` times its width over the width of an expert."""
+    return DENSE_WIDTHS * model.d_model / model.expert_d_ff if model.family == "moe" and model.expert_d_ff else 1.0
+
+
 def _per_layer(width: float) -> float:
     """Attention of a layer: queries and output, and eight heads of keys and values."""
     return 2.0 * width * width + 2.0 * width * min(8 * _HEAD, width)
@@ -87,7 +99,10 @@ def _width(active: float) -> tuple[int, int]:
     widths = _WIDTHS
     layers = np.maximum(np.round(widths / _ASPECT / 4) * 4, 4)
     layers = np.where(widths > 16384, layers**0.75 * 128.0**0.25 // 4 * 4, layers)
-    sizes = layers * (2.0 * widths**2 + 2.0 * widths * np.minimum(1024, widths) + 10.5 * widths**2) + _VOCAB * widths
+    sizes = (
+        layers * (2.0 * widths**2 + 2.0 * widths * np.minimum(1024, widths) + 3.0 * DENSE_WIDTHS * widths**2)
+        + _VOCAB * widths
+    )
     best = int(np.argmin(np.abs(np.log(sizes / active))))
     return int(widths[best]), int(layers[best])
 
