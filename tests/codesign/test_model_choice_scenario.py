@@ -11,6 +11,7 @@ import yaml
 import gigaforge
 from gigaforge.buildout.folder import read_plan_folder, write_plan_folder
 from gigaforge.catalog import load_catalog
+from gigaforge.codesign.models import law
 from gigaforge.codesign.models.life import demand_tokens
 from gigaforge.codesign.models.resolve import economics_of, resolve_models
 from gigaforge.errors import InputError
@@ -49,6 +50,20 @@ def test_the_chosen_model_takes_the_runs_name_and_serving_finds_it() -> None:
     assert choice.loss == pytest.approx(1.8, abs=0.1)
     assert choice.warnings
     assert choice.to_dict()["architecture"]["layers"] == choice.model.layers
+
+
+def test_a_law_of_granularity_is_told_that_of_the_model_to_equal() -> None:
+    catalog = load_catalog()
+    choice = resolve_models(
+        asked({"like": "deepseek-v3", "law": "leverage-2025", "expansions": [1, 32]}), catalog
+    ).choices["next"]
+    by = law("leverage-2025")
+    # 37B of 671B on 14.8T tokens, experts of 2,048 in 7,168 (https://arxiv.org/abs/2412.19437).
+    assert choice.law == "leverage-2025"
+    assert choice.loss == pytest.approx(float(by.loss(37e9, 14.8e12, 32, 12.25)), abs=2e-4)
+    assert choice.experts == 32
+    dense = next(row for row in choice.by_expansion() if row["experts"] == 1)
+    assert dense["usd"] > 1.5 * choice.usd
 
 
 def test_scenarios_without_a_question_are_left_alone() -> None:

@@ -7,12 +7,16 @@ from dataclasses import replace
 import pytest
 
 from gigaforge.buildout import model_roadmap as asked_of
-from gigaforge.buildout.model_roadmap import model_roadmap
+from gigaforge.buildout.model_roadmap import MODEL_LAW, model_roadmap
 from gigaforge.buildout.problem import Problem, problem_from
 from gigaforge.buildout.programme import PETA, build
 from gigaforge.buildout.roadmaps import plan_prices
 from gigaforge.buildout.solver import Relaxation, relax
+from gigaforge.catalog import load_catalog
+from gigaforge.catalog.schema import Model
+from gigaforge.codesign.models import Law, ModelCosts, Target
 from gigaforge.codesign.models.life import Place, Service
+from gigaforge.perf.transformer import Transformer
 from tests.buildout.small import catalog, points, scenario, scenario_data
 
 
@@ -68,3 +72,36 @@ def test_a_run_that_serves_a_share_is_asked_with_that_share(
     less = replace(problem, scenario=scenario(training=[run]))
     (part,), _ = question(less, relaxation, monkeypatch)
     assert part.total == pytest.approx(0.25 * whole.total)
+
+
+@pytest.mark.parametrize("name", [MODEL_LAW, "leverage-2025"])
+def test_the_law_asked_for_judges_the_named_model_and_chooses(
+    name: str, planned: tuple[Problem, Relaxation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, relaxation = planned
+    run = problem.scenario.training[0]
+    mixture = load_catalog().model("deepseek-v3")
+    known = replace(
+        catalog(), models=catalog().models | {run.model: mixture}, facts=load_catalog().facts | catalog().facts
+    )
+
+    def note(by: Law, target: Target, **_rest: object) -> None:
+        raise Asked(by, target)
+
+    class Free:
+        """A life that costs nothing: what is asked about does not hang on it."""
+
+        def costs(self, _model: Model, _tokens: float) -> ModelCosts:
+            return ModelCosts(0.0, 0.0, 0.4, 1, 1)
+
+    for what, instead in (
+        ("choose", note), ("lifetime_of", lambda *_: Free()), ("windows_of", lambda *_: []), ("window_of", lambda *_: None),
+    ):  # fmt: skip
+        monkeypatch.setattr(asked_of, what, instead)
+    with pytest.raises(Asked) as found:
+        model_roadmap(problem, relaxation, known, by=name)
+    by, target = found.value.args
+    assert by.name == name
+    active = float(Transformer.from_catalog(mixture).active_parameters)
+    # DeepSeek-V3's: 256 experts of 2,048, eight used, in a width of 7,168.
+    assert target.value == pytest.approx(float(by.loss(active, run.tokens, 32, 3.5 * 7168 / 2048)))
