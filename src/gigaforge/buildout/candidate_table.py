@@ -61,7 +61,7 @@ def candidate_table(
     frame = pd.DataFrame(
         {
             **{n: [getattr(q, n) for q in points] for n in ("id", "workload", "kind", "system", "model", "layout")},
-            "precision": [str(q.strategy.get("precision", "")) for q in points],
+            "precision": [q.precision for q in points],
             "cap_w": [q.cap_w for q in points],
             "held_w_per_rack": held,
             "it_power_w_per_rack": drawn,

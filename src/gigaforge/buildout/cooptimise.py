@@ -310,6 +310,7 @@ def _points_used(plan: Plan) -> list[dict[str, Any]]:
             "workload": p.workload,
             "system": p.system,
             "layout": p.layout,
+            "precision": p.precision,
             "cap_w": p.cap_w,
             "rack_quarters": float(racks),
         }

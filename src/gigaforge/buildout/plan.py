@@ -257,6 +257,7 @@ def _points(p: Problem) -> pd.DataFrame:
     rows = [
         {
             **{k: v for k, v in q.__dict__.items() if k != "strategy"},
+            "precision": q.precision,
             "strategy": json.dumps(q.strategy, sort_keys=True),
         }
         for q in every

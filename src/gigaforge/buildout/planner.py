@@ -19,6 +19,7 @@ from gigaforge.buildout.demand_basis import demand_basis
 from gigaforge.buildout.explain import milestones, sentences
 from gigaforge.buildout.plan import Plan, plan_from
 from gigaforge.buildout.problem import Problem, premises_of, problem_from
+from gigaforge.buildout.problem.points import left_out
 from gigaforge.buildout.programme import Programme, build
 from gigaforge.buildout.provenance import assumptions, labels, places, sources_used
 from gigaforge.buildout.reasons import reasons
@@ -252,6 +253,7 @@ def _warnings(problem: Problem, result: Plan, prices: dict[str, Any], options: S
             )
         out.append(f"Nothing is built: {why}.")
     out += _falling(problem)
+    out += left_out(problem.unable)
     salvage = result.summary["salvage_usd"] * problem.discount_end
     if result.summary["npv_usd"] > 0 and salvage > 0.25 * result.summary["npv_usd"]:
         out.append(

@@ -43,7 +43,6 @@ from gigaforge.scenario.schema import Serving, TrainingRun
 __all__ = ["HardwareRoadmap", "economics", "hardware_roadmap", "measured_by", "plan_prices"]
 
 _NEXT: Final = "n2-hbm4e"
-_SERVING_PRECISION: Final = {"fp4": "nvfp4"}
 PHASES: Final[tuple[Literal["prefill", "decode"], ...]] = ("prefill", "decode")
 
 
@@ -287,8 +286,7 @@ def _serving_work(serving: Serving, problem: Problem, prices: Prices, catalog: C
         tpot_s=serving.tpot, percentile="mean",
     )  # fmt: skip
     transformer = Transformer.from_catalog(catalog.model(serving.model))
-    precision = _SERVING_PRECISION.get(serving.precision, serving.precision)
-    return ServingWork(serving.name, transformer, traffic, "serve", precision), float(made.sum())
+    return ServingWork(serving.name, transformer, traffic, "serve", serving.precision), float(made.sum())
 
 
 def _training_work(run: TrainingRun, problem: Problem, catalog: Catalog) -> TrainingWork:
@@ -316,7 +314,7 @@ def _whole_works(problem: Problem, prices: Prices, catalog: Catalog) -> dict[str
 
 def _alike(runs: Sequence[TrainingRun]) -> list[list[TrainingRun]]:
     """Runs of one model, precision and length of sequence together: only their gangs and batches differ."""
-    groups: dict[tuple[str, str, int], list[TrainingRun]] = {}
+    groups: dict[tuple[str, str | tuple[str, ...], int], list[TrainingRun]] = {}
     for run in runs:
         groups.setdefault((run.model, run.precision, run.seq_len), []).append(run)
     return list(groups.values())

@@ -155,7 +155,7 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         highlight=False,
     )
     console.print(
-        f"No plan with any strategy, batch and cap searched is worth more than {usd(answer['bound'])}, "
+        f"No plan with any strategy, batch, precision and cap searched is worth more than {usd(answer['bound'])}, "
         f"{100 * answer['bound_gap']:.2f} % above. One after the other, none is worth more than {usd(answer['sequential_bound'])}.",
         highlight=False,
     )
@@ -184,7 +184,8 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
     points.add_column("Rack-quarters", justify="right")
     points.add_column("What runs, and how")
     for p in answer["best"]["points"][:10]:
-        points.add_row(f"{p['rack_quarters']:,.0f}", f"{p['workload']} on {p['system']}\n[dim]{p['layout']}[/dim]")
+        what = f"{p['workload']} on {p['system']} in {p['precision']}"
+        points.add_row(f"{p['rack_quarters']:,.0f}", f"{what}\n[dim]{p['layout']}[/dim]")
     console.print(points)
     console.print(
         f"Searched  {answer['evaluated']:,} evaluations, {answer['candidates']:,} candidates, {answer['wall_s']:.0f} s",

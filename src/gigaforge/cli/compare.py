@@ -92,7 +92,7 @@ def _summaries(
                 )
             check_against(scenario, figures, str(path))
             asked.append(scenario)
-    points: dict[str, list[OperatingPoint]] = {}
+    points: dict[str, Sequence[OperatingPoint]] = {}
     return [a if isinstance(a, dict) else _planned(a, figures, options, out, points) for a in asked]
 
 
@@ -101,7 +101,7 @@ def _planned(
     figures: Catalog,
     options: dict[str, float],
     out: Path | None,
-    known: dict[str, list[OperatingPoint]],
+    known: dict[str, Sequence[OperatingPoint]],
 ) -> dict[str, Any]:
     """Plan one scenario; those that ask for the same work of the same systems share their operating points."""
     from rich.console import Console

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gigaforge.catalog import Catalog
 from gigaforge.codesign.caps import capped_hardware
-from gigaforge.codesign.point import OperatingPoint
+from gigaforge.codesign.point import OperatingPoint, PointSet, Unable
 from gigaforge.codesign.serving_space import serving_space
 from gigaforge.codesign.training_space import Known, training_space
 from gigaforge.errors import GigaforgeError
@@ -26,8 +26,8 @@ class Candidates:
 
     Attributes
     ----------
-    points : list of OperatingPoint
-        Candidates of all workloads and systems.
+    points : PointSet
+        Candidates of all workloads and systems, and why some have none.
     evaluated : int
         Complete evaluations (time, memory, power) of a strategy under a cap.
     wall_s : float
@@ -35,7 +35,7 @@ class Candidates:
 
     """
 
-    points: list[OperatingPoint]
+    points: PointSet
     evaluated: int
     wall_s: float
 
@@ -68,7 +68,7 @@ def find_candidates(
 ) -> Candidates:
     """Search every workload of a scenario on every system of its platforms.
 
-    A workload that a system cannot run (too large, too slow, a precision it lacks) has no candidates there.
+    A workload that a system cannot run (too large, too slow, a precision it lacks) has no candidates there; the answer says why.
 
     Parameters
     ----------
@@ -83,31 +83,35 @@ def find_candidates(
     started = time.perf_counter()
     systems = [s for line in scenario.platforms for s in line.systems]
     pool = executor or SerialExecutor()
-    found: list[tuple[list[OperatingPoint], int]] = []
+    found: list[tuple[PointSet, int]] = []
     for one in map_ordered(_on_system, [(scenario, catalog, name, caps) for name in systems], pool):
         found.append(one)
         tell(f"{len(found)} of {len(systems)} systems")
-    points = [p for some, _ in found for p in some]
+    points = PointSet([p for some, _ in found for p in some], [u for some, _ in found for u in some.unable])
     return Candidates(points, sum(n for _, n in found), time.perf_counter() - started)
 
 
-def _on_system(scenario: Scenario, catalog: Catalog, name: str, caps: int) -> tuple[list[OperatingPoint], int]:
+def _on_system(scenario: Scenario, catalog: Catalog, name: str, caps: int) -> tuple[PointSet, int]:
     system = catalog.system(name)
     hardware, cap_w = capped_hardware(system, catalog.accelerator(system.accelerator))
     out: list[OperatingPoint] = []
+    unable: list[Unable] = []
     count, known = 0, Known()
     for serving in scenario.serving:
         transformer = Transformer.from_catalog(catalog.model(serving.model))
         try:
-            points, n = serving_space(transformer, hardware, serving, scenario.quarters, cap_w, caps=caps)
-        except GigaforgeError:
+            space = serving_space(transformer, hardware, serving, scenario.quarters, cap_w, caps=caps)
+        except GigaforgeError as problem:
+            unable.append(Unable(serving.name, "serving", name, str(problem)))
             continue
-        out += points
-        count += n
+        out += space.points
+        count += space.evaluated
+        if not space.points:
+            unable.append(Unable(serving.name, "serving", name, space.why))
     for run in scenario.training:
         transformer = Transformer.from_catalog(catalog.model(run.model))
         try:
             out += training_space(transformer, hardware, run, cap_w, caps=caps, known=known)
-        except GigaforgeError:
-            continue
-    return out, count + known.evaluated
+        except GigaforgeError as problem:
+            unable.append(Unable(run.name, "training", name, str(problem)))
+    return PointSet(out, unable), count + known.evaluated

@@ -72,10 +72,10 @@ def platform_frontiers(
         asked = Serving.model_validate(
             {"name": "frontier", "model": model, "weekly_users": 1, "messages_per_user_week": 1,
              "input_tokens": f"{input_tokens} tokens", "output_tokens": f"{output_tokens} tokens", "ttft": "2 s", "tpot": f"{tpot_s} s",
-             "precision": precision, "prices": dict.fromkeys(("input", "output", "cached"), "$1/Mtoken")}
+             "precision": [precision], "prices": dict.fromkeys(("input", "output", "cached"), "$1/Mtoken")}
         )  # fmt: skip
         try:
-            points, _ = serving_space(transformer, hardware, asked, [quarter], cap_w, caps=caps, moments=1)
+            points = serving_space(transformer, hardware, asked, [quarter], cap_w, caps=caps, moments=1).points
         except GigaforgeError:
             continue
         price = system.price.value + (system.network_price.value if system.network_price else 0.0)

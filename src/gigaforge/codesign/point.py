@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, overload
 
 from gigaforge.perf.hardware import Hardware
 
-__all__ = ["OperatingPoint", "full_power_w", "rack_power_w"]
+__all__ = ["OperatingPoint", "PointSet", "Unable", "full_power_w", "rack_power_w"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,59 @@ class OperatingPoint:
     cap_w: float = float("nan")
     held_w_per_rack: float = float("nan")
     strategy: dict[str, int | float | str | bool] = field(default_factory=dict)
+
+    @property
+    def precision(self) -> str:
+        """One of those that the workload allows; empty where nobody says."""
+        return str(self.strategy.get("precision", ""))
+
+
+@dataclass(frozen=True)
+class Unable:
+    """A workload that a system has no point for, and why.
+
+    Attributes
+    ----------
+    workload, kind, system : str
+        As `OperatingPoint`.
+    reason : str
+        To follow the system's name: ``"it computes in bf16 and fp8, and precision allows nvfp4 only"``.
+
+    """
+
+    workload: str
+    kind: Literal["serving", "training"]
+    system: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PointSet(Sequence[OperatingPoint]):
+    """Operating points as a sequence, and what a search found none for.
+
+    Attributes
+    ----------
+    points : sequence of OperatingPoint
+    unable : sequence of Unable
+        Workloads and systems without any.
+
+    """
+
+    points: Sequence[OperatingPoint]
+    unable: Sequence[Unable] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> OperatingPoint: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[OperatingPoint]: ...
+    def __getitem__(self, index: int | slice) -> OperatingPoint | Sequence[OperatingPoint]:
+        return self.points[index]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[OperatingPoint]:
+        return iter(self.points)
 
 
 def full_power_w(hardware: Hardware) -> float:

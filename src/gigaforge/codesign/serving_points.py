@@ -1,13 +1,16 @@
-"""Serving points: the best configurations at a few moments of the horizon, evaluated in every quarter."""
+"""Serving points: the best configurations at a few moments of the horizon, in every precision allowed, evaluated in every quarter."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.codesign.point import OperatingPoint, rack_power_w
+from gigaforge.codesign.precisions import serving_precisions, spoken
+from gigaforge.errors import NoAnswerError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import ServingConfigurations, ServingResults, Traffic, evaluate, search
 from gigaforge.perf.transformer import Transformer
@@ -15,10 +18,16 @@ from gigaforge.quarters import Quarter
 from gigaforge.scenario import interpolate, output_tokens
 from gigaforge.scenario.schema import Serving
 
-__all__ = ["PRECISIONS", "join", "layout_words", "serving_points", "traffic_by_quarter", "whole_workers"]
+__all__ = [
+    "join",
+    "layout_words",
+    "least_latency",
+    "serving_points",
+    "traffic_by_quarter",
+    "whole_workers",
+    "why_none",
+]
 
-PRECISIONS: Final = {"fp4": "nvfp4", "fp8": "fp8", "bf16": "bf16"}
-"""What a scenario calls a precision, and the format that serves in it."""
 _RATIO_ERROR: Final = 0.03
 """Of a stated ratio of pools: small numbers of workers within what a prefill pool's planned load has in hand."""
 _MOST_WORKERS: Final = 128
@@ -49,24 +58,87 @@ def serving_points(
     quarters: list[Quarter],
     power_cap_w: float | None = None,
 ) -> list[OperatingPoint]:
-    """The configurations worth having on one system: fastest and thriftiest at a few moments.
+    """The configurations worth having on one system: fastest and thriftiest at a few moments, in any precision allowed.
 
     Raises
     ------
-    InputError
-        The chip lacks the precision.
+    NoAnswerError
+        There is none, and why: precision, memory or latency.
 
     """
-    precision = PRECISIONS.get(serving.precision, serving.precision)
+    precisions = serving_precisions(hardware, serving.precision)
     traffic = traffic_by_quarter(serving, quarters)
     moments = sorted({round(i) for i in np.linspace(0, len(quarters) - 1, _MOMENTS)})
-    found = [
-        _best(search(transformer, hardware, traffic[t], precision=precision, power_cap_w=power_cap_w))
-        for t in moments
+    chosen, least = [], []
+    for one in {(traffic[t].input_len, traffic[t].output_len): traffic[t] for t in moments}.values():
+        tried = [search(transformer, hardware, one, precision=p, power_cap_w=power_cap_w) for p in precisions]
+        chosen.append(_best(tried))
+        least += [least_latency(r) for r in tried]
+    ways = [
+        _everywhere(transformer, hardware, traffic, p, power_cap_w, rows)
+        for n, p in enumerate(precisions)
+        if (rows := [c[n] for c in chosen if n in c])
     ]
-    rows = [c for c in found if c is not None]
-    if not rows:
-        return []
+    if not ways:
+        raise NoAnswerError(why_none(serving, precisions, least))
+    yields, power_w = np.concatenate([w.yields for w in ways]), np.concatenate([w.power_w for w in ways])
+    place = [(w, i) for w in ways for i in range(len(w.yields))]
+    answer = float(np.mean([t.output_len for t in traffic]))
+    return [
+        _point(number, *place[row], hardware, serving, answer)
+        for number, row in enumerate(_worth_having(yields, power_w))
+    ]
+
+
+def least_latency(results: ServingResults) -> tuple[float, float]:
+    """Least TTFT and least TPOT of all that fits into memory, each by itself; infinite where nothing fits. [s]"""
+    return float(results.ttft_s.min(initial=np.inf)), float(results.tpot_s.min(initial=np.inf))
+
+
+def why_none(serving: Serving, precisions: Sequence[str], least: Sequence[tuple[float, float]]) -> str:
+    """Why no configuration serves: none fits, or none is in time; to follow a system's name.
+
+    Parameters
+    ----------
+    serving : Serving
+        What is asked.
+    precisions : sequence of str
+        Formats that were tried.
+    least : sequence of (float, float)
+        `least_latency` of each search.
+
+    """
+    ttft, tpot = np.array(least).min(axis=0)
+    if not np.isfinite(ttft):
+        return f"{serving.model} does not fit into its memory in any layout of one system, in {spoken(precisions)}"
+    return (
+        f"no layout and batch keeps TTFT {serving.ttft:g} s and TPOT {serving.tpot * 1e3:g} ms at once, in {spoken(precisions)} "
+        f"(least of each by itself: {ttft:.2g} s, {tpot * 1e3:.2g} ms)"
+    )
+
+
+class _Ways(NamedTuple):
+    """Configurations in one precision; latency and power of each are those of the quarter in which it yields most (`best`).
+
+    `yields` has shape (configuration, quarter) [token/s].
+    """
+
+    precision: str
+    chosen: ServingConfigurations
+    best: list[ServingResults]
+    yields: NDArray[np.float64]
+    power_w: NDArray[np.float64]
+
+
+def _everywhere(
+    transformer: Transformer,
+    hardware: Hardware,
+    traffic: list[Traffic],
+    precision: str,
+    power_cap_w: float | None,
+    rows: list[ServingConfigurations],
+) -> _Ways:
+    """Configurations found at some moments, evaluated in every quarter."""
     chosen = _unique(join(rows))
     unique = {(t.input_len, t.output_len): t for t in traffic}
     results = {
@@ -74,24 +146,24 @@ def serving_points(
         for key, one in unique.items()
     }
     yields = np.stack([_yield(results[t.input_len, t.output_len], hardware) for t in traffic], axis=1)
-    # Latency and power of each point are those of the quarter in which it yields most.
     best = [results[traffic[t].input_len, traffic[t].output_len] for t in yields.argmax(axis=1)]
-    power_w = np.array([r.power_w[i] for i, r in enumerate(best)])
-    answer = float(np.mean([t.output_len for t in traffic]))
-    return [
-        _point(number, i, chosen, best[i], yields[i], hardware, serving, precision, answer)
-        for number, i in enumerate(_worth_having(yields, power_w))
-    ]
+    return _Ways(precision, chosen, best, yields, np.array([r.power_w[i] for i, r in enumerate(best)]))
 
 
-def _best(results: ServingResults) -> ServingConfigurations | None:
-    """Highest throughput, and highest tokens per joule, within the targets."""
-    good = np.flatnonzero(results.meets_targets)
-    if not good.size:
-        return None
-    fast = good[np.argmax(results.tokens_per_s_per_gpu[good])]
-    thrifty = good[np.argmin(results.joules_per_token[good])]
-    return results.configurations.take(np.unique([fast, thrifty]))
+def _best(results: list[ServingResults]) -> dict[int, ServingConfigurations]:
+    """Highest throughput, and highest tokens per joule, within the targets: in which of the precisions, and how."""
+    rate, joules = (
+        [np.where(r.meets_targets, getattr(r, name), bad) for r in results]
+        for name, bad in (("tokens_per_s_per_gpu", 0.0), ("joules_per_token", np.inf))
+    )
+    fast = max(range(len(results)), key=lambda n: rate[n].max(initial=0.0))
+    thrifty = min(range(len(results)), key=lambda n: joules[n].min(initial=np.inf))
+    if not rate[fast].any():
+        return {}
+    rows: dict[int, list[int]] = {}
+    for n, i in ((fast, rate[fast].argmax()), (thrifty, joules[thrifty].argmin())):
+        rows.setdefault(n, []).append(int(i))
+    return {n: results[n].configurations.take(np.unique(some)) for n, some in rows.items()}
 
 
 def join(parts: list[ServingConfigurations]) -> ServingConfigurations:
@@ -124,16 +196,9 @@ def _worth_having(yields: NDArray[np.float64], power_w: NDArray[np.float64]) -> 
 
 
 def _point(
-    number: int,
-    i: int,
-    chosen: ServingConfigurations,
-    results: ServingResults,
-    yields: NDArray[np.float64],
-    hardware: Hardware,
-    serving: Serving,
-    precision: str,
-    output_tokens: float,
+    number: int, ways: _Ways, i: int, hardware: Hardware, serving: Serving, output_tokens: float
 ) -> OperatingPoint:
+    chosen, results, yields, precision = ways.chosen, ways.best[i], ways.yields[i], ways.precision
     row: dict[str, Any] = {name: float(column[i]) for name, column in vars(chosen).items()}
     low, high = ((bounds or {}).get("throughput", 1.0) for bounds in (results.low, results.high))
     return OperatingPoint(

@@ -1,16 +1,17 @@
-"""The serving points worth having: every configuration under every power cap, cut to those that some price would choose."""
+"""The serving points worth having: every configuration in every precision under every power cap, cut to what some price chooses."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.codesign.caps import BURST_ROOM, cap_levels, held_w
 from gigaforge.codesign.point import OperatingPoint, rack_power_w
-from gigaforge.codesign.serving_points import PRECISIONS, join, layout_words, traffic_by_quarter
+from gigaforge.codesign.precisions import serving_precisions
+from gigaforge.codesign.serving_points import join, layout_words, least_latency, traffic_by_quarter, why_none
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import ServingConfigurations, ServingResults, Traffic, search
 from gigaforge.perf.inference.evaluate import Engine, run
@@ -19,9 +20,28 @@ from gigaforge.perf.transformer import Transformer
 from gigaforge.quarters import Quarter
 from gigaforge.scenario.schema import Serving
 
-__all__ = ["serving_space", "under_cap", "worth_choosing"]
+__all__ = ["ServingSpace", "serving_space", "under_cap", "worth_choosing"]
 
 Floats = NDArray[np.float64]
+
+
+class ServingSpace(NamedTuple):
+    """What a search found.
+
+    Attributes
+    ----------
+    points : list of OperatingPoint
+        First the fastest at the configuration's own limit, one for each moment: what the sequential way would take.
+    evaluated : int
+        Complete evaluations behind them, in all precisions.
+    why : str
+        Why there are none, to follow the system's name.
+
+    """
+
+    points: list[OperatingPoint]
+    evaluated: int
+    why: str = ""
 
 
 def serving_space(
@@ -33,8 +53,8 @@ def serving_space(
     *,
     caps: int = 8,
     moments: int = 13,
-) -> tuple[list[OperatingPoint], int]:
-    """Evaluate every configuration under every cap at some moments, and keep what some price would choose.
+) -> ServingSpace:
+    """Evaluate every configuration in every precision under every cap at some moments, and keep what some price would choose.
 
     Parameters
     ----------
@@ -47,55 +67,56 @@ def serving_space(
     moments : int
         Quarters of the horizon at which everything is evaluated; what is kept is evaluated in all of them.
 
-    Returns
-    -------
-    points : list of OperatingPoint
-        First the fastest at the configuration's own limit, one for each moment: what the sequential way would take.
-    evaluated : int
-        Complete evaluations behind them.
-
     Raises
     ------
-    InputError
-        The chip lacks the precision.
+    NoAnswerError
+        The chip has none of the precisions that the workload allows.
 
     """
-    precision = PRECISIONS.get(serving.precision, serving.precision)
+    precisions = serving_precisions(hardware, serving.precision)
     traffic = traffic_by_quarter(serving, quarters)
     levels = cap_levels(hardware, power_cap_w, caps)
-    engine = Engine.of(transformer, hardware, precision=precision)
+    engines = [Engine.of(transformer, hardware, precision=p) for p in precisions]
     times = sorted({round(i) for i in np.linspace(0, len(quarters) - 1, moments)})
     distinct = {(traffic[t].input_len, traffic[t].output_len): traffic[t] for t in times}
-    found: list[tuple[ServingConfigurations, Floats]] = []
-    evaluated = 0
-    results: ServingResults | None = None
-    for one in distinct.values():
-        results = search(transformer, hardware, one, precision=precision)
-        evaluated += results.evaluated
-        good = results.take(np.flatnonzero(results.meets_targets))
+    at: dict[tuple[float, float], list[_Rows]] = {}
+    evaluated, least = 0, []
+    interval = (1.0, 1.0)
+    probes = _probes(list(distinct.values()))
+    for key in sorted(distinct, key=lambda k: k not in probes):
+        one, good = distinct[key], []
+        chosen_at_probes = {int(r.precision[0]) for k in probes for r in at.get(k, [])}
+        tried = range(len(precisions)) if key in probes else sorted(chosen_at_probes) or range(len(precisions))
+        for number in tried:
+            results = search(transformer, hardware, one, precision=precisions[number])
+            evaluated += results.evaluated
+            least.append(least_latency(results))
+            good.append(_Good(number, engines[number], results.take(np.flatnonzero(results.meets_targets))))
+            low, high = ((bounds or {}).get("throughput", 1.0) for bounds in (results.low, results.high))
+            interval = low, high
+        at[key] = []
         for level in levels:
-            rows, count = _at_level(engine, one, good, float(level), whole=level == levels[-1])
+            rows, count = _at_level(good, one, float(level), whole=level == levels[-1])
             evaluated += count
-            if rows is not None:
-                found.append((rows, np.full(len(rows), level)))
-    if not found or results is None:
-        return [], evaluated
-    chosen, cap_w = _distinct(join([c for c, _ in found]), np.concatenate([w for _, w in found]))
-    yields, power_w, latency = _everywhere(engine, traffic, chosen, cap_w, levels[-1])
-    evaluated += len(chosen) * len({(t.input_len, t.output_len) for t in traffic})
+            at[key] += rows
+    found = [r for key in distinct for r in at[key]]
+    if not found:
+        return ServingSpace([], evaluated, why_none(serving, precisions, least))
+    chosen = _distinct(found)
+    yields, power_w, latency = _everywhere(engines, traffic, chosen, levels[-1])
+    evaluated += len(chosen.cap_w) * len({(t.input_len, t.output_len) for t in traffic})
     keep = np.flatnonzero(yields.any(axis=1))
-    order = _fastest_first(yields[keep], cap_w[keep] >= levels[-1], times)
+    order = _fastest_first(yields[keep], chosen.cap_w[keep] >= levels[-1], times)
     answer = float(np.mean([t.output_len for t in traffic]))
-    interval = (results.low or {}).get("throughput", 1.0), (results.high or {}).get("throughput", 1.0)
     points = [
         _point(
             n,
             serving,
             hardware,
-            precision,
-            chosen,
+            precisions[chosen.precision[i]],
+            chosen.configurations,
             i,
-            float(cap_w[i]),
+            float(chosen.cap_w[i]),
             yields[i],
             power_w[i],
             latency[i],
@@ -104,7 +125,28 @@ def serving_space(
         )
         for n, i in enumerate(keep[order])
     ]
-    return points, evaluated
+    return ServingSpace(points, evaluated)
+
+
+def _probes(asked: list[Traffic]) -> set[tuple[float, float]]:
+    """Lengths at which every precision is searched: the least and most tokens, the least and most prompt for an answer, and the middle.
+
+    At the others those are that some price chose at one of these.
+    """
+    order = [
+        sorted(asked, key=measure)
+        for measure in (lambda t: t.input_len + t.output_len, lambda t: t.input_len / t.output_len)
+    ]
+    some = [t for ranked in order for t in (ranked[0], ranked[-1])] + [order[0][len(asked) // 2]]
+    return {(t.input_len, t.output_len) for t in some}
+
+
+class _Rows(NamedTuple):
+    """Configurations, the cap of each [W] and the number of its precision."""
+
+    configurations: ServingConfigurations
+    cap_w: Floats
+    precision: NDArray[np.int_]
 
 
 def under_cap(
@@ -150,11 +192,40 @@ def _below(x: Floats, y: Floats, a: int, b: int, c: int) -> bool:
     return bool((y[b] - y[a]) * (x[c] - x[a]) <= (y[c] - y[a]) * (x[b] - x[a]))
 
 
-def _at_level(
-    engine: Engine, traffic: Traffic, good: ServingResults, level_w: float, *, whole: bool
-) -> tuple[ServingConfigurations | None, int]:
-    """Configurations worth choosing under one cap, and how many were evaluated for it."""
+class _Good(NamedTuple):
+    """What keeps its targets in one precision without a cap."""
+
+    number: int
+    engine: Engine
+    results: ServingResults
+
+
+def _at_level(good: list[_Good], traffic: Traffic, level_w: float, *, whole: bool) -> tuple[list[_Rows], int]:
+    """Configurations worth choosing under one cap among those of all precisions, and how many were evaluated for it."""
     mean_w = _mean_cap_w(level_w, whole)
+    every = [_under(g.engine, traffic, g.results, mean_w) for g in good]
+    rate, power_w = (np.concatenate([getattr(e, n) for e in every]) for n in ("tokens_per_s", "power_w"))
+    kept = worth_choosing(rate, power_w, float(good[0].engine.hardware.idle_w))
+    out, first = [], 0
+    for g, e in zip(good, every, strict=True):
+        mine = kept[(kept >= first) & (kept < first + len(e.power_w))] - first
+        first += len(e.power_w)
+        if mine.size:
+            out.append(_Rows(e.configurations.take(mine), np.full(mine.size, level_w), np.full(mine.size, g.number)))
+    return out, sum(e.evaluated for e in every)
+
+
+class _Under(NamedTuple):
+    """Configurations in one precision under one cap: yield per accelerator [token/s], mean draw [W], evaluations made for it."""
+
+    configurations: ServingConfigurations
+    tokens_per_s: Floats
+    power_w: Floats
+    evaluated: int
+
+
+def _under(engine: Engine, traffic: Traffic, good: ServingResults, mean_w: Any) -> _Under:
+    """What keeps its targets at a mean draw: as it is where it draws less, else at a slower clock."""
     slowed = np.flatnonzero(good.power_w > mean_w)
     free = np.flatnonzero(good.power_w <= mean_w)
     rate, power_w, rows = good.tokens_per_s_per_gpu[free], good.power_w[free], [good.configurations.take(free)]
@@ -169,9 +240,7 @@ def _at_level(
         rate = np.concatenate([rate, slow.tokens_per_s_per_gpu[fits]])
         power_w = np.concatenate([power_w, slow.power_w[fits]])
         rows.append(c.take(fits))
-    if not len(rate):
-        return None, slowed.size
-    return join(rows).take(worth_choosing(rate, power_w, float(engine.hardware.idle_w))), slowed.size
+    return _Under(join(rows), rate, power_w, slowed.size)
 
 
 def _mean_cap_w(level_w: Any, whole: Any) -> Any:
@@ -179,17 +248,33 @@ def _mean_cap_w(level_w: Any, whole: Any) -> Any:
     return np.where(whole, level_w, level_w / (1.0 + BURST_ROOM))
 
 
-def _distinct(c: ServingConfigurations, cap_w: Floats) -> tuple[ServingConfigurations, Floats]:
-    table = np.column_stack([*(getattr(c, n) for n in vars(c)), cap_w])
+def _distinct(found: list[_Rows]) -> _Rows:
+    c, cap_w = join([r.configurations for r in found]), np.concatenate([r.cap_w for r in found])
+    precision = np.concatenate([r.precision for r in found])
+    table = np.column_stack([*(getattr(c, n) for n in vars(c)), cap_w, precision])
     _, first = np.unique(table, axis=0, return_index=True)
     first = np.sort(first)
-    return c.take(first), cap_w[first]
+    return _Rows(c.take(first), cap_w[first], precision[first])
 
 
 def _everywhere(
-    engine: Engine, traffic: list[Traffic], c: ServingConfigurations, cap_w: Floats, top_w: float
+    engines: list[Engine], traffic: list[Traffic], rows: _Rows, top_w: float
 ) -> tuple[Floats, Floats, Floats]:
     """Tokens per second and system in every quarter; power per accelerator and (TTFT, TPOT) in the best one."""
+    count = len(rows.cap_w)
+    yields, power_w, latency = np.zeros((count, len(traffic))), np.zeros(count), np.zeros((count, 2))
+    for number, engine in enumerate(engines):
+        mine = np.flatnonzero(rows.precision == number)
+        if mine.size:
+            c, cap_w = rows.configurations.take(mine), rows.cap_w[mine]
+            yields[mine], power_w[mine], latency[mine] = _in_one(engine, traffic, c, cap_w, top_w)
+    return yields, power_w, latency
+
+
+def _in_one(
+    engine: Engine, traffic: list[Traffic], c: ServingConfigurations, cap_w: Floats, top_w: float
+) -> tuple[Floats, Floats, Floats]:
+    """The same in one precision."""
     mean_w = _mean_cap_w(cap_w, cap_w >= top_w)
     known: dict[tuple[float, float], ServingResults] = {}
     for one in traffic:

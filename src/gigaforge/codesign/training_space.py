@@ -1,4 +1,4 @@
-"""The training points worth having: the best strategy of every run on every system under every power cap."""
+"""The training points worth having: the best strategy and precision of every run on every system under every power cap."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from gigaforge.codesign.caps import cap_levels, held_w
 from gigaforge.codesign.point import OperatingPoint, rack_power_w
-from gigaforge.codesign.training_points import SPACE, Searches, gang_of, job_of, strategy_words
+from gigaforge.codesign.training_points import SPACE, Searches, gang_of, job_of, may_be_faster, strategy_words
+from gigaforge.errors import NoAnswerError
 from gigaforge.perf.hardware import Hardware
-from gigaforge.perf.training import TrainingJob, TrainingResults, evaluate, search
+from gigaforge.perf.training import TrainingResults, evaluate, search
 from gigaforge.perf.transformer import Transformer
 from gigaforge.scenario.schema import TrainingRun
 
@@ -29,6 +30,8 @@ class Known:
         Searches for the size of a gang.
     best : dict
         Best strategy of a job under a cap.
+    hopeless : dict
+        Jobs in a wider precision: whether they are clearly slower than in a narrower one.
     evaluated : int
         Complete evaluations so far.
 
@@ -36,6 +39,7 @@ class Known:
 
     gangs: Searches = field(default_factory=dict)
     best: dict[tuple[object, ...], TrainingResults] = field(default_factory=dict)
+    hopeless: dict[tuple[object, ...], bool] = field(default_factory=dict)
     evaluated: int = 0
 
 
@@ -48,48 +52,91 @@ def training_space(
     caps: int = 8,
     known: Known | None = None,
 ) -> list[OperatingPoint]:
-    """The fastest strategy under each cap, in the gang that the configuration's own limit asks for; that limit first.
+    """The fastest strategy and precision under each cap, in the gang that the configuration's own limit asks for; that limit first.
 
     Training draws what its limit allows while it computes, so a cap needs no room for bursts, and under one cap the fastest
     strategy is also the one with fewest joules a token but for the idle part of a step.
 
     Raises
     ------
-    InputError
-        The chip lacks the precision.
+    NoAnswerError
+        There is none, and why: precision or memory.
 
     """
     known = known or Known()
     before = len(known.gangs)
-    found = gang_of(transformer, hardware, run, known.gangs, power_cap_w)
-    known.evaluated += sum(r.evaluated for r in list(known.gangs.values())[before:] if r is not None)
-    if found is None:
-        return []
-    racks, _ = found
-    job = job_of(hardware, run, racks)
-    out = []
-    for number, level in enumerate(cap_levels(hardware, power_cap_w, caps)[::-1]):
-        best = _best(transformer, hardware, job, float(level), known, (hardware.name, run.model, job, float(level)))
-        out.append(_point(number, run, hardware, racks, float(level), best))
-    return out
+    try:
+        gang = gang_of(transformer, hardware, run, known.gangs, power_cap_w)
+    finally:
+        new = list(known.gangs.values())[before:]
+        known.evaluated += sum(r.evaluated for r in new if isinstance(r, TrainingResults))
+    ask = _Question(transformer, hardware, run, gang.racks, known)
+    return [
+        _point(number, run, hardware, gang.racks, level, *_fastest(ask, (gang.precision, *gang.wider), level))
+        for number, level in enumerate(cap_levels(hardware, power_cap_w, caps)[::-1].tolist())
+    ]
 
 
-def _best(
-    transformer: Transformer,
-    hardware: Hardware,
-    job: TrainingJob,
-    cap_w: float,
-    known: Known,
-    key: tuple[object, ...],
-) -> TrainingResults:
-    """The fastest strategy of a job under a cap."""
+@dataclass(frozen=True)
+class _Question:
+    """A run in its gang."""
+
+    transformer: Transformer
+    hardware: Hardware
+    run: TrainingRun
+    racks: int
+    known: Known
+
+
+def _fastest(ask: _Question, precisions: tuple[str, ...], cap_w: float) -> tuple[TrainingResults, str]:
+    """The fastest strategy under a cap in any of the precisions, of which the first fits."""
+    best, chosen = _best(ask, precisions[0], cap_w), precisions[0]
+    for precision in precisions[1:]:
+        free = _wider(ask, precisions[0], precision)
+        # A cap only slows: what is no faster without one need not be tried under it.
+        if free is None or free.step_time_s[0] >= best.step_time_s[0]:
+            continue
+        other = _best(ask, precision, cap_w)
+        if other.step_time_s[0] < best.step_time_s[0]:
+            best, chosen = other, precision
+    return best, chosen
+
+
+def _wider(ask: _Question, narrowest: str, precision: str) -> TrainingResults | None:
+    """The fastest strategies in a wider precision without a cap; None where they are clearly slower, or none fits."""
+    job, known = job_of(ask.hardware, ask.run, ask.racks, precision), ask.known
+    key = (ask.hardware.name, ask.run.model, job, narrowest)
+    if key not in known.hopeless:
+        narrower = _shortlist(ask, narrowest)
+        known.evaluated += int(narrower.feasible.sum()) if narrower else 0
+        known.hopeless[key] = narrower is not None and not may_be_faster(ask.transformer, ask.hardware, job, narrower)
+    found = None if known.hopeless[key] else _shortlist(ask, precision)
+    return found if found is not None and found.feasible[0] else None
+
+
+def _shortlist(ask: _Question, precision: str) -> TrainingResults | None:
+    """The fastest strategies of the run without a cap; None where it has no layout."""
+    job, known = job_of(ask.hardware, ask.run, ask.racks, precision), ask.known
+    key = (ask.hardware.name, ask.run.model, job, "shortlist")
+    if key not in known.best:
+        try:
+            found = search(ask.transformer, ask.hardware, job, space=SPACE, keep=_KEEP)
+        except NoAnswerError:
+            return None
+        known.best[key] = found
+        known.evaluated += found.evaluated
+    return known.best[key]
+
+
+def _best(ask: _Question, precision: str, cap_w: float) -> TrainingResults:
+    """The fastest strategy of a run under a cap, in a precision in which it fits."""
+    transformer, hardware, known = ask.transformer, ask.hardware, ask.known
+    job = job_of(hardware, ask.run, ask.racks, precision)
+    key = (hardware.name, ask.run.model, job, cap_w)
     if key in known.best:
         return known.best[key]
-    shortlist_key = (*key[:-1], "shortlist")
-    if shortlist_key not in known.best:
-        known.best[shortlist_key] = search(transformer, hardware, job, space=SPACE, keep=_KEEP)
-        known.evaluated += known.best[shortlist_key].evaluated
-    shortlist = known.best[shortlist_key]
+    shortlist = _shortlist(ask, precision)
+    assert shortlist is not None
     fitting = shortlist.strategies.take(np.flatnonzero(shortlist.feasible))
     best = evaluate(transformer, hardware, job, fitting, power_cap_w=cap_w)
     known.evaluated += best.evaluated
@@ -104,7 +151,7 @@ def _best(
 
 
 def _point(
-    number: int, run: TrainingRun, hardware: Hardware, racks: int, cap_w: float, best: TrainingResults
+    number: int, run: TrainingRun, hardware: Hardware, racks: int, cap_w: float, best: TrainingResults, precision: str
 ) -> OperatingPoint:
     strategy = best.strategies.row(0)
     return OperatingPoint(
@@ -124,5 +171,5 @@ def _point(
         high=1 / best.low,
         cap_w=cap_w,
         held_w_per_rack=held_w(hardware, cap_w),
-        strategy={**strategy, "precision": run.precision},
+        strategy={**strategy, "precision": precision},
     )

@@ -123,7 +123,7 @@ def _gain_words(found: Mapping[str, Any]) -> list[str]:
             "What no plan can exceed is not in this plan, which an earlier version made: co-design it again.",
         ]
     second = (
-        f"No plan with any of the {found['evaluated']:,} strategies, batches and caps evaluated is worth more than "
+        f"No plan with any of the {found['evaluated']:,} strategies, batches, precisions and caps evaluated is worth more than "
         f"{money(found['bound'])}, {100 * found['bound_gap']:.2f} % above the plan: racks, tranches and places of runs are whole in "
         f"that bound as in the plan. Divided at will, none is worth more than {money(found['relaxed_bound'])}; the exchange of prices "
         f"ended {100 * found['price_gap']:.2f} % below that."

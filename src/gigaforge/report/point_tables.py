@@ -34,6 +34,7 @@ def point_tables(plan: PlanView) -> list[Table]:
     head = [
         "System",
         "Most",
+        "Precision",
         "Cap, W",
         "1,000 tokens/s",
         "80 % interval",
@@ -79,6 +80,7 @@ def _cells(row: pd.Series) -> list[str]:
     if not math.isnan(row["ttft_s"]):
         latency = f"{1e3 * row['ttft_s']:,.0f} + {1e3 * row['tpot_s']:.0f}"
     return [
+        str(row["precision"]) or "–",
         _number(row["cap_w"]),
         _thousands(row["tokens_per_s_per_rack"]),
         f"{_thousands(row['tokens_per_s_low'])}-{_thousands(row['tokens_per_s_high'])}",

@@ -133,7 +133,9 @@ def figures_without_reason(data: dict[str, Any]) -> list[str]:
     for leaf in leaf_paths({k: v for k, v in data.items() if k not in plain}):
         parts = leaf.split(".")
         if parts[-1] in words or any(
-            p in ("systems", "sites", "suppliers", "between", "history") for p in parts[1:] if not _terms(parts)
+            p in ("systems", "sites", "suppliers", "between", "history", "precision")
+            for p in parts[1:]
+            if not _terms(parts)
         ):
             continue
         # A part may itself hold a dot (a site or run may not; decimal keys do not occur).

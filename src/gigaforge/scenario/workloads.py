@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from gigaforge.quarters import Quarter
 from gigaforge.scenario.choice import ModelChoice
+from gigaforge.scenario.precision import ServingPrecision, TrainingPrecision
 from gigaforge.scenario.series import CountSeries, FractionSeries, Part, TokenSeries, interpolate
 from gigaforge.units import Duration, Fraction, MoneyPerTime, MoneyPerToken, Tokens, percent
 
@@ -61,7 +62,10 @@ class TrainingRun(Part):
     global_batch_tokens: Tokens | None = Field(
         None, description="per optimizer step; default: 63M at 14.8T tokens, growing with their power 0.47"
     )
-    precision: str = "fp8"
+    precision: TrainingPrecision = Field(
+        "fp8",
+        description="of matrix products: the narrowest that quality allows, wider ones tried too; a list: exactly these",
+    )
     serves: dict[str, Served] = Field(
         {},
         description="workload to what of it this model serves once trained, until a later run that serves it is done; for the "
@@ -152,7 +156,10 @@ class Serving(Part):
     )
     ttft: Duration = Field(description="time to first token, at most")
     tpot: Duration = Field(description="time per output token, at most")
-    precision: str = "fp4"
+    precision: ServingPrecision = Field(
+        "fp4",
+        description="of weights: the narrowest that quality allows, wider ones tried too; a list: exactly these",
+    )
     prices: TokenPrices
     products: list[Product] = Field(
         [], description="groups of users, each with what it pays; default: all pay prices"

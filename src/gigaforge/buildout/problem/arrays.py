@@ -5,6 +5,7 @@ Dimensions, always in this order: site, system, then workload, run or point, the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from gigaforge.buildout.places import Months
 from gigaforge.buildout.spans import Span
-from gigaforge.codesign.point import OperatingPoint
+from gigaforge.codesign.point import OperatingPoint, Unable
 from gigaforge.quarters import Quarter
 from gigaforge.scenario import Scenario
 
@@ -130,6 +131,7 @@ class Problem:
     economic_quarters: int
     service_quarters: int
     past: Past | None = None  # what happened already
+    unable: Sequence[Unable] = ()  # work for which a system has no point, and why
 
     @property
     def deployed_w_per_rack(self) -> Array:

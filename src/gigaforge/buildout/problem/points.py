@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from gigaforge.buildout.problem.arrays import Array
 from gigaforge.catalog import System
-from gigaforge.codesign.point import OperatingPoint
+from gigaforge.codesign.point import OperatingPoint, Unable
+from gigaforge.codesign.precisions import spoken
 from gigaforge.errors import InputError
 from gigaforge.operations import expected_goodput
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import Scenario
+from gigaforge.scenario.precision import precisions_of
 
-__all__ = ["held_power", "least_held", "require_points", "training_arrays", "yields"]
+__all__ = ["held_power", "least_held", "left_out", "require_points", "training_arrays", "yields"]
+
+_FEW: Final = 4
+"""Names of work told in one sentence."""
 
 
 def yields(point: OperatingPoint, quarters: int) -> Array:
@@ -73,19 +78,43 @@ def training_arrays(
     }
 
 
-def require_points(scenario: Scenario, serving: list[OperatingPoint], training: list[OperatingPoint]) -> None:
-    """Refuse a scenario with a workload or run that none of its systems can work on; `InputError` names it."""
+def require_points(
+    scenario: Scenario,
+    serving: list[OperatingPoint],
+    training: list[OperatingPoint],
+    unable: Sequence[Unable] = (),
+) -> None:
+    """Refuse a scenario with a workload or run that none of its systems can work on; `InputError` names it, and why."""
     have, trained = {p.workload for p in serving}, {p.workload for p in training}
     systems = ", ".join(s for p in scenario.platforms for s in p.systems)
     for workload in scenario.serving:
         if workload.name not in have:
             raise InputError(
                 f"serving.{workload.name}: no system of this scenario ({systems}) serves {workload.model!r} within "
-                f"TTFT {workload.ttft:g} s and TPOT {workload.tpot * 1e3:g} ms; relax the targets or add a system"
+                f"TTFT {workload.ttft:g} s and TPOT {workload.tpot * 1e3:g} ms{_told(unable, workload.name)}; relax the targets, allow "
+                "another precision or add a system"
             )
     for run in scenario.training:
         if run.name not in trained:
             raise InputError(
                 f"training.{run.name}: {run.model!r} fits on no system of this scenario ({systems}) "
-                f"in {run.precision}; add a system or change the precision"
+                f"in {spoken(precisions_of(run.precision))}{_told(unable, run.name)}; add a system or change the precision"
             )
+
+
+def _told(unable: Sequence[Unable], workload: str) -> str:
+    """Each system's reason, in brackets."""
+    reasons = [f"{u.system}: {u.reason}" for u in unable if u.workload == workload]
+    return f" ({'; '.join(reasons)})" if reasons else ""
+
+
+def left_out(unable: Sequence[Unable]) -> list[str]:
+    """Sentences on the work that a system takes no part in; work with one reason together."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for u in unable:
+        groups.setdefault((u.system, u.kind, u.reason), []).append(u.workload)
+    return [f"No plan runs {_few(names)} on {system}: {reason}." for (system, _, reason), names in groups.items()]
+
+
+def _few(names: Sequence[str]) -> str:
+    return spoken(names) if len(names) <= _FEW else f"{', '.join(names[: _FEW - 1])} or {len(names) - _FEW + 1} more"

@@ -26,7 +26,7 @@ from gigaforge.buildout.problem.systems import (
 )
 from gigaforge.buildout.spans import spans_of
 from gigaforge.catalog import Catalog
-from gigaforge.codesign.point import OperatingPoint
+from gigaforge.codesign.point import OperatingPoint, PointSet
 from gigaforge.quarters import SECONDS_PER_QUARTER
 from gigaforge.scenario import Scenario, peak_over_mean
 
@@ -48,6 +48,11 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
     systems = [catalog.system(name) for line in scenario.platforms for name in line.systems]
     system_index = {s.name: k for k, s in enumerate(systems)}
     asked = {w.name for w in scenario.serving} | {r.name for r in scenario.training}
+    unable = (
+        [u for u in points.unable if u.system in system_index and u.workload in asked]
+        if isinstance(points, PointSet)
+        else []
+    )
     points = [p for p in points if p.system in system_index and p.workload in asked]
     serving = [p for p in points if p.kind == "serving"]
     price = np.array([rack_price(systems[k], scenario.platforms[line_of[k]], quarters) for k in range(len(systems))])
@@ -58,7 +63,7 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
     demand = np.array([demanded_tokens(s, quarters) for s in scenario.serving]).reshape(-1, len(quarters))
     products = [(w, row) for w, s in enumerate(scenario.serving) for row in products_of(s, quarters, demand[w])]
     workload_index = {s.name: w for w, s in enumerate(scenario.serving)}
-    require_points(scenario, serving, runs["training_points"])
+    require_points(scenario, serving, runs["training_points"], unable)
     peak = np.array([peak_over_mean(s, catalog) / s.utilisation for s in scenario.serving])
     idle = np.array([idle_power(s, catalog) for s in systems])
     load = scenario.operations.load
@@ -140,5 +145,6 @@ def problem_from(scenario: Scenario, catalog: Catalog, points: Sequence[Operatin
         discount_end=float((1 + scenario.finance.discount_rate) ** (-len(quarters) / 4)),
         economic_quarters=round(min(life, scenario.finance.service_life_years) * 4),
         service_quarters=round(scenario.finance.service_life_years * 4),
+        unable=unable,
         **runs,
     )

@@ -21,6 +21,7 @@ from gigaforge.codesign.hardware.economics import Economics
 from gigaforge.codesign.hardware.score import Question, Scorer
 from gigaforge.codesign.hardware.technology import Technology
 from gigaforge.codesign.hardware.work import ServingWork, TrainingWork, Work, rows_of
+from gigaforge.codesign.precisions import serving_precisions
 from gigaforge.errors import InputError, NoAnswerError
 from gigaforge.executor import SerialExecutor, map_ordered
 from gigaforge.perf.inference import Engine, ServingConfigurations
@@ -181,10 +182,12 @@ def _block(
 def _evaluate(work: Work, hardware: Any, design: NDArray[np.int64], ways: Any, limit: Array) -> tuple[Array, Array]:
     grid = rows_of(hardware, design)
     if isinstance(work, TrainingWork):
-        job = work.job(int(hardware.nvlink_domain))
+        job = work.job(hardware, int(hardware.nvlink_domain))
         result = evaluate(work.transformer, grid, job, ways, power_cap_w=limit, ranked=False)
         return np.where(result.feasible, result.tokens_per_s_per_gpu, 0.0), result.system_power_w
-    engine = Engine.of(work.transformer, grid, precision=work.precision, software=work.software)
+    engine = Engine.of(
+        work.transformer, grid, precision=serving_precisions(grid, work.precision)[0], software=work.software
+    )
     served = run(engine, work.phase_traffic, ways, limit)
     rate = np.where(served.meets_targets, served.requests_per_s_per_gpu, 0.0) * work.tokens_per_request
     return rate, np.asarray(served.system_power_w)

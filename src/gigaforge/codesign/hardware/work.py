@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.codesign.precisions import serving_precisions, training_precisions
 from gigaforge.errors import GigaforgeError, InputError, NoAnswerError
 from gigaforge.perf.hardware import Hardware
 from gigaforge.perf.inference import Engine, ServingConfigurations, Traffic
@@ -74,7 +75,9 @@ class ServingWork:
         Lengths and targets of whole requests.
     phase : {"prefill", "decode", "serve"}
         Prompts alone (tokens are input tokens), answers alone (the prompt's cache is handed over), or both by turns.
-    precision, software : str
+    precision : str or sequence of str
+        As a scenario's: run in the narrowest allowed that the machine does.
+    software : str
         As `gigaforge.perf.inference.search`.
     steps : int
         Bisections in search of the best batch.
@@ -85,7 +88,7 @@ class ServingWork:
     transformer: Transformer
     traffic: Traffic
     phase: Literal["prefill", "decode", "serve"] = "serve"
-    precision: str = "fp8"
+    precision: str | Sequence[str] = "fp8"
     software: str = "trtllm"
     steps: int = _STEPS
 
@@ -149,7 +152,8 @@ class ServingWork:
         self, hardware: Hardware, configurations: ServingConfigurations, cap_w: Array | None
     ) -> tuple[Array, Array]:
         """Tokens/s per accelerator and power at the largest batch within memory and targets: both only rise with it."""
-        engine = Engine.of(self.transformer, hardware, precision=self.precision, software=self.software)
+        precision = serving_precisions(hardware, self.precision)[0]
+        engine = Engine.of(self.transformer, hardware, precision=precision, software=self.software)
         traffic = self.phase_traffic
         least = configurations.batch
         low, high = np.zeros(len(least)), np.full(len(least), np.log(_LARGEST_BATCH))
@@ -181,7 +185,9 @@ class TrainingWork:
         Per optimizer step [token].
     seq_len : int
         [token]
-    precision, software : str
+    precision : str or sequence of str
+        As a scenario's: run in the narrowest allowed that the machine does.
+    software : str
         As `gigaforge.perf.training.TrainingJob`.
 
     """
@@ -191,15 +197,16 @@ class TrainingWork:
     accelerators: int
     global_batch_tokens: float
     seq_len: int
-    precision: str = "bf16"
+    precision: str | Sequence[str] = "bf16"
     software: str = "megatron-bridge"
 
-    def job(self, domain: int) -> TrainingJob:
+    def job(self, hardware: Hardware, domain: int) -> TrainingJob:
         """The job on systems of one domain: whole domains, a batch that divides among them."""
+        precision = training_precisions(hardware, self.precision)[0]
         odd = domain // (domain & -domain)
         gang = domain * 2 ** max(round(np.log2(max(self.accelerators / domain, 1.0))), 0)
         power = max(round(np.log2(max(self.global_batch_tokens / self.seq_len / odd, 1.0))), 0)
-        return TrainingJob(int(gang), odd * 2**power, self.seq_len, self.precision, self.software)
+        return TrainingJob(int(gang), odd * 2**power, self.seq_len, precision, self.software)
 
     def candidates(self, probe: Hardware) -> Candidates:
         """Strategies that are best somewhere around a machine, at half and twice each of its numbers."""
@@ -207,7 +214,11 @@ class TrainingWork:
         for hardware in _around(probe):
             try:
                 result = search(
-                    self.transformer, hardware, self.job(int(probe.nvlink_domain)), space=_TRAINING_SPACE, keep=_KEEP
+                    self.transformer,
+                    hardware,
+                    self.job(probe, int(probe.nvlink_domain)),
+                    space=_TRAINING_SPACE,
+                    keep=_KEEP,
                 )
             except GigaforgeError:
                 continue
@@ -227,7 +238,7 @@ class TrainingWork:
         result = evaluate(
             self.transformer,
             rows_of(hardware, rows),
-            self.job(candidates.domain),
+            self.job(hardware, candidates.domain),
             strategies,
             power_cap_w=None if cap_w is None else cap_w[rows],
             ranked=False,

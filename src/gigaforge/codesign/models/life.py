@@ -6,6 +6,7 @@ quarter after its end until a later run that serves the same workload ends, at t
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -17,6 +18,8 @@ from gigaforge.catalog import Catalog
 from gigaforge.catalog.schema import Model
 from gigaforge.codesign.hardware.economics import Economics
 from gigaforge.codesign.models.running import ModelCosts, Running
+from gigaforge.codesign.precisions import serving_precisions, training_precisions
+from gigaforge.errors import NoAnswerError
 from gigaforge.perf.inference import Traffic
 from gigaforge.quarters import Quarter
 from gigaforge.scenario import Scenario, interpolate, output_tokens, peak_over_mean
@@ -223,8 +226,8 @@ def _training(run: TrainingRun, catalog: Catalog, place: Place) -> Running:
         catalog, place.system, place.economics, traffic, rack_usd=place.rack_usd, seq_len=run.seq_len, utilisation=1.0,
         spread=catalog.fact(_SPREAD).value,
     )  # fmt: skip
-    if run.precision in ("bf16", "fp8", "mxfp8", "nvfp4") and running.hardware.supports(run.precision):
-        running = replace(running, train_precision=run.precision)
+    with contextlib.suppress(NoAnswerError):  # else in what the machine trains in
+        running = replace(running, train_precision=training_precisions(running.hardware, run.precision)[0])
     return running
 
 
@@ -251,8 +254,6 @@ def _serving(service: Service, scenario: Scenario, catalog: Catalog, place: Plac
         spread=input_spread(workload, catalog),
         utilisation=min(workload.utilisation / peak_over_mean(workload, catalog), 1.0),
     )  # fmt: skip
-    return (
-        replace(running, serve_precision=workload.precision)
-        if running.hardware.supports(workload.precision)
-        else running
-    )
+    with contextlib.suppress(NoAnswerError):
+        running = replace(running, serve_precision=serving_precisions(running.hardware, workload.precision)[0])
+    return running
