@@ -283,6 +283,8 @@ def choose(
         warnings.append(
             "the best size is the smallest or largest that could be run or was tried; the optimum may lie beyond"
         )
+    if len(tried) > 1 and best.experts == max(tried):
+        warnings.append(f"{best.experts} times the experts it uses are the most that were tried; more may be better")
     if target.kind == "loss" and best.loss[i] < target.value - _SLACK:
         warnings.append(
             f"a loss of {target.value:.4g} asks for nothing: the least training of the smallest model tried reaches {best.loss[i]:.3f}"
