@@ -180,7 +180,7 @@ def test_objectives_without_prices_are_refused() -> None:
     nothing = load_scenario(Path("scenarios/single-site.yaml")).model_copy(update={"serving": []})
     with pytest.raises(InputError, match="nothing to co-design"):
         cooptimise(nothing)
-    with pytest.raises(InputError, match="caps: 0; at least one power cap"):
+    with pytest.raises(InputError, match="caps: 0; 1 to 32 power caps"):
         cooptimise(nothing, caps=0)
 
 

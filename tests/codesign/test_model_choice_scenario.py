@@ -188,6 +188,17 @@ def test_a_plan_of_a_scenario_that_asks_shows_the_context_it_chose(tmp_path: Pat
     assert "65,536 (chosen)" in render_report(PlanView(summary, tables))
 
 
+@pytest.mark.slow
+def test_codesign_of_a_scenario_that_asks_tells_what_was_chosen_and_its_warnings() -> None:
+    plan = gigaforge.cooptimise(asked({"like": "llama-3.1-70b", "expansions": [1], "context": 65536}), caps=2).plan
+    assert plan.summary["model_choices"]["next"]["context"] == 65536
+    told, mind = chosen_models(plan.summary)
+    assert "next is " in told[0]
+    assert any("beyond what" in line for line in mind)
+    page = render_report(PlanView(plan.summary, plan.tables))
+    assert "beyond what" in page
+
+
 def test_runs_too_small_to_plan_are_refused_where_they_are_asked() -> None:
     data = yaml.safe_load(SCENARIO.read_text(encoding="utf-8"))
     run = {"name": "next", "choose": {"cost": "$1", "expansions": [1]}, "start": "2027-Q1", "end": "2027-Q3"}

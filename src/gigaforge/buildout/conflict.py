@@ -10,7 +10,7 @@ import numpy as np
 from gigaforge.buildout.labels import labels_by_rule
 from gigaforge.buildout.problem import Problem
 from gigaforge.buildout.programme import build
-from gigaforge.buildout.solver import SolverOptions, make_highs
+from gigaforge.buildout.solver import SolverOptions, make_highs, run_highs
 from gigaforge.quarters import Quarter
 from gigaforge.units import format_quantity
 
@@ -75,7 +75,7 @@ def _deletion_filter(highs: Any, rows: dict[str, Any]) -> list[str]:
 
 
 def _infeasible(highs: Any) -> bool:
-    highs.run()
+    run_highs(highs)
     status = highs.getModelStatus()
     return status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible)
 

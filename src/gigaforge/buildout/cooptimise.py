@@ -32,9 +32,10 @@ from gigaforge.executor import open_executor
 from gigaforge.scenario import Scenario, check_against
 from gigaforge.units import format_quantity, percent
 
-__all__ = ["CoDesign", "cooptimise"]
+__all__ = ["MOST_CAPS", "CoDesign", "cooptimise"]
 
 
+MOST_CAPS = 32
 _TIME_LIMIT_S = 900.0
 """Of each plan: programmes with all candidates take minutes where other work shares the cores."""
 
@@ -110,13 +111,13 @@ def cooptimise(
     Raises
     ------
     InputError
-        Fewer than one cap; the scenario names what the catalogue does not have; nothing to run; a workload that no system can run.
+        No caps or too many; the scenario names what the catalogue does not have; nothing to run; a workload that no system can run.
     NoAnswerError
         No plan satisfies the scenario.
 
     """
-    if caps < 1:
-        raise InputError(f"{caps}; at least one power cap per system is needed", "caps")
+    if not 1 <= caps <= MOST_CAPS:
+        raise InputError(f"{caps}; 1 to {MOST_CAPS} power caps per system can be chosen among", "caps")
     tell = watch or (lambda _: None)
     catalog = catalog or load_catalog()
     options = options or SolverOptions(time_limit_s=_TIME_LIMIT_S)
@@ -173,7 +174,7 @@ def cooptimise(
     summary["wall_s"] = time.perf_counter() - started
     plan.summary["codesign"] = summary
     if resolved.choices:
-        summary["model_choices"] = {run: choice.to_dict() for run, choice in resolved.choices.items()}
+        plan.summary["model_choices"] = {run: choice.to_dict() for run, choice in resolved.choices.items()}
     return CoDesign(summary, plan, sequential, problem, candidates, exchange, slopes, catalog)
 
 
@@ -288,8 +289,8 @@ def _causes(summary: dict[str, Any]) -> list[str]:
     if counted and abs(counted["as_nameplate"] - counted["as_held"]) > 0.01 * abs(counted["as_nameplate"]):
         out.append(
             "Deployed power is the nameplate accepted, whatever cap is set later, so milestones and tranches come sooner with capped "
-            f"racks. If such a rack counted only the power it holds, the relaxed plan would gain "
-            f"{format_quantity(counted['as_held'], 'money')} instead of {format_quantity(counted['as_nameplate'], 'money')}."
+            f"racks. If every system counted only the share of its nameplate that its racks hold on average, the relaxed plan would still gain "
+            f"at least {format_quantity(max(counted['as_held'], 0.0), 'money')} of the {format_quantity(counted['as_nameplate'], 'money')}."
         )
     cheaper = next((w for w in summary["other_ways"] if w["first"] == "most tokens per dollar"), None)
     if cheaper and cheaper["gain"] is not None:

@@ -110,10 +110,11 @@ def other_ways(
 
 
 def counted_as_held(exchange: Coordination, options: SolverOptions | None = None) -> dict[str, float] | None:
-    """The relaxed gain over the fastest points, and what it would be if a capped rack counted only the power that it holds.
+    """The relaxed gain over the fastest points, and the least of it that is left if racks count only the power that they hold.
 
     Deployed power is the nameplate accepted; a capped rack counts for more than it holds. Here each system counts for the
-    share of its nameplate that its racks hold on average. None where nothing depends on deployed power.
+    share of its nameplate that its racks hold on average, uncapped ones too, and is compared with fastest points that still
+    count their nameplate: so the gain is no less than that, nor than nothing. None where nothing depends on deployed power.
 
     Returns
     -------

@@ -16,7 +16,7 @@ import numpy as np
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import Programme
 from gigaforge.buildout.risk.compiled import Compiled, Stated
-from gigaforge.buildout.solver import Relaxation, SolverOptions, quiet_highs
+from gigaforge.buildout.solver import Relaxation, SolverOptions, quiet_highs, run_highs
 from gigaforge.errors import GigaforgeError
 
 __all__ = ["Change", "Slope", "Slopes"]
@@ -165,7 +165,7 @@ class Slopes:
         highs.setBasis(self._basis)
         # HiGHS counts the time of all solutions together.
         highs.setOptionValue("time_limit", highs.getRunTime() + self._options.time_limit_s)
-        highs.run()
+        run_highs(highs)
         status = highs.getModelStatus()
         if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
             return -np.inf

@@ -29,6 +29,7 @@ __all__ = [
     "quiet_highs",
     "relative_gap",
     "relax",
+    "run_highs",
     "solve",
 ]
 
@@ -180,6 +181,16 @@ def _silently() -> Any:
     finally:
         os.dup2(saved, 1)
         os.close(saved)
+
+
+def run_highs(highs: Any) -> None:
+    """Run HiGHS in this thread, after whatever ran in it before.
+
+    HiGHS keeps one scheduler for each thread of the caller, and answers nothing at all where the next run asks for another number
+    of threads than it was begun with.
+    """
+    highs.resetGlobalScheduler(True)
+    highs.run()
 
 
 def relax(model: linopy.Model, options: SolverOptions | None = None, *, ranging: bool = False) -> Relaxation:

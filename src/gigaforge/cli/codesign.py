@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["register"]
+
+_BUILT_IN: Final = "n2-hbm4e"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,8 +52,13 @@ def codesign(
         typer.Option("--roadmaps/--no-roadmaps", help="Also ask for the next accelerator and model at its prices"),
     ] = True,
     technology: Annotated[
-        str, typer.Option("--technology", help="What the next accelerator is built in, e.g. n3-hbm4")
-    ] = "n2-hbm4e",
+        str | None,
+        typer.Option(
+            "--technology",
+            help=f"What the next accelerator is built in, e.g. n3-hbm4 [default: {_BUILT_IN}]",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,17 +85,22 @@ def codesign(
     from gigaforge.scenario import check_against, load_scenario, scenario_files, with_objective
 
     gap_share, time_limit_s = search_limits(gap, time_limit)
-    for option, given in (("--limit", limit), ("--pareto", pareto)):
+    for option, given in (("--limit", limit), ("--pareto", pareto), ("--technology", technology)):
         if given and not roadmaps:
             raise InputError(
                 "asks about the next accelerator, which --no-roadmaps leaves out; drop one of them", option
             )
     if by is not None:
         check_law(by, roadmaps=roadmaps)
-    limits = limits_from(limit, technology)
+    built_in = technology or _BUILT_IN
+    limits = limits_from(limit, built_in)
     figures = catalog_from(catalog)
     chosen = load_scenario(scenario, settings or (), figures)
     if objective is not None:
+        if objective not in ("npv", "cost"):
+            raise InputError(
+                f"{objective!r} has no prices in dollars to co-design by; known: npv, cost", "--objective"
+            )
         chosen = with_objective(chosen, objective)
     check_against(chosen, figures, str(scenario))
 
@@ -123,7 +135,7 @@ def codesign(
             add_roadmaps(
                 result,
                 answer,
-                built_in=technology,
+                built_in=built_in,
                 limits=limits,
                 pareto=pareto,
                 by=by,
@@ -141,6 +153,7 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
     from rich.markup import escape
     from rich.table import Table
 
+    from gigaforge.report.story import chosen_models
     from gigaforge.units import format_quantity, percent
 
     def usd(value: float) -> str:
@@ -163,6 +176,14 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         console.print(
             f"[yellow]Mind[/yellow]      The difference is no more than twice the {percent(answer['solver_gap'], 2)} that either plan may be from "
             "its best, so it proves nothing: ask for a smaller --gap.",
+            highlight=False,
+        )
+    models, mind = chosen_models(summary)
+    for line in (*models, *mind):
+        console.print(
+            f"[dim]Model[/dim]     {escape(line)}"
+            if line in models
+            else f"[yellow]Mind[/yellow]      {escape(line)}",
             highlight=False,
         )
     rounds = Table(box=box.SIMPLE_HEAD, title_justify="left")

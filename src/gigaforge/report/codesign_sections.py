@@ -266,7 +266,13 @@ def _way_table(found: Mapping[str, Any]) -> list[Table]:
     rows = [[f"Points chosen beforehand: {w['first']}", money(w["value"]), money(w["gain"])] for w in ways]
     counted = found.get("counted")
     if counted:
-        rows.append(["The fastest, if a capped rack counted only the power it holds", "", money(counted["as_held"])])
+        rows.append(
+            [
+                "The fastest, if racks counted only the power they hold: at least",
+                "",
+                money(max(counted["as_held"], 0.0)),
+            ]
+        )
     if rows:
         note = "Relaxed plans, so that the differences are not the solver's. On the bill tokens per dollar need no plan: prices add the rest."
         out.append(Table("Gain over other ways", ["Way", "Worth", "Prices add"], rows, wide=(0,), note=note))

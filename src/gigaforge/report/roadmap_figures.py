@@ -271,7 +271,7 @@ def specialised_designs(rows: Sequence[Mapping[str, Any]]) -> Chart:
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=alt.X("relative_cost:Q", title="Cost of the work (reference = 100 %)", axis=alt.Axis(format=".0%", grid=True, tickCount=6)),
+            x=alt.X("relative_cost:Q", title="Cost (reference = 100 %)", axis=alt.Axis(format=".0%", grid=True, tickCount=6)),
             y=alt.Y("work:N", sort=works, title=None),
             yOffset=alt.YOffset("design:N", sort=designs),
             color=alt.Color("design:N", sort=designs, scale=alt.Scale(domain=designs, range=[colours[d] for d in designs])),

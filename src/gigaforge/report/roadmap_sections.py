@@ -55,8 +55,8 @@ def hardware_parts(roadmaps: Mapping[str, Any], label: Callable[[str], str]) -> 
                 f"${best['cost_usd_per_accelerator']:,.0f}."
             )
         note = (
-            "By the plan's prices and the performance model: the response of each workload's best layout and batch, times the "
-            "price of what it yields. Intervals carry the yields' own error; costs are the cost model's, at today's mark-up. HBM "
+            "By the performance model, the response of each workload's best layout and batch; and by the plan, solved again with it. "
+            "Intervals carry the yields' own error; costs are the cost model's, at today's mark-up. HBM "
             "capacity acts in steps, so its slope is often zero: the table has what whole stacks more or less would do."
         )
         figures.append(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gigaforge.buildout.problem import Array
 from gigaforge.buildout.risk.template import Numbers, Template
-from gigaforge.buildout.solver import quiet_highs
+from gigaforge.buildout.solver import quiet_highs, run_highs
 from gigaforge.errors import GigaforgeError
 
 __all__ = ["Basis", "Replan", "packed", "unpacked"]
@@ -60,7 +60,7 @@ class Replan:
 
     def best(self) -> Array:
         """The best values of all columns, slacks last."""
-        self._highs.run()
+        run_highs(self._highs)
         status = self._highs.getModelStatus()
         if status != highspy.HighsModelStatus.kOptimal:
             if self._warm:  # a poor start can mislead the simplex method; begin afresh

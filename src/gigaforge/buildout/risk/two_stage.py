@@ -21,7 +21,7 @@ from gigaforge.buildout.programme import USD
 from gigaforge.buildout.risk.policy import Policy
 from gigaforge.buildout.risk.relaxed import Replan
 from gigaforge.buildout.risk.template import Numbers
-from gigaforge.buildout.solver import quiet_highs
+from gigaforge.buildout.solver import quiet_highs, run_highs
 from gigaforge.errors import GigaforgeError
 from gigaforge.units import format_quantity
 
@@ -280,7 +280,7 @@ def _solve(
     if method == "ipm":
         highs.setOptionValue("run_crossover", "off")  # orders and their worth are evaluated exactly afterwards
     highs.passModel(lp)
-    highs.run()
+    run_highs(highs)
     if highs.getModelStatus() not in (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kUnknown):
         raise GigaforgeError(
             f"the two-stage programme was not solved ({highs.modelStatusToString(highs.getModelStatus())})"

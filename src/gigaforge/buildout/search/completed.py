@@ -9,7 +9,7 @@ import highspy
 import numpy as np
 
 from gigaforge.buildout.search.reduced import Array, whole_columns
-from gigaforge.buildout.solver import Solution, SolverOptions, make_highs, relative_gap
+from gigaforge.buildout.solver import Solution, SolverOptions, make_highs, relative_gap, run_highs
 
 __all__ = ["completed", "whole_numbers"]
 
@@ -44,7 +44,7 @@ def completed(model: Any, whole: dict[str, Array], found: Solution, options: Sol
     for name, mine in whole_columns(model, matrices).items():
         there = mine >= 0
         highs.changeColsBounds(int(there.sum()), mine[there], whole[name][there], whole[name][there])
-    highs.run()
+    run_highs(highs)
     if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         return None
     worth = float(highs.getInfo().objective_function_value)

@@ -8,7 +8,7 @@ import highspy
 import numpy as np
 
 from gigaforge.buildout.search.reduced import SHAPE, Array, Columns
-from gigaforge.buildout.solver import SolverOptions, make_highs
+from gigaforge.buildout.solver import SolverOptions, make_highs, run_highs
 
 __all__ = ["whole_racks"]
 
@@ -59,7 +59,7 @@ def whole_racks(model: Any, options: SolverOptions, columns: dict[str, Columns],
             most = np.where(near, np.ceil(value[mine] - _WHOLE) + room, 0.0)
             least, most = np.clip(least, low[mine], high[mine]), np.clip(most, low[mine], high[mine])
             highs.changeColsBounds(mine.size, mine.ravel(), least.ravel(), most.ravel())
-        highs.run()
+        run_highs(highs)
         if highs.getInfo().primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
             return np.asarray(highs.getSolution().col_value)
     return None

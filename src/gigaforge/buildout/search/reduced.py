@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigaforge.buildout.labels import Index, looked_up, positions
-from gigaforge.buildout.solver import SolverOptions, quiet_highs
+from gigaforge.buildout.solver import SolverOptions, quiet_highs, run_highs
 
 __all__ = ["SHAPE", "Array", "Columns", "Point", "Reduced", "whole_columns"]
 
@@ -125,7 +125,7 @@ class Reduced:
         highs.setOptionValue("objective_bound", -enough if np.isfinite(enough) else highspy.kHighsInf)
         if basis is not None:
             highs.setBasis(basis)
-        highs.run()
+        run_highs(highs)
         self.solves += 1
         status, nothing = highs.getModelStatus(), np.zeros(0)
         if status == highspy.HighsModelStatus.kOptimal:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 
 import numpy as np
@@ -129,8 +130,15 @@ def capacity_words(steps: Sequence[Mapping[str, Any]], today_gb: float) -> list[
         none = f"More HBM than {today_gb:,.0f} GB gains nothing up to {more[-1]['gb']:,.0f} GB: latency or arithmetic binds before it."
         out.append(_first_words(more, 1, "HBM gains first", "worth ", "and costs") or none)
     if less:
-        none = f"Down to {less[-1]['gb']:,.0f} GB nothing would be lost."
-        out.append(_first_words(less, -1, "Less loses first", "", "and saves") or none)
+        spare = list(takewhile(lambda s: not _felt(s, -1), less))
+        saved = spare[-1]["cost_usd_per_accelerator"] if spare else None
+        free = (
+            f"Down to {spare[-1]['gb']:,.0f} GB nothing would be lost{'' if not saved else f', which saves ${-saved:,.0f}'}"
+            if spare
+            else ""
+        )
+        told = _first_words(less, -1, f"{free}; less loses first" if free else "Less loses first", "", "and saves")
+        out.append(told or f"{free}.")
     return out
 
 

@@ -272,9 +272,11 @@ def choose(
         windows, best, active
     )
     held = _needs_more(law, target, best, data_tokens) if i == 0 else ""
-    if tokens >= data_tokens * 0.99 or held == "data":
-        there = format_quantity(data_tokens, "count")
+    there = format_quantity(data_tokens, "count")
+    if tokens >= data_tokens * 0.99:
         warnings.append(f"the choice trains on all of the {there} tokens that there are taken to be")
+    elif held == "data":
+        warnings.append(f"a smaller model would need more than the {there} tokens that there are taken to be")
     elif tokens >= MOST_RATIO * active * 0.99 or held == "ratio":
         warnings.append(
             f"the choice trains on {MOST_RATIO:,.0f} tokens a parameter, the most that runs have been tried with"

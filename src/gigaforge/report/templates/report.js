@@ -23,20 +23,25 @@
     return spec;
   };
 
-  // As many legend entries in a row as the longest name allows.
+  // As many legend entries in a row as the longest name allows; on a narrow page the names of an axis take their share.
   const legendColumns = (spec, width) => {
     const names = [spec, ...(spec.layer || [])].flatMap((part) => part.encoding?.color?.scale?.domain || []);
     const longest = Math.max(names.length ? 8 : 3, ...names.map((name) => String(name).length));
-    return Math.max(1, Math.min(6, Math.floor((width - 50) / (longest * 6.4 + 34))));
+    return Math.max(1, Math.min(6, Math.floor((width - (width < 480 ? 120 : 50)) / (longest * 6.4 + 34))));
   };
 
   const draw = async (element) => {
     const name = element.dataset.chart;
     const figure = element.closest(".chart");
     const config = JSON.parse(read("chart-config"));
-    config.legend.columns = legendColumns(JSON.parse(read("chart-" + name)), element.closest(".chart").clientWidth);
+    const spec = JSON.parse(read("chart-" + name));
+    config.legend.columns = legendColumns(spec, figure.clientWidth);
+    for (const part of [spec, ...(spec.layer || [])]) {
+      const own = part.encoding?.color?.legend;
+      if (own?.columns) own.columns = Math.min(own.columns, config.legend.columns);
+    }
     figure.classList.add("ready");
-    const spec = fitted(JSON.parse(read("chart-" + name)), element.clientWidth);
+    fitted(spec, element.clientWidth);
     if (element.view) element.view.finalize();
     try {
       const shown = await window.vegaEmbed(element, spec, { actions: false, renderer: "svg", config });
