@@ -6,7 +6,7 @@ import highspy
 import numpy as np
 import pytest
 
-from gigaforge.buildout.solver import quiet_highs, run_highs
+from gigaforge.buildout.highs import quiet_highs, run_highs
 
 
 def program(threads: int) -> highspy.Highs:

@@ -37,8 +37,7 @@ class Changes:
 
     def __init__(self, slopes: Slopes) -> None:
         self._slopes, self._p, self._base = slopes, slopes.problem, slopes.base
-        count, past = len(self._p.quarters), self._p.past
-        self._ahead = np.arange(count) >= (past.quarters if past else 0)
+        self._ahead = np.arange(len(self._p.quarters)) >= self._p.quarters_over
 
     def power(self, site: str, since: int = 0) -> Change:
         """One MW more of grid power in every quarter from `since` on in which the site has any."""

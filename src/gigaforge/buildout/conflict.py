@@ -7,10 +7,11 @@ from typing import Any
 import highspy
 import numpy as np
 
+from gigaforge.buildout.highs import run_highs
 from gigaforge.buildout.labels import labels_by_rule
 from gigaforge.buildout.problem import Problem
 from gigaforge.buildout.programme import build
-from gigaforge.buildout.solver import SolverOptions, make_highs, run_highs
+from gigaforge.buildout.solver import SolverOptions, make_highs
 from gigaforge.quarters import Quarter
 from gigaforge.units import format_quantity
 

@@ -290,7 +290,7 @@ def _causes(summary: dict[str, Any]) -> list[str]:
         out.append(
             "Deployed power is the nameplate accepted, whatever cap is set later, so milestones and tranches come sooner with capped "
             f"racks. If every system counted only the share of its nameplate that its racks hold on average, the relaxed plan would still gain "
-            f"at least {format_quantity(max(counted['as_held'], 0.0), 'money')} of the {format_quantity(counted['as_nameplate'], 'money')}."
+            f"at least {format_quantity(counted['as_held'], 'money')} of the {format_quantity(counted['as_nameplate'], 'money')}."
         )
     cheaper = next((w for w in summary["other_ways"] if w["first"] == "most tokens per dollar"), None)
     if cheaper and cheaper["gain"] is not None:

@@ -223,7 +223,7 @@ def _stock(p: Problem, d: Decisions) -> list[str]:
 
 def _scarce(problem: Problem, prices: dict[str, Any]) -> list[str]:
     """The dearest site, platform and demand, of quarters still to come: nothing more can be had in the others."""
-    over = problem.past.quarters if problem.past else 0
+    over = problem.quarters_over
     out = []
     power = {s: np.asarray(v)[over:] for s, v in prices["power"].items()}
     if power and (best := max(power, key=lambda s: power[s].sum())) and power[best].sum() > 1e4:

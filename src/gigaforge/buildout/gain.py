@@ -140,4 +140,7 @@ def counted_as_held(exchange: Coordination, options: SolverOptions | None = None
     if not found.feasible:
         return None
     first = exchange.rounds[0].value
-    return {"as_nameplate": (exchange.relaxation.objective - first) * USD, "as_held": (found.objective - first) * USD}
+    return {
+        "as_nameplate": (exchange.relaxation.objective - first) * USD,
+        "as_held": max(found.objective - first, 0.0) * USD,
+    }

@@ -209,7 +209,7 @@ def _limits(p: Problem) -> Iterator[_Limits]:
 def _single(p: Problem, relaxation: Relaxation, slopes: Slopes, c: Changes) -> list[Marginal]:
     """The dearest limits with a price, dearest first within their kind."""
     priced: dict[str, list[tuple[float, _Limits, int, float]]] = {}
-    over = p.past.quarters if p.past else 0
+    over = p.quarters_over
     for limit in _limits(p):
         if limit.rule not in relaxation.duals:
             continue

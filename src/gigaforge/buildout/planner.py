@@ -201,7 +201,7 @@ def plan_problem(
         "sources": sources_used(scenario, catalog),
         "options": {**options.__dict__, "objective": scenario.objective, "block": scenario.block},
         "versions": _versions(),
-        "actual_quarters": problem.past.quarters if problem.past else 0,
+        "actual_quarters": problem.quarters_over,
         "relaxation_value": relaxation.objective,
         "plan_s": time.perf_counter() - started,
     }
@@ -265,7 +265,7 @@ def _warnings(problem: Problem, result: Plan, prices: dict[str, Any], options: S
 
 def _falling(p: Problem) -> list[str]:
     """Sites whose power falls in quarters to come: each step is all that is energised from then on, not what is added."""
-    over = p.past.quarters if p.past else 0
+    over = p.quarters_over
     out = []
     for s, watts in enumerate(p.energised_w):
         falls = np.flatnonzero(np.diff(watts) < -1.0) + 1

@@ -128,7 +128,7 @@ def reasons(programme: Programme, decisions: Decisions, relaxation: Relaxation) 
 def _largest(p: Problem, d: Decisions) -> list[tuple[int, int, int]]:
     """The largest purchase of each system, then of each site, by power."""
     power = d.bought * p.rack_it_w[None, :, None]
-    power[..., : p.past.quarters if p.past else 0] = 0.0  # what happened was not this plan's choice
+    power[..., : p.quarters_over] = 0.0  # what happened was not this plan's choice
     order = np.argsort(-power, axis=None, kind="stable")
     chosen: list[tuple[int, int, int]] = []
     systems: set[int] = set()

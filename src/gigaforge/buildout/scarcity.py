@@ -60,7 +60,7 @@ class Scarcity:
         lines = [p.line_of == line for line in range(len(p.lines))]
         bought, added = (np.array([x[:, mine].sum(axis=(0, 1)) for mine in lines]) for x in (d.bought, d.added))
         part = p.supply % p.scenario.block
-        part[:, : p.past.quarters if p.past else 0] = 0.0  # what really came is bought whole
+        part[:, : p.quarters_over] = 0.0  # what really came is bought whole
         near = slice(max(t - 1, 0), t + 1)
         return cls(
             p,

@@ -52,7 +52,7 @@ class _Asked:
         self.slopes = Slopes(self.p, programme, relaxation, options)
         self.changes = Changes(self.slopes)
         self.unit = USD if self.p.scenario.objective in ("npv", "cost") else 1.0
-        self.over = self.p.past.quarters if self.p.past else 0
+        self.over = self.p.quarters_over
 
     def prices(self) -> dict[str, Any]:
         """All of them."""

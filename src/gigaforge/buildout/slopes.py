@@ -13,10 +13,11 @@ from typing import Any, Final
 import highspy
 import numpy as np
 
+from gigaforge.buildout.highs import quiet_highs, run_highs
 from gigaforge.buildout.problem import Array, Problem
 from gigaforge.buildout.programme import Programme
 from gigaforge.buildout.risk.compiled import Compiled, Stated
-from gigaforge.buildout.solver import Relaxation, SolverOptions, quiet_highs, run_highs
+from gigaforge.buildout.solver import Relaxation, SolverOptions
 from gigaforge.errors import GigaforgeError
 
 __all__ = ["Change", "Slope", "Slopes"]

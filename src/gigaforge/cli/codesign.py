@@ -130,6 +130,8 @@ def codesign(
     with progress(Console(stderr=True)) as watch:
         result = cooptimise(chosen, figures, options=options, caps=caps, loop=loop, watch=watch)
         answer = dict(result.summary)
+        if choices := result.plan.summary.get("model_choices"):
+            answer["model_choices"] = choices
         keep()  # the roadmaps take minutes more, and may be stopped
         if roadmaps:
             add_roadmaps(
@@ -150,15 +152,17 @@ def codesign(
 
 def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, folder: Path | None) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
+    from gigaforge.cli.plan_summary import several
+    from gigaforge.report.codesign_sections import beyond_gap
     from gigaforge.report.story import chosen_models
     from gigaforge.units import format_quantity, percent
 
     def usd(value: float) -> str:
         return format_quantity(value, "money")
 
+    models, mind = chosen_models(summary)
     gain = answer["cooptimised_value"] - answer["sequential_value"]
     more = f"{100 * answer['gain']:+.1f} %" if answer["gain"] is not None else usd(gain)
     console.print()
@@ -172,20 +176,14 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         f"{100 * answer['bound_gap']:.2f} % above. One after the other, none is worth more than {usd(answer['sequential_bound'])}.",
         highlight=False,
     )
-    if answer["gain"] is not None and answer["gain"] <= 2 * answer["solver_gap"]:
-        console.print(
-            f"[yellow]Mind[/yellow]      The difference is no more than twice the {percent(answer['solver_gap'], 2)} that either plan may be from "
-            "its best, so it proves nothing: ask for a smaller --gap.",
-            highlight=False,
+    if answer["gain"] is not None and not beyond_gap(answer):
+        mind.insert(
+            0,
+            f"The difference is no more than twice the {percent(answer['solver_gap'], 2)} that either plan may be from its best, so it proves "
+            "nothing: ask for a smaller --gap.",
         )
-    models, mind = chosen_models(summary)
-    for line in (*models, *mind):
-        console.print(
-            f"[dim]Model[/dim]     {escape(line)}"
-            if line in models
-            else f"[yellow]Mind[/yellow]      {escape(line)}",
-            highlight=False,
-        )
+    for line in (*several("Models", models), *several("Mind", mind)):
+        console.print(line, highlight=False)
     rounds = Table(box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("Round", "Points", "Relaxed plan", "At most", "Gap", "Come back"):
         rounds.add_column(name, justify="right")
@@ -213,8 +211,8 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         highlight=False,
     )
     print_roadmaps(answer, console)
-    for line in summary.get("warnings") or []:
-        console.print(f"[yellow]Mind[/yellow]      {escape(line)}", highlight=False)
+    for line in several("Mind", summary.get("warnings") or []):
+        console.print(line, highlight=False)
     if folder is not None:
         console.print(f"Report    {folder / 'report.html'}", highlight=False, soft_wrap=True)
         console.print(f"Points    {folder / 'candidates.parquet'}", highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gigaforge.report.view import PlanView
 
-__all__ = ["print_summary"]
+__all__ = ["print_summary", "several"]
 
 
 def print_summary(
@@ -47,7 +47,7 @@ def print_summary(
     console.print(_years(plan, console.width))
     chosen, mind = chosen_models(plan.summary)
     mind = [*mind, *(summary.get("warnings") or [])]
-    for line in [*_several("Models", chosen), *_several("Mind", mind)]:
+    for line in [*several("Models", chosen), *several("Mind", mind)]:
         console.print(line, highlight=False)
     for line in (*_facts(sentences(plan)), *_wants(scarcities(plan))):
         console.print(line, highlight=False)
@@ -140,10 +140,11 @@ def _facts(told: list[str]) -> list[RenderableType]:
 
 
 def _wants(lines: list[str]) -> list[RenderableType]:
-    return _several("Worth most", [line[0].upper() + line[1:] for line in lines])
+    return several("Worth most", [line[0].upper() + line[1:] for line in lines])
 
 
-def _several(name: str, lines: list[str]) -> list[RenderableType]:
+def several(name: str, lines: list[str]) -> list[RenderableType]:
+    """Lines under one name, which only the first of them bears."""
     return [_row(name if i == 0 else "", line) for i, line in enumerate(lines)]
 
 

@@ -20,7 +20,7 @@ from gigaforge.report.report_tables import Table
 from gigaforge.report.story import money
 from gigaforge.report.view import PlanView
 
-__all__ = ["Parts", "chase_words", "codesign_parts", "numbers", "price_numbers"]
+__all__ = ["Parts", "beyond_gap", "chase_words", "codesign_parts", "numbers", "price_numbers"]
 
 Parts = tuple[list[str], list[str], list[Figure], list[Table]]
 """Leading sentences, listed statements, figures, tables."""
@@ -103,14 +103,19 @@ def numbers(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str]) -> pd.D
     return frame.set_index(next(iter(heads.values())))
 
 
+def beyond_gap(found: Mapping[str, Any]) -> bool:
+    """Whether the gain is more than twice what either plan may be from its best, so that it proves something."""
+    gain = found.get("gain")
+    return gain is not None and gain > 2 * found["solver_gap"]
+
+
 def _gain_words(found: Mapping[str, Any]) -> list[str]:
     ours, theirs, gap = found["cooptimised_value"], found["sequential_value"], found["solver_gap"]
     gain = found.get("gain")
     more = f" ({100 * gain:+.1f} %)" if gain is not None else ""
-    clear = gain is not None and gain > 2 * gap
     sure = (
         "more than twice what either plan may be from its best"
-        if clear
+        if beyond_gap(found)
         else "no more than the plans' own distance from their best, so it proves nothing"
     )
     first = (
@@ -270,7 +275,7 @@ def _way_table(found: Mapping[str, Any]) -> list[Table]:
             [
                 "The fastest, if racks counted only the power they hold: at least",
                 "",
-                money(max(counted["as_held"], 0.0)),
+                money(counted["as_held"]),
             ]
         )
     if rows:

@@ -134,6 +134,11 @@ class Problem:
     unable: Sequence[Unable] = ()  # work for which a system has no point, and why
 
     @property
+    def quarters_over(self) -> int:
+        """How many quarters are over: what happened in them is fixed."""
+        return self.past.quarters if self.past else 0
+
+    @property
     def deployed_w_per_rack(self) -> Array:
         """What one rack adds to the commitment, on its own basis [W]. Shape (S, K)."""
         return deployed_per_rack(self.scenario, self.rack_it_w, self.pue_peak, self.counts)

@@ -37,7 +37,7 @@ def installation(b: Builder) -> None:
     early = b.data(early_retirements(p) / b.block, *dims)
     b.rule("", "economic life", b.retired <= lagged(b.added, p.economic_quarters) + early)
     if life < len(p.quarters):
-        ahead = {"quarter": slice(p.past.quarters if p.past else 0, None)}
+        ahead = {"quarter": slice(p.quarters_over, None)}
         broken = np.zeros((len(p.sites), len(p.systems)))  # blocks that no whole retirement can empty
         if p.past is not None:
             broken[(p.past.added - p.past.retired).sum(axis=2) % b.block > 0] = 1.0
@@ -116,7 +116,7 @@ def most_online(problem: Problem) -> Array:
 
 def _whole(blocks: Array, problem: Problem) -> Array:
     """Whole blocks of supplies, except where they are what was really bought. Shape (L, T)."""
-    over = problem.past.quarters if problem.past else 0
+    over = problem.quarters_over
     return np.concatenate([blocks[:, :over], np.floor(blocks[:, over:])], axis=1)
 
 

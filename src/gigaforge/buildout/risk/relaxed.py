@@ -8,9 +8,9 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.buildout.highs import quiet_highs, run_highs
 from gigaforge.buildout.problem import Array
 from gigaforge.buildout.risk.template import Numbers, Template
-from gigaforge.buildout.solver import quiet_highs, run_highs
 from gigaforge.errors import GigaforgeError
 
 __all__ = ["Basis", "Replan", "packed", "unpacked"]

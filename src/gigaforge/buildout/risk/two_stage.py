@@ -16,12 +16,12 @@ import highspy
 import numpy as np
 from scipy import sparse
 
+from gigaforge.buildout.highs import quiet_highs, run_highs
 from gigaforge.buildout.problem import Array
 from gigaforge.buildout.programme import USD
 from gigaforge.buildout.risk.policy import Policy
 from gigaforge.buildout.risk.relaxed import Replan
 from gigaforge.buildout.risk.template import Numbers
-from gigaforge.buildout.solver import quiet_highs, run_highs
 from gigaforge.errors import GigaforgeError
 from gigaforge.units import format_quantity
 

@@ -8,8 +8,9 @@ from typing import Any
 import highspy
 import numpy as np
 
+from gigaforge.buildout.highs import run_highs
 from gigaforge.buildout.search.reduced import Array, whole_columns
-from gigaforge.buildout.solver import Solution, SolverOptions, make_highs, relative_gap, run_highs
+from gigaforge.buildout.solver import Solution, SolverOptions, make_highs, relative_gap
 
 __all__ = ["completed", "whole_numbers"]
 

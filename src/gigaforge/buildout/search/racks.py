@@ -7,8 +7,9 @@ from typing import Any, Final
 import highspy
 import numpy as np
 
+from gigaforge.buildout.highs import run_highs
 from gigaforge.buildout.search.reduced import SHAPE, Array, Columns
-from gigaforge.buildout.solver import SolverOptions, make_highs, run_highs
+from gigaforge.buildout.solver import SolverOptions, make_highs
 
 __all__ = ["whole_racks"]
 

@@ -14,8 +14,9 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from gigaforge.buildout.highs import quiet_highs, run_highs
 from gigaforge.buildout.labels import Index, looked_up, positions
-from gigaforge.buildout.solver import SolverOptions, quiet_highs, run_highs
+from gigaforge.buildout.solver import SolverOptions
 
 __all__ = ["SHAPE", "Array", "Columns", "Point", "Reduced", "whole_columns"]
 

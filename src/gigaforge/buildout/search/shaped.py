@@ -11,19 +11,12 @@ from typing import Any, Final
 import linopy
 import numpy as np
 
+from gigaforge.buildout.highs import in_background, program_of
 from gigaforge.buildout.search.placing import move_runs, place_runs
 from gigaforge.buildout.search.racks import whole_racks
 from gigaforge.buildout.search.reduced import SHAPE, Array, Columns, Reduced, whole_columns
 from gigaforge.buildout.search.tree import Tree
-from gigaforge.buildout.solver import (
-    Progress,
-    Solution,
-    SolverOptions,
-    in_background,
-    program_of,
-    relative_gap,
-    solve,
-)
+from gigaforge.buildout.solver import Progress, Solution, SolverOptions, relative_gap, solve
 
 __all__ = ["search"]
 

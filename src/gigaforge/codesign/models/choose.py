@@ -268,29 +268,13 @@ def choose(
     best = min(curves, key=lambda c: float(getattr(c, by).min()))
     i = int(np.argmin(getattr(best, by)))
     active, tokens = float(best.active[i]), float(best.tokens[i])
-    warnings = law.warnings(active, tokens, float(best.experts), shaped_granularity(best.experts)) + _of_context(
-        windows, best, active
-    )
-    held = _needs_more(law, target, best, data_tokens) if i == 0 else ""
-    there = format_quantity(data_tokens, "count")
-    if tokens >= data_tokens * 0.99:
-        warnings.append(f"the choice trains on all of the {there} tokens that there are taken to be")
-    elif held == "data":
-        warnings.append(f"a smaller model would need more than the {there} tokens that there are taken to be")
-    elif tokens >= MOST_RATIO * active * 0.99 or held == "ratio":
-        warnings.append(
-            f"the choice trains on {MOST_RATIO:,.0f} tokens a parameter, the most that runs have been tried with"
-        )
-    elif i in (0, len(best.active) - 1):
-        warnings.append(
-            "the best size is the smallest or largest that could be run or was tried; the optimum may lie beyond"
-        )
+    warnings = [
+        *law.warnings(active, tokens, float(best.experts), shaped_granularity(best.experts)),
+        *_of_context(windows, best, active),
+        *_of_size(law, target, best, i, data_tokens),
+    ]
     if len(tried) > 1 and best.experts == max(tried):
         warnings.append(f"{best.experts} times the experts it uses are the most that were tried; more may be better")
-    if target.kind == "loss" and best.loss[i] < target.value - _SLACK:
-        warnings.append(
-            f"a loss of {target.value:.4g} asks for nothing: the least training of the smallest model tried reaches {best.loss[i]:.3f}"
-        )
     return Choice(
         law=law.name,
         experts=best.experts,
@@ -335,6 +319,30 @@ def _curves(
             if (c := asked(experts=e, window=window)) is not None:
                 found.append(c)
     return found
+
+
+def _of_size(law: Law, target: Target, best: Curve, i: int, data_tokens: float) -> list[str]:
+    """What holds the size chosen, the one at `i`, where it is not a balance of costs."""
+    active, tokens, out = float(best.active[i]), float(best.tokens[i]), []
+    held = _needs_more(law, target, best, data_tokens) if i == 0 else ""
+    there = format_quantity(data_tokens, "count")
+    if tokens >= data_tokens * 0.99:
+        out.append(f"the choice trains on all of the {there} tokens that there are taken to be")
+    elif held == "data":
+        out.append(f"a smaller model would need more than the {there} tokens that there are taken to be")
+    elif tokens >= MOST_RATIO * active * 0.99 or held == "ratio":
+        out.append(
+            f"the choice trains on {MOST_RATIO:,.0f} tokens a parameter, the most that runs have been tried with"
+        )
+    elif i in (0, len(best.active) - 1):
+        out.append(
+            "the best size is the smallest or largest that could be run or was tried; the optimum may lie beyond"
+        )
+    if target.kind == "loss" and best.loss[i] < target.value - _SLACK:
+        out.append(
+            f"a loss of {target.value:.4g} asks for nothing: the least training of the smallest model tried reaches {best.loss[i]:.3f}"
+        )
+    return out
 
 
 def _of_context(windows: Sequence[Window], best: Curve, active: float) -> list[str]:
