@@ -207,12 +207,12 @@ def _print(answer: dict[str, Any], summary: dict[str, Any], console: Console, fo
         points.add_row(f"{p['rack_quarters']:,.0f}", f"{what}\n[dim]{p['layout']}[/dim]")
     console.print(points)
     console.print(
-        f"Searched  {answer['evaluated']:,} evaluations, {answer['candidates']:,} candidates, {answer['wall_s']:.0f} s",
+        f"Searched    {answer['evaluated']:,} evaluations, {answer['candidates']:,} candidates, {answer['wall_s']:.0f} s",
         highlight=False,
     )
     print_roadmaps(answer, console)
     for line in several("Mind", summary.get("warnings") or []):
         console.print(line, highlight=False)
     if folder is not None:
-        console.print(f"Report    {folder / 'report.html'}", highlight=False, soft_wrap=True)
-        console.print(f"Points    {folder / 'candidates.parquet'}", highlight=False, soft_wrap=True)
+        console.print(f"Report      {folder / 'report.html'}", highlight=False, soft_wrap=True)
+        console.print(f"Points      {folder / 'candidates.parquet'}", highlight=False, soft_wrap=True)
